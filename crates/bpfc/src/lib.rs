@@ -1,0 +1,1 @@
+//! Rust to BPF with the installed stable toolchain and its own LLVM.

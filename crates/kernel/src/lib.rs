@@ -1,0 +1,1 @@
+//! The simulated kernel: CPUs, clock, run queues, scheduling classes, topology. Knows no BPF.

@@ -1,0 +1,116 @@
+//! The event schema.
+
+/// Id of a dispatch queue, as the class numbers them (bit 63: built-in, bit 62 with it: the local queue of a CPU).
+pub type DsqId = u64;
+
+/// Why a task left its CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SwitchOut {
+    /// It blocked (sleep, wait).
+    Blocked,
+    /// It was preempted or its slice ended; it is still runnable.
+    Preempted,
+    /// It gave the CPU up of its own accord and is still runnable.
+    Yielded,
+    /// It exited.
+    Dead,
+}
+
+/// State of a scheduler, as exit information names it (the kernel's name without its prefix, in lower case).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names are the kernel's")]
+pub enum ExitKind {
+    None,
+    Done,
+    Unreg,
+    UnregBpf,
+    UnregKern,
+    Sysrq,
+    Parent,
+    Error,
+    ErrorBpf,
+    ErrorStall,
+}
+
+/// One record. `pid` is the task concerned; CPUs are numbers; times are nanoseconds of simulated time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// A task exists from now on: at boot (`parent` 0) or by fork. `group` is its cgroup path.
+    Fork {
+        pid: u32,
+        parent: u32,
+        comm: String,
+        group: String,
+        weight: u32,
+        policy: u32,
+    },
+    /// Weight (cgroup scale, 1..10000) or policy changed.
+    Weight { pid: u32, weight: u32, policy: u32 },
+    /// A sleeping task was woken; `waker` is the pid of the running task (0: an interrupt on an idle CPU).
+    Waking { pid: u32, waker: u32, sync: bool },
+    /// CPU selection for a waking or new task ended with `cpu`.
+    Select { pid: u32, prev: u32, cpu: u32 },
+    /// The task became runnable on `on` (waking, fork, class change or migration by the core).
+    Enqueue { pid: u32, on: u32, flags: u64 },
+    /// The task was put in a dispatch queue.
+    Insert {
+        pid: u32,
+        dsq: DsqId,
+        slice: u64,
+        vtime: Option<u64>,
+    },
+    /// The task went from one dispatch queue, or CPU, to another.
+    Move { pid: u32, from: DsqId, to: DsqId },
+    /// The task's CPU changed.
+    Migrate { pid: u32, from: u32, to: u32 },
+    /// The task starts to run on the event's CPU.
+    SwitchIn { pid: u32 },
+    /// The task stops running; it ran for `ran_ns` since it was switched in.
+    SwitchOut {
+        pid: u32,
+        why: SwitchOut,
+        ran_ns: u64,
+    },
+    /// The task exited.
+    Exit { pid: u32 },
+    /// A tick on a busy CPU; `pid` is the running task.
+    Tick { pid: u32 },
+    /// The CPU asked `target` to reschedule on behalf of a scheduler (`flags` as in scx_bpf_kick_cpu).
+    Kick { target: u32, flags: u64 },
+    /// The CPU went idle.
+    IdleIn,
+    /// The CPU left idle.
+    IdleOut,
+    /// A scheduler was enabled.
+    Enabled { name: String },
+    /// A scheduler is gone; every task runs under the fair class from here on.
+    Disabled { name: String, kind: ExitKind },
+    /// A unit of work that a workload counts as one operation ended (a message, a request, a frame); `ns` is its latency.
+    Work { pid: u32, ns: u64 },
+}
+
+/// A record with its time and CPU.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Simulated time, ns.
+    pub t: u64,
+    /// CPU on which it happened.
+    pub cpu: u32,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// Where events go. Events of one CPU come in order of time; those of different CPUs may overtake each other by the length
+/// of a kernel path (a few microseconds), but a cause always comes before its effect.
+pub trait Sink {
+    /// Takes one record.
+    fn event(&mut self, t: u64, cpu: u32, kind: EventKind);
+}
+
+/// Takes everything and keeps nothing.
+#[derive(Debug, Default)]
+pub struct NullSink;
+
+impl Sink for NullSink {
+    fn event(&mut self, _t: u64, _cpu: u32, _kind: EventKind) {}
+}

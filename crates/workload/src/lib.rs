@@ -1,0 +1,1 @@
+//! Task behaviour: rt-app JSON and presets; run by simulated tasks.
