@@ -1,0 +1,1 @@
+//! From an object file to an [`Image`](crate::image::Image).

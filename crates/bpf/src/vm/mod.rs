@@ -1,0 +1,1 @@
+//! The machine that executes an [`Image`](crate::image::Image).
