@@ -1,0 +1,131 @@
+//! What things cost, in nanoseconds of simulated time.
+//!
+//! One table for everything, so that a user can replace it or calibrate it on a real machine. The defaults are typical of
+//! a 3 GHz x86-64 server core; they are round figures of the order that `perf bench sched` and published
+//! micro-benchmarks show, not measurements of one machine.
+
+use crate::ids::Ns;
+use crate::topology::Distance;
+
+/// The cost table. All times in nanoseconds unless the name says otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CostTable {
+    /// Entry to and exit from the kernel for a system call.
+    pub syscall: Ns,
+    /// The scheduler's own work in one pass of schedule(), without the switch.
+    pub schedule: Ns,
+    /// Switching registers, stack and address space.
+    pub context_switch: Ns,
+    /// A wakeup on the waker's side, without CPU selection.
+    pub wakeup: Ns,
+    /// Queueing or unqueueing a task in a class.
+    pub enqueue: Ns,
+    /// Looking at one CPU during CPU selection.
+    pub select_cpu_scan: Ns,
+    /// A timer or device interrupt: entry, handler, exit.
+    pub interrupt: Ns,
+    /// The periodic tick's handler.
+    pub tick: Ns,
+    /// Sending an inter-processor interrupt.
+    pub ipi_send: Ns,
+    /// From sending an inter-processor interrupt to its arrival: on the same core, LLC, node, elsewhere.
+    pub ipi_latency: [Ns; 4],
+    /// Leaving idle soon after entering (C1).
+    pub idle_exit_shallow: Ns,
+    /// Leaving idle after [`CostTable::idle_deep_after`] (C6).
+    pub idle_exit_deep: Ns,
+    /// Idle time after which the deep state is in effect.
+    pub idle_deep_after: Ns,
+    /// Creating a task.
+    pub fork: Ns,
+    /// Replacing a task's program.
+    pub exec: Ns,
+    /// Ending a task.
+    pub exit: Ns,
+    /// An uncontended lock operation.
+    pub lock: Ns,
+    /// Passing a contended lock on to the next waiter: same core, LLC, node, elsewhere.
+    pub lock_handover: [Ns; 4],
+    /// Calling one operation of a scheduler, its first 256 BPF instructions included.
+    pub callback: Ns,
+    /// One BPF instruction beyond those, in picoseconds.
+    pub bpf_insn_ps: u64,
+    /// A kfunc or helper that touches state shared between CPUs.
+    pub kfunc: Ns,
+    /// Cold caches after a migration: within the core, LLC, node, elsewhere. Charged when the task next runs.
+    pub migration: [Ns; 4],
+    /// Speed of a hardware thread, of 1024, while another thread of its core is busy.
+    pub smt_busy_speed: u32,
+}
+
+impl Default for CostTable {
+    fn default() -> Self {
+        CostTable {
+            syscall: 150,
+            schedule: 250,
+            context_switch: 900,
+            wakeup: 300,
+            enqueue: 80,
+            select_cpu_scan: 5,
+            interrupt: 500,
+            tick: 900,
+            ipi_send: 150,
+            ipi_latency: [500, 600, 900, 1_400],
+            idle_exit_shallow: 1_000,
+            idle_exit_deep: 20_000,
+            idle_deep_after: 600_000,
+            fork: 10_000,
+            exec: 100_000,
+            exit: 10_000,
+            lock: 15,
+            lock_handover: [40, 70, 140, 250],
+            callback: 50,
+            bpf_insn_ps: 300,
+            kfunc: 20,
+            migration: [0, 1_500, 4_000, 8_000],
+            smt_busy_speed: 640,
+        }
+    }
+}
+
+impl CostTable {
+    /// Nothing costs anything, except that a context switch and an interrupt take 1 ns, so that time always moves.
+    pub fn free() -> Self {
+        CostTable {
+            syscall: 0,
+            schedule: 0,
+            context_switch: 1,
+            wakeup: 0,
+            enqueue: 0,
+            select_cpu_scan: 0,
+            interrupt: 1,
+            tick: 0,
+            ipi_send: 0,
+            ipi_latency: [1; 4],
+            idle_exit_shallow: 0,
+            idle_exit_deep: 0,
+            idle_deep_after: Ns::MAX,
+            fork: 1,
+            exec: 1,
+            exit: 1,
+            lock: 0,
+            lock_handover: [0; 4],
+            callback: 0,
+            bpf_insn_ps: 0,
+            kfunc: 0,
+            migration: [0; 4],
+            smt_busy_speed: 1024,
+        }
+    }
+
+    /// The entry of a by-distance row; 0 for the same CPU.
+    pub fn by_distance(row: &[Ns; 4], distance: Distance) -> Ns {
+        match distance {
+            Distance::Same => 0,
+            Distance::Smt => row[0],
+            Distance::Llc => row[1],
+            Distance::Node => row[2],
+            Distance::Remote => row[3],
+        }
+    }
+}
