@@ -1,0 +1,313 @@
+// Enumerations of sched_ext. An enum is 64 bits wide where a value needs it, as in the kernel's own BTF.
+
+enum scx_public_consts {
+	SCX_OPS_NAME_LEN = 128,
+	SCX_SLICE_DFL = 20000000,
+	SCX_SLICE_BYPASS = 5000000 @6.19,	// absent in 6.18, public in 7.0
+	SCX_SLICE_INF = 0xffffffffffffffff,
+};
+
+// SCX_WATCHDOG_MAX_TIMEOUT is 30 s in jiffies: the value is that of HZ 1000.
+enum scx_consts {
+	SCX_SLICE_BYPASS = 5000000 @..6.19,
+	SCX_DSP_DFL_MAX_BATCH = 32,
+	SCX_DSP_MAX_LOOPS = 32,
+	SCX_WATCHDOG_MAX_TIMEOUT = 30000,
+	SCX_TID_CHUNK = 1024 @7.2,
+	SCX_EXIT_BT_LEN = 64,
+	SCX_EXIT_MSG_LEN = 1024,
+	SCX_EXIT_DUMP_DFL_LEN = 32768,
+	SCX_CPUPERF_ONE = 1024,
+	SCX_OPS_TASK_ITER_BATCH = 32 @6.13..6.16,
+	SCX_TASK_ITER_BATCH = 32 @6.16,
+	SCX_BYPASS_HOST_NTH = 2 @6.19,
+	SCX_BYPASS_LB_DFL_INTV_US = 500000 @6.19,
+	SCX_BYPASS_LB_DONOR_PCT = 125 @6.19,
+	SCX_BYPASS_LB_MIN_DELTA_DIV = 4 @6.19,
+	SCX_BYPASS_LB_BATCH = 256 @6.19,
+	SCX_REENQ_LOCAL_MAX_REPEAT = 256 @7.1,
+	SCX_SUB_MAX_DEPTH = 4 @7.1,
+};
+
+enum scx_cpu_preempt_reason {
+	SCX_CPU_PREEMPT_RT = 0,
+	SCX_CPU_PREEMPT_DL = 1,
+	SCX_CPU_PREEMPT_STOP = 2,
+	SCX_CPU_PREEMPT_UNKNOWN = 3,
+};
+
+enum scx_deq_flags {
+	SCX_DEQ_SLEEP = 1,
+	SCX_DEQ_CORE_SCHED_EXEC = 1 << 32,
+	SCX_DEQ_SCHED_CHANGE = 1 << 33 @7.1,
+};
+
+enum scx_dsp_verdict {
+	SCX_DSP_NONE = 0,
+	SCX_DSP_LOCAL = 1,
+	SCX_DSP_PREV = 2,
+	SCX_DSP_RETRY = 3,
+} @7.2;
+
+enum scx_dsq_id_flags {
+	SCX_DSQ_FLAG_BUILTIN = 1 << 63,
+	SCX_DSQ_FLAG_LOCAL_ON = 1 << 62,
+	SCX_DSQ_INVALID = 0x8000000000000000,
+	SCX_DSQ_GLOBAL = 0x8000000000000001,
+	SCX_DSQ_LOCAL = 0x8000000000000002,
+	SCX_DSQ_BYPASS = 0x8000000000000003 @6.19,
+	SCX_DSQ_LOCAL_ON = 0xc000000000000000,
+	SCX_DSQ_LOCAL_CPU_MASK = 0xffffffff,
+};
+
+enum scx_dsq_iter_flags {
+	SCX_DSQ_ITER_REV = 1 << 16,
+	__SCX_DSQ_ITER_HAS_SLICE = 1 << 30,
+	__SCX_DSQ_ITER_HAS_VTIME = 1 << 31,
+	__SCX_DSQ_ITER_USER_FLAGS = 0x10000,
+	__SCX_DSQ_ITER_ALL_FLAGS = 0xc0010000,
+};
+
+enum scx_dsq_lnode_flags {
+	SCX_DSQ_LNODE_ITER_CURSOR = 1,
+	__SCX_DSQ_LNODE_PRIV_SHIFT = 16,
+};
+
+enum scx_ops_enable_state {
+	SCX_OPS_ENABLING = 0,
+	SCX_OPS_ENABLED = 1,
+	SCX_OPS_DISABLING = 2,
+	SCX_OPS_DISABLED = 3,
+} @..6.16;
+
+enum scx_enable_state {
+	SCX_ENABLING = 0,
+	SCX_ENABLED = 1,
+	SCX_DISABLING = 2,
+	SCX_DISABLED = 3,
+} @6.16;
+
+// HEAD and CPU_SELECTED equal the core's ENQUEUE_* bits, which were renumbered between 6.18 and 7.0.
+enum scx_enq_flags {
+	SCX_ENQ_WAKEUP = 1,
+	SCX_ENQ_HEAD = 16 @..6.19,
+	SCX_ENQ_HEAD = 1 << 16 @6.19,
+	SCX_ENQ_CPU_SELECTED = 1024 @6.13..6.19,
+	SCX_ENQ_CPU_SELECTED = 1 << 20 @6.19,
+	SCX_ENQ_PREEMPT = 1 << 32,
+	SCX_ENQ_IMMED = 1 << 33 @7.1,
+	SCX_ENQ_REENQ = 1 << 40,
+	SCX_ENQ_LAST = 1 << 41,
+	__SCX_ENQ_INTERNAL_MASK = 0xff00000000000000,
+	SCX_ENQ_CLEAR_OPSS = 1 << 56,
+	SCX_ENQ_DSQ_PRIQ = 1 << 57,
+	SCX_ENQ_NESTED = 1 << 58 @6.19,
+	SCX_ENQ_GDSQ_FALLBACK = 1 << 59 @7.2,
+};
+
+enum scx_ent_dsq_flags {
+	SCX_TASK_DSQ_ON_PRIQ = 1,
+};
+
+// The task state moved into the flags as named values in 7.1, and got a third bit in 7.2.
+enum scx_ent_flags {
+	SCX_TASK_QUEUED = 1,
+	SCX_TASK_IN_CUSTODY = 2 @7.1,
+	SCX_TASK_RESET_RUNNABLE_AT = 4,
+	SCX_TASK_DEQD_FOR_SLEEP = 8,
+	SCX_TASK_SUB_INIT = 16 @7.1,
+	SCX_TASK_IMMED = 32 @7.1,
+	SCX_TASK_STATE_SHIFT = 8,
+	SCX_TASK_STATE_BITS = 2 @..7.2,
+	SCX_TASK_STATE_BITS = 3 @7.2,
+	SCX_TASK_STATE_MASK = 0x300 @..7.2,
+	SCX_TASK_STATE_MASK = 0x700 @7.2,
+	SCX_TASK_NONE = 0 @7.1,
+	SCX_TASK_INIT = 1 << 8 @7.1..7.2,
+	SCX_TASK_READY = 2 << 8 @7.1..7.2,
+	SCX_TASK_ENABLED = 3 << 8 @7.1..7.2,
+	SCX_TASK_INIT_BEGIN = 1 << 8 @7.2,
+	SCX_TASK_INIT = 2 << 8 @7.2,
+	SCX_TASK_READY = 3 << 8 @7.2,
+	SCX_TASK_ENABLED = 4 << 8 @7.2,
+	SCX_TASK_DEAD = 5 << 8 @7.2,
+	SCX_TASK_REENQ_REASON_SHIFT = 12 @7.1,
+	SCX_TASK_REENQ_REASON_BITS = 2 @7.1,
+	SCX_TASK_REENQ_REASON_MASK = 3 << 12 @7.1,
+	SCX_TASK_REENQ_NONE = 0 @7.1,
+	SCX_TASK_REENQ_KFUNC = 1 << 12 @7.1,
+	SCX_TASK_REENQ_IMMED = 2 << 12 @7.1,
+	SCX_TASK_REENQ_PREEMPTED = 3 << 12 @7.1,
+	SCX_TASK_CURSOR = -2147483648,
+};
+
+enum scx_task_state {
+	SCX_TASK_NONE = 0,
+	SCX_TASK_INIT = 1,
+	SCX_TASK_READY = 2,
+	SCX_TASK_ENABLED = 3,
+	SCX_TASK_NR_STATES = 4,
+} @..7.1;
+
+enum scx_exit_code {
+	SCX_ECODE_RSN_HOTPLUG = 1 << 32,
+	SCX_ECODE_RSN_CGROUP_OFFLINE = 2 << 32 @7.1,
+	SCX_ECODE_ACT_RESTART = 1 << 48,
+};
+
+// 6.18-rc kernels had the value 0 by mistake.
+enum scx_exit_flags {
+	SCX_EFLAG_INITIALIZED = 1,
+} @6.18;
+
+enum scx_exit_kind {
+	SCX_EXIT_NONE = 0,
+	SCX_EXIT_DONE = 1,
+	SCX_EXIT_UNREG = 64,
+	SCX_EXIT_UNREG_BPF = 65,
+	SCX_EXIT_UNREG_KERN = 66,
+	SCX_EXIT_SYSRQ = 67,
+	SCX_EXIT_PARENT = 68 @7.1,
+	SCX_EXIT_ERROR = 1024,
+	SCX_EXIT_ERROR_BPF = 1025,
+	SCX_EXIT_ERROR_STALL = 1026,
+};
+
+// Replaced by the load-time filter; a 7.1 development kernel still had it.
+enum scx_kf_mask {
+	SCX_KF_UNLOCKED = 0,
+	SCX_KF_CPU_RELEASE = 1,
+	SCX_KF_DISPATCH = 2,
+	SCX_KF_ENQUEUE = 4,
+	SCX_KF_SELECT_CPU = 8,
+	SCX_KF_REST = 16,
+	__SCX_KF_RQ_LOCKED = 31,
+	__SCX_KF_TERMINAL = 28,
+} @..7.1;
+
+enum scx_kf_allow_flags {
+	SCX_KF_ALLOW_UNLOCKED = 1,
+	SCX_KF_ALLOW_INIT = 2,
+	SCX_KF_ALLOW_CPU_RELEASE = 4,
+	SCX_KF_ALLOW_DISPATCH = 8,
+	SCX_KF_ALLOW_ENQUEUE = 16,
+	SCX_KF_ALLOW_SELECT_CPU = 32,
+} @7.1;
+
+enum scx_kick_flags {
+	SCX_KICK_IDLE = 1,
+	SCX_KICK_PREEMPT = 2,
+	SCX_KICK_WAIT = 4,
+};
+
+// Indexes of members of the operations table.
+enum scx_opi {
+	SCX_OPI_BEGIN = 0,
+	SCX_OPI_NORMAL_BEGIN = 0,
+	SCX_OPI_NORMAL_END = 29 @..6.17,
+	SCX_OPI_NORMAL_END = 30 @6.17..6.19,
+	SCX_OPI_NORMAL_END = 31 @6.19..7.1,
+	SCX_OPI_NORMAL_END = 33 @7.1..7.2,
+	SCX_OPI_NORMAL_END = 31 @7.2,
+	SCX_OPI_CPU_HOTPLUG_BEGIN = 29 @..6.17,
+	SCX_OPI_CPU_HOTPLUG_BEGIN = 30 @6.17..6.19,
+	SCX_OPI_CPU_HOTPLUG_BEGIN = 31 @6.19..7.1,
+	SCX_OPI_CPU_HOTPLUG_BEGIN = 33 @7.1..7.2,
+	SCX_OPI_CPU_HOTPLUG_BEGIN = 31 @7.2,
+	SCX_OPI_CPU_HOTPLUG_END = 31 @..6.17,
+	SCX_OPI_CPU_HOTPLUG_END = 32 @6.17..6.19,
+	SCX_OPI_CPU_HOTPLUG_END = 33 @6.19..7.1,
+	SCX_OPI_CPU_HOTPLUG_END = 35 @7.1..7.2,
+	SCX_OPI_CPU_HOTPLUG_END = 33 @7.2,
+	SCX_OPI_END = 31 @..6.17,
+	SCX_OPI_END = 32 @6.17..6.19,
+	SCX_OPI_END = 33 @6.19..7.1,
+	SCX_OPI_END = 35 @7.1..7.2,
+	SCX_OPI_END = 33 @7.2,
+};
+
+// HAS_CGROUP_WEIGHT was still there in a 7.1 development kernel and is gone in 7.2.
+enum scx_ops_flags {
+	SCX_OPS_KEEP_BUILTIN_IDLE = 1,
+	SCX_OPS_ENQ_LAST = 2,
+	SCX_OPS_ENQ_EXITING = 4,
+	SCX_OPS_SWITCH_PARTIAL = 8,
+	SCX_OPS_ENQ_MIGRATION_DISABLED = 16 @6.15,
+	SCX_OPS_ALLOW_QUEUED_WAKEUP = 32 @6.15,
+	SCX_OPS_BUILTIN_IDLE_PER_NODE = 64 @6.15,
+	SCX_OPS_ALWAYS_ENQ_IMMED = 128 @7.1,
+	SCX_OPS_TID_TO_TASK = 256 @7.2,
+	SCX_OPS_HAS_CGROUP_WEIGHT = 65536 @..7.1,
+	SCX_OPS_ALL_FLAGS = 0x1000f @..6.15,
+	SCX_OPS_ALL_FLAGS = 0x1007f @6.15..7.1,
+	SCX_OPS_ALL_FLAGS = 0xff @7.1..7.2,
+	SCX_OPS_ALL_FLAGS = 0x1ff @7.2,
+	__SCX_OPS_INTERNAL_MASK = 0xff00000000000000 @6.16,
+	SCX_OPS_HAS_CPU_PREEMPT = 1 << 56 @6.16,
+};
+
+enum scx_ops_state {
+	SCX_OPSS_NONE = 0,
+	SCX_OPSS_QUEUEING = 1,
+	SCX_OPSS_QUEUED = 2,
+	SCX_OPSS_DISPATCHING = 3,
+	SCX_OPSS_QSEQ_SHIFT = 2,
+};
+
+enum scx_pick_idle_cpu_flags {
+	SCX_PICK_IDLE_CORE = 1,
+	SCX_PICK_IDLE_IN_NODE = 2 @6.15,
+};
+
+enum scx_reenq_flags {
+	SCX_REENQ_ANY = 1,
+	__SCX_REENQ_FILTER_MASK = 0xffff,
+	__SCX_REENQ_USER_MASK = 1,
+	SCX_REENQ_TSR_RQ_OPEN = 1 << 32,
+	SCX_REENQ_TSR_NOT_FIRST = 1 << 33,
+	__SCX_REENQ_TSR_MASK = 15 << 32,
+} @7.1;
+
+enum scx_rq_flags {
+	SCX_RQ_ONLINE = 1,
+	SCX_RQ_CAN_STOP_TICK = 2,
+	SCX_RQ_BAL_KEEP = 4 @..6.13,
+	SCX_RQ_BYPASSING = 8 @..6.13,
+	SCX_RQ_BAL_PENDING = 4 @6.13..7.0,
+	SCX_RQ_BAL_KEEP = 8 @6.13..7.1,
+	SCX_RQ_BYPASSING = 16 @6.13..7.0,
+	SCX_RQ_CLK_VALID = 32 @6.14,
+	SCX_RQ_BAL_CB_PENDING = 64 @6.18,
+	SCX_RQ_IN_WAKEUP = 1 << 16,
+	SCX_RQ_IN_BALANCE = 1 << 17,
+};
+
+enum scx_sched_pcpu_flags {
+	SCX_SCHED_PCPU_BYPASSING = 1,
+} @7.0;
+
+enum scx_tg_flags {
+	SCX_TG_ONLINE = 1,
+	SCX_TG_INITED = 2,
+};
+
+enum scx_wake_flags {
+	SCX_WAKE_FORK = 4,
+	SCX_WAKE_TTWU = 8,
+	SCX_WAKE_SYNC = 16,
+};
+
+enum bpf_struct_ops_state {
+	BPF_STRUCT_OPS_STATE_INIT = 0,
+	BPF_STRUCT_OPS_STATE_INUSE = 1,
+	BPF_STRUCT_OPS_STATE_TOBEFREE = 2,
+	BPF_STRUCT_OPS_STATE_READY = 3,
+};
+
+enum pid_type {
+	PIDTYPE_PID = 0,
+	PIDTYPE_TGID = 1,
+	PIDTYPE_PGID = 2,
+	PIDTYPE_SID = 3,
+	PIDTYPE_MAX = 4,
+};

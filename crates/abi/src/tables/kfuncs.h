@@ -1,0 +1,180 @@
+// Kfuncs. @kfunc(GROUPS): where it may be called from (E-28); CORE for the rest of the kernel's.
+// @cpu_only: refused to cid-form schedulers (E-30). @acquire, @release, @null, @sleepable: contract with the verifier.
+
+// Insert and dispatch. 6.13 renamed dispatch to insert and consume to move; the old names stayed until 6.17 (E-245;
+// a 6.16 kernel still lists four of the seven, so the end is uncertain by one release).
+void scx_bpf_dispatch(struct task_struct *p, u64 dsq_id, u64 slice, u64 enq_flags) @kfunc(ENQUEUE) @..6.17;
+void scx_bpf_dispatch_vtime(struct task_struct *p, u64 dsq_id, u64 slice, u64 vtime, u64 enq_flags) @kfunc(ENQUEUE) @..6.17;
+bool scx_bpf_consume(u64 dsq_id) @kfunc(DISPATCH) @..6.17;
+void scx_bpf_dispatch_from_dsq_set_slice(struct bpf_iter_scx_dsq *it__iter, u64 slice) @kfunc(DISPATCH, UNLOCKED) @..6.17;
+void scx_bpf_dispatch_from_dsq_set_vtime(struct bpf_iter_scx_dsq *it__iter, u64 vtime) @kfunc(DISPATCH, UNLOCKED) @..6.17;
+bool scx_bpf_dispatch_from_dsq(struct bpf_iter_scx_dsq *it__iter, struct task_struct *p, u64 dsq_id, u64 enq_flags) @kfunc(DISPATCH, UNLOCKED) @..6.17;
+bool scx_bpf_dispatch_vtime_from_dsq(struct bpf_iter_scx_dsq *it__iter, struct task_struct *p, u64 dsq_id, u64 enq_flags) @kfunc(DISPATCH, UNLOCKED) @..6.17;
+
+void scx_bpf_dsq_insert(struct task_struct *p, u64 dsq_id, u64 slice, u64 enq_flags) @kfunc(ENQUEUE) @6.13;
+bool scx_bpf_dsq_insert___v2(struct task_struct *p, u64 dsq_id, u64 slice, u64 enq_flags) @kfunc(ENQUEUE) @6.19;
+void scx_bpf_dsq_insert_vtime(struct task_struct *p, u64 dsq_id, u64 slice, u64 vtime, u64 enq_flags) @kfunc(ENQUEUE) @6.13;
+bool __scx_bpf_dsq_insert_vtime(struct task_struct *p, struct scx_bpf_dsq_insert_vtime_args *args) @kfunc(ENQUEUE) @6.19;
+u32 scx_bpf_dispatch_nr_slots(void) @kfunc(DISPATCH);
+void scx_bpf_dispatch_cancel(void) @kfunc(DISPATCH);
+bool scx_bpf_dsq_move_to_local(u64 dsq_id) @kfunc(DISPATCH) @6.13;
+bool scx_bpf_dsq_move_to_local___v2(u64 dsq_id, u64 enq_flags) @kfunc(DISPATCH) @7.1;
+void scx_bpf_dsq_move_set_slice(struct bpf_iter_scx_dsq *it__iter, u64 slice) @kfunc(DISPATCH, UNLOCKED) @6.13;
+void scx_bpf_dsq_move_set_vtime(struct bpf_iter_scx_dsq *it__iter, u64 vtime) @kfunc(DISPATCH, UNLOCKED) @6.13;
+bool scx_bpf_dsq_move(struct bpf_iter_scx_dsq *it__iter, struct task_struct *p, u64 dsq_id, u64 enq_flags) @kfunc(DISPATCH, UNLOCKED) @6.13;
+bool scx_bpf_dsq_move_vtime(struct bpf_iter_scx_dsq *it__iter, struct task_struct *p, u64 dsq_id, u64 enq_flags) @kfunc(DISPATCH, UNLOCKED) @6.13;
+bool scx_bpf_sub_dispatch(u64 cgroup_id) @kfunc(DISPATCH) @7.1;
+u32 scx_bpf_reenqueue_local(void) @kfunc(CPU_RELEASE);
+void scx_bpf_reenqueue_local___v2(void) @kfunc(ANY) @6.19;
+void scx_bpf_dsq_reenq(u64 dsq_id, u64 reenq_flags) @kfunc(ANY) @7.1;
+
+// Dispatch queues.
+s32 scx_bpf_create_dsq(u64 dsq_id, s32 node) @kfunc(UNLOCKED) @sleepable;
+void scx_bpf_destroy_dsq(u64 dsq_id) @kfunc(ANY);
+s32 scx_bpf_dsq_nr_queued(u64 dsq_id) @kfunc(ANY);
+struct task_struct *scx_bpf_dsq_peek(u64 dsq_id) @kfunc(ANY) @null @6.19;
+int bpf_iter_scx_dsq_new(struct bpf_iter_scx_dsq *it, u64 dsq_id, u64 flags) @kfunc(ANY);
+struct task_struct *bpf_iter_scx_dsq_next(struct bpf_iter_scx_dsq *it) @kfunc(ANY) @null;
+void bpf_iter_scx_dsq_destroy(struct bpf_iter_scx_dsq *it) @kfunc(ANY);
+
+// CPU selection and idle masks.
+s32 scx_bpf_select_cpu_dfl(struct task_struct *p, s32 prev_cpu, u64 wake_flags, bool *is_idle) @kfunc(SELECT_CPU, UNLOCKED) @cpu_only;
+s32 scx_bpf_select_cpu_and(struct task_struct *p, s32 prev_cpu, u64 wake_flags, const struct cpumask *cpus_allowed, u64 flags) @kfunc(SELECT_CPU, UNLOCKED) @cpu_only @6.16;
+s32 __scx_bpf_select_cpu_and(struct task_struct *p, const struct cpumask *cpus_allowed, struct scx_bpf_select_cpu_and_args *args) @kfunc(SELECT_CPU, UNLOCKED) @cpu_only @6.19;
+s32 scx_bpf_cpu_node(s32 cpu) @kfunc(IDLE) @cpu_only @6.15;
+const struct cpumask *scx_bpf_get_idle_cpumask_node(s32 node) @kfunc(IDLE) @cpu_only @acquire @6.15;
+const struct cpumask *scx_bpf_get_idle_cpumask(void) @kfunc(IDLE) @cpu_only @acquire;
+const struct cpumask *scx_bpf_get_idle_smtmask_node(s32 node) @kfunc(IDLE) @cpu_only @acquire @6.15;
+const struct cpumask *scx_bpf_get_idle_smtmask(void) @kfunc(IDLE) @cpu_only @acquire;
+void scx_bpf_put_idle_cpumask(const struct cpumask *idle_mask) @kfunc(IDLE) @cpu_only @release;
+bool scx_bpf_test_and_clear_cpu_idle(s32 cpu) @kfunc(IDLE) @cpu_only;
+s32 scx_bpf_pick_idle_cpu_node(const struct cpumask *cpus_allowed, s32 node, u64 flags) @kfunc(IDLE) @cpu_only @6.15;
+s32 scx_bpf_pick_idle_cpu(const struct cpumask *cpus_allowed, u64 flags) @kfunc(IDLE) @cpu_only;
+s32 scx_bpf_pick_any_cpu_node(const struct cpumask *cpus_allowed, s32 node, u64 flags) @kfunc(IDLE) @cpu_only @6.15;
+s32 scx_bpf_pick_any_cpu(const struct cpumask *cpus_allowed, u64 flags) @kfunc(IDLE) @cpu_only;
+
+// Tasks.
+bool scx_bpf_task_set_slice(struct task_struct *p, u64 slice) @kfunc(ANY) @6.19;
+bool scx_bpf_task_set_dsq_vtime(struct task_struct *p, u64 vtime) @kfunc(ANY) @6.19;
+bool scx_bpf_task_running(const struct task_struct *p) @kfunc(ANY);
+s32 scx_bpf_task_cpu(const struct task_struct *p) @kfunc(ANY) @cpu_only;
+s32 scx_bpf_task_cid(const struct task_struct *p) @kfunc(ANY) @7.2;
+struct cgroup *scx_bpf_task_cgroup(struct task_struct *p) @kfunc(ANY) @acquire;
+struct task_struct *scx_bpf_tid_to_task(u64 tid) @kfunc(ANY) @null @7.2;
+
+// CPUs.
+void scx_bpf_kick_cpu(s32 cpu, u64 flags) @kfunc(ANY) @cpu_only;
+void scx_bpf_kick_cid(s32 cid, u64 flags) @kfunc(ANY) @7.2;
+u32 scx_bpf_cpuperf_cap(s32 cpu) @kfunc(ANY) @cpu_only;
+u32 scx_bpf_cpuperf_cur(s32 cpu) @kfunc(ANY) @cpu_only;
+void scx_bpf_cpuperf_set(s32 cpu, u32 perf) @kfunc(ANY) @cpu_only;
+u32 scx_bpf_cidperf_cap(s32 cid) @kfunc(ANY) @7.2;
+u32 scx_bpf_cidperf_cur(s32 cid) @kfunc(ANY) @7.2;
+void scx_bpf_cidperf_set(s32 cid, u32 perf) @kfunc(ANY) @7.2;
+u32 scx_bpf_nr_node_ids(void) @kfunc(ANY) @6.15;
+u32 scx_bpf_nr_cpu_ids(void) @kfunc(ANY);
+u32 scx_bpf_nr_cids(void) @kfunc(ANY) @7.2;
+u32 scx_bpf_nr_online_cids(void) @kfunc(ANY) @7.2;
+s32 scx_bpf_this_cid(void) @kfunc(ANY) @7.2;
+const struct cpumask *scx_bpf_get_possible_cpumask(void) @kfunc(ANY) @cpu_only @acquire;
+const struct cpumask *scx_bpf_get_online_cpumask(void) @kfunc(ANY) @cpu_only @acquire;
+void scx_bpf_put_cpumask(const struct cpumask *cpumask) @kfunc(ANY) @cpu_only @release;
+struct rq *scx_bpf_cpu_rq(s32 cpu) @kfunc(ANY) @cpu_only;
+struct rq *scx_bpf_locked_rq(void) @kfunc(ANY) @null @6.18;
+struct task_struct *scx_bpf_cpu_curr(s32 cpu) @kfunc(ANY) @cpu_only @null @6.18;
+struct task_struct *scx_bpf_cid_curr(s32 cid) @kfunc(ANY) @null @7.2;
+s32 scx_bpf_cid_to_cpu(s32 cid) @kfunc(ANY) @7.2;
+s32 scx_bpf_cpu_to_cid(s32 cpu) @kfunc(ANY) @7.2;
+void scx_bpf_cid_topo(s32 cid, struct scx_cid_topo *out, size_t out__sz) @kfunc(ANY) @7.2;
+void scx_bpf_cid_override(const s32 *cpu_to_cid, u32 cpu_to_cid__sz) @kfunc(INIT) @7.2;
+
+// Time, events, exit.
+u64 scx_bpf_now(void) @kfunc(ANY) @6.14;
+void scx_bpf_events(struct scx_event_stats *events, size_t events__sz) @kfunc(ANY) @6.15;
+void scx_bpf_exit_bstr(s64 exit_code, char *fmt, long long unsigned int *data, u32 data__sz) @kfunc(ANY);
+void scx_bpf_error_bstr(char *fmt, long long unsigned int *data, u32 data__sz) @kfunc(ANY);
+void scx_bpf_dump_bstr(char *fmt, long long unsigned int *data, u32 data__sz) @kfunc(ANY);
+
+// The rest of the kernel's.
+void *bpf_arena_alloc_pages(void *p__map, void *addr__ign, u32 page_cnt, int node_id, u64 flags) @kfunc(CORE);
+void bpf_arena_free_pages(void *p__map, void *ptr__ign, u32 page_cnt) @kfunc(CORE);
+int bpf_arena_reserve_pages(void *p__map, void *ptr__ign, u32 page_cnt) @kfunc(CORE) @6.17;
+void *bpf_cast_to_kern_ctx(void *obj) @kfunc(CORE);
+void *bpf_rdonly_cast(const void *obj__ign, u32 btf_id__k) @kfunc(CORE);
+struct cgroup *bpf_cgroup_acquire(struct cgroup *cgrp) @kfunc(CORE) @acquire @null;
+struct cgroup *bpf_cgroup_ancestor(struct cgroup *cgrp, int level) @kfunc(CORE) @acquire @null;
+struct cgroup *bpf_cgroup_from_id(u64 cgid) @kfunc(CORE) @acquire @null;
+void bpf_cgroup_release(struct cgroup *cgrp) @kfunc(CORE) @release;
+struct bpf_cpumask *bpf_cpumask_create(void) @kfunc(CORE) @acquire @null;
+struct bpf_cpumask *bpf_cpumask_acquire(struct bpf_cpumask *cpumask) @kfunc(CORE) @acquire;
+void bpf_cpumask_release(struct bpf_cpumask *cpumask) @kfunc(CORE) @release;
+u32 bpf_cpumask_first(const struct cpumask *cpumask) @kfunc(CORE);
+u32 bpf_cpumask_first_zero(const struct cpumask *cpumask) @kfunc(CORE);
+u32 bpf_cpumask_first_and(const struct cpumask *src1, const struct cpumask *src2) @kfunc(CORE);
+void bpf_cpumask_set_cpu(u32 cpu, struct bpf_cpumask *cpumask) @kfunc(CORE);
+void bpf_cpumask_clear_cpu(u32 cpu, struct bpf_cpumask *cpumask) @kfunc(CORE);
+bool bpf_cpumask_test_cpu(u32 cpu, const struct cpumask *cpumask) @kfunc(CORE);
+bool bpf_cpumask_test_and_set_cpu(u32 cpu, struct bpf_cpumask *cpumask) @kfunc(CORE);
+bool bpf_cpumask_test_and_clear_cpu(u32 cpu, struct bpf_cpumask *cpumask) @kfunc(CORE);
+void bpf_cpumask_setall(struct bpf_cpumask *cpumask) @kfunc(CORE);
+void bpf_cpumask_clear(struct bpf_cpumask *cpumask) @kfunc(CORE);
+bool bpf_cpumask_and(struct bpf_cpumask *dst, const struct cpumask *src1, const struct cpumask *src2) @kfunc(CORE);
+void bpf_cpumask_or(struct bpf_cpumask *dst, const struct cpumask *src1, const struct cpumask *src2) @kfunc(CORE);
+void bpf_cpumask_xor(struct bpf_cpumask *dst, const struct cpumask *src1, const struct cpumask *src2) @kfunc(CORE);
+bool bpf_cpumask_equal(const struct cpumask *src1, const struct cpumask *src2) @kfunc(CORE);
+bool bpf_cpumask_intersects(const struct cpumask *src1, const struct cpumask *src2) @kfunc(CORE);
+bool bpf_cpumask_subset(const struct cpumask *src1, const struct cpumask *src2) @kfunc(CORE);
+bool bpf_cpumask_empty(const struct cpumask *cpumask) @kfunc(CORE);
+bool bpf_cpumask_full(const struct cpumask *cpumask) @kfunc(CORE);
+void bpf_cpumask_copy(struct bpf_cpumask *dst, const struct cpumask *src) @kfunc(CORE);
+u32 bpf_cpumask_any_distribute(const struct cpumask *cpumask) @kfunc(CORE);
+u32 bpf_cpumask_any_and_distribute(const struct cpumask *src1, const struct cpumask *src2) @kfunc(CORE);
+u32 bpf_cpumask_weight(const struct cpumask *cpumask) @kfunc(CORE);
+int bpf_cpumask_populate(struct bpf_cpumask *cpumask, void *src, size_t src__sz) @kfunc(CORE) @6.15;
+int bpf_iter_bits_new(struct bpf_iter_bits *it, const u64 *unsafe_ptr__ign, u32 nr_words) @kfunc(CORE);
+int *bpf_iter_bits_next(struct bpf_iter_bits *it) @kfunc(CORE) @null;
+void bpf_iter_bits_destroy(struct bpf_iter_bits *it) @kfunc(CORE);
+int bpf_iter_css_new(struct bpf_iter_css *it, struct cgroup_subsys_state *start, unsigned int flags) @kfunc(CORE);
+struct cgroup_subsys_state *bpf_iter_css_next(struct bpf_iter_css *it) @kfunc(CORE) @null;
+void bpf_iter_css_destroy(struct bpf_iter_css *it) @kfunc(CORE);
+int bpf_iter_css_task_new(struct bpf_iter_css_task *it, struct cgroup_subsys_state *css, unsigned int flags) @kfunc(CORE);
+struct task_struct *bpf_iter_css_task_next(struct bpf_iter_css_task *it) @kfunc(CORE) @null;
+void bpf_iter_css_task_destroy(struct bpf_iter_css_task *it) @kfunc(CORE);
+int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end) @kfunc(CORE);
+int *bpf_iter_num_next(struct bpf_iter_num *it) @kfunc(CORE) @null;
+void bpf_iter_num_destroy(struct bpf_iter_num *it) @kfunc(CORE);
+int bpf_iter_task_new(struct bpf_iter_task *it, struct task_struct *task__nullable, unsigned int flags) @kfunc(CORE);
+struct task_struct *bpf_iter_task_next(struct bpf_iter_task *it) @kfunc(CORE) @null;
+void bpf_iter_task_destroy(struct bpf_iter_task *it) @kfunc(CORE);
+void bpf_local_irq_save(long unsigned int *flags__irq_flag) @kfunc(CORE) @6.14;
+void bpf_local_irq_restore(long unsigned int *flags__irq_flag) @kfunc(CORE) @6.14;
+void *bpf_obj_new_impl(u64 local_type_id__k, void *meta__ign) @kfunc(CORE) @acquire @null;
+void bpf_obj_drop_impl(void *p__alloc, void *meta__ign) @kfunc(CORE) @release;
+void *bpf_refcount_acquire_impl(void *p__refcounted_kptr, void *meta__ign) @kfunc(CORE) @acquire @null;
+int bpf_list_push_front_impl(struct bpf_list_head *head, struct bpf_list_node *node, void *meta__ign, u64 off) @kfunc(CORE);
+int bpf_list_push_back_impl(struct bpf_list_head *head, struct bpf_list_node *node, void *meta__ign, u64 off) @kfunc(CORE);
+struct bpf_list_node *bpf_list_pop_front(struct bpf_list_head *head) @kfunc(CORE) @acquire @null;
+struct bpf_list_node *bpf_list_pop_back(struct bpf_list_head *head) @kfunc(CORE) @acquire @null;
+int bpf_rbtree_add_impl(struct bpf_rb_root *root, struct bpf_rb_node *node, bool (*less)(struct bpf_rb_node *, const struct bpf_rb_node *), void *meta__ign, u64 off) @kfunc(CORE);
+struct bpf_rb_node *bpf_rbtree_first(struct bpf_rb_root *root) @kfunc(CORE) @null;
+struct bpf_rb_node *bpf_rbtree_remove(struct bpf_rb_root *root, struct bpf_rb_node *node) @kfunc(CORE) @acquire @null;
+void bpf_preempt_disable(void) @kfunc(CORE);
+void bpf_preempt_enable(void) @kfunc(CORE);
+void bpf_rcu_read_lock(void) @kfunc(CORE);
+void bpf_rcu_read_unlock(void) @kfunc(CORE);
+int bpf_res_spin_lock(struct bpf_res_spin_lock *lock) @kfunc(CORE) @6.15;
+void bpf_res_spin_unlock(struct bpf_res_spin_lock *lock) @kfunc(CORE) @6.15;
+int bpf_res_spin_lock_irqsave(struct bpf_res_spin_lock *lock, long unsigned int *flags__irq_flag) @kfunc(CORE) @6.15;
+void bpf_res_spin_unlock_irqrestore(struct bpf_res_spin_lock *lock, long unsigned int *flags__irq_flag) @kfunc(CORE) @6.15;
+int bpf_stream_vprintk(int stream_id, const char *fmt__str, const void *args, u32 len__sz, void *aux__prog) @kfunc(CORE) @6.17..6.18;
+int bpf_stream_vprintk_impl(int stream_id, const char *fmt__str, const void *args, u32 len__sz, struct bpf_prog_aux *aux) @kfunc(CORE) @6.18;
+int bpf_stream_vprintk(int stream_id, const char *fmt__str, const void *args, u32 len__sz) @kfunc(CORE) @7.1;
+struct task_struct *bpf_task_acquire(struct task_struct *p) @kfunc(CORE) @acquire @null;
+struct task_struct *bpf_task_from_pid(s32 pid) @kfunc(CORE) @acquire @null;
+struct task_struct *bpf_task_from_vpid(s32 vpid) @kfunc(CORE) @acquire @null @6.14;
+void bpf_task_release(struct task_struct *p) @kfunc(CORE) @release;
+struct cgroup *bpf_task_get_cgroup1(struct task_struct *task, int hierarchy_id) @kfunc(CORE) @acquire @null;
+long int bpf_task_under_cgroup(struct task_struct *task, struct cgroup *ancestor) @kfunc(CORE);
+void bpf_throw(u64 cookie) @kfunc(CORE);
+int bpf_wq_init(struct bpf_wq *wq, void *p__map, unsigned int flags) @kfunc(CORE);
+int bpf_wq_start(struct bpf_wq *wq, unsigned int flags) @kfunc(CORE);
