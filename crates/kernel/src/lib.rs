@@ -1,7 +1,27 @@
 //! The simulated kernel: CPUs, clock, run queues, scheduling classes, topology. Knows no BPF.
 
 pub mod behavior;
+mod boot;
+pub mod class;
+pub mod config;
+mod core;
 pub mod cost;
 pub mod cpumask;
+pub mod executor;
+pub mod ext;
+pub mod fair;
 pub mod ids;
+pub mod irq;
+pub mod lock;
+mod machine;
+pub mod prio;
+pub mod rq;
+pub mod state;
+pub mod task;
 pub mod topology;
+mod user;
+mod wait;
+
+pub use crate::core::attr::AttrError;
+pub use executor::Kernel;
+pub use machine::Machine;

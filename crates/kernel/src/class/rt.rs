@@ -1,0 +1,314 @@
+//! The real-time class: SCHED_FIFO and SCHED_RR, with push and pull between CPUs.
+//!
+//! Real-time throttling and the deadline servers that protect lower classes are not modelled here.
+
+use std::collections::VecDeque;
+
+use crate::behavior::Policy;
+use crate::class::{ClassId, Pick, enq};
+use crate::core::migrate;
+use crate::executor::Kernel;
+use crate::ids::{CpuId, Ns, TaskId};
+use crate::rq::BalanceCallback;
+
+/// Time slice of SCHED_RR [RR_TIMESLICE].
+const RR_SLICE: Ns = 100_000_000;
+const NR_PRIOS: usize = 100;
+
+/// RT part of a task.
+#[derive(Clone, Debug, Default)]
+pub struct Entity {
+    /// Time left of a SCHED_RR slice.
+    slice_left: Ns,
+    queued: bool,
+}
+
+/// RT part of a run queue: a queue for each priority, the running task included.
+#[derive(Clone, Debug)]
+pub struct RtRq {
+    queues: Vec<VecDeque<TaskId>>,
+    bits: u128,
+    nr_running: u32,
+    nr_pushable: u32,
+}
+
+impl Default for RtRq {
+    fn default() -> Self {
+        RtRq {
+            queues: vec![VecDeque::new(); NR_PRIOS],
+            bits: 0,
+            nr_running: 0,
+            nr_pushable: 0,
+        }
+    }
+}
+
+/// RT part of the machine.
+#[derive(Clone, Debug, Default)]
+pub struct Rt {
+    /// Number of CPUs with more RT tasks than they can run [rto_count].
+    overloaded: u32,
+}
+
+fn prio(k: &Kernel, p: TaskId) -> usize {
+    k.task(p).prio as usize
+}
+
+fn set_bit(k: &mut Kernel, cpu: CpuId, prio: usize) {
+    let rq = &mut k.rqs[cpu].rt;
+    if rq.queues[prio].is_empty() {
+        rq.bits &= !(1 << prio)
+    } else {
+        rq.bits |= 1 << prio
+    }
+}
+
+/// Highest waiting or running priority of a CPU, 100 if it has no RT task.
+fn highest_prio(k: &Kernel, cpu: CpuId) -> usize {
+    (k.rqs[cpu].rt.bits.trailing_zeros() as usize).min(NR_PRIOS)
+}
+
+impl RtRq {
+    fn overloaded(&self) -> bool {
+        self.nr_running > 1 && self.nr_pushable > 0
+    }
+}
+
+fn count(k: &mut Kernel, cpu: CpuId, p: TaskId, delta: i32) {
+    let pushable = if k.task(p).nr_cpus_allowed > 1 {
+        delta
+    } else {
+        0
+    };
+    k.rqs[cpu].nr_running = k.rqs[cpu].nr_running.wrapping_add_signed(delta);
+    let rt = &mut k.rqs[cpu].rt;
+    let was = rt.overloaded();
+    rt.nr_running = rt.nr_running.wrapping_add_signed(delta);
+    rt.nr_pushable = rt.nr_pushable.wrapping_add_signed(pushable);
+    match (was, rt.overloaded()) {
+        (false, true) => k.rt.overloaded += 1,
+        (true, false) => k.rt.overloaded -= 1,
+        _ => {}
+    }
+}
+
+pub(crate) fn enqueue_task(k: &mut Kernel, cpu: CpuId, p: TaskId, flags: u64) {
+    let prio = prio(k, p);
+    let queue = &mut k.rqs[cpu].rt.queues[prio];
+    if flags & enq::HEAD != 0 {
+        queue.push_front(p)
+    } else {
+        queue.push_back(p)
+    }
+    set_bit(k, cpu, prio);
+    let t = k.task_mut(p);
+    t.rt.queued = true;
+    if t.rt.slice_left == 0 {
+        t.rt.slice_left = RR_SLICE;
+    }
+    count(k, cpu, p, 1);
+}
+
+pub(crate) fn dequeue_task(k: &mut Kernel, cpu: CpuId, p: TaskId, _flags: u64) -> bool {
+    if k.rqs[cpu].curr == p {
+        k.update_curr_common(cpu);
+    }
+    // The priority may have changed since; look where it is.
+    for prio in 0..NR_PRIOS {
+        let queue = &mut k.rqs[cpu].rt.queues[prio];
+        if let Some(at) = queue.iter().position(|&q| q == p) {
+            queue.remove(at);
+            set_bit(k, cpu, prio);
+            break;
+        }
+    }
+    k.task_mut(p).rt.queued = false;
+    count(k, cpu, p, -1);
+    true
+}
+
+pub(crate) fn yield_task(k: &mut Kernel, cpu: CpuId) {
+    let curr = k.rqs[cpu].curr;
+    requeue_tail(k, cpu, curr);
+}
+
+fn requeue_tail(k: &mut Kernel, cpu: CpuId, p: TaskId) {
+    let prio = prio(k, p);
+    let queue = &mut k.rqs[cpu].rt.queues[prio];
+    if let Some(at) = queue.iter().position(|&q| q == p) {
+        queue.remove(at);
+        queue.push_back(p);
+    }
+}
+
+pub(crate) fn wakeup_preempt(k: &mut Kernel, cpu: CpuId, p: TaskId, _flags: u64) {
+    if k.task(p).prio < k.curr(cpu).prio {
+        k.resched_curr(cpu);
+    }
+}
+
+pub(crate) fn pick_task(k: &mut Kernel, cpu: CpuId) -> Pick {
+    match k.rqs[cpu]
+        .rt
+        .queues
+        .get(highest_prio(k, cpu))
+        .and_then(|q| q.front())
+    {
+        Some(&p) => Pick::Task(p),
+        None => Pick::None,
+    }
+}
+
+pub(crate) fn put_prev_task(k: &mut Kernel, cpu: CpuId, _p: TaskId) {
+    k.update_curr_common(cpu);
+}
+
+pub(crate) fn set_next_task(k: &mut Kernel, cpu: CpuId, p: TaskId, _first: bool) {
+    k.set_exec_start(cpu, p);
+    if k.rqs[cpu].rt.overloaded() {
+        k.rqs[cpu].queue_balance_callback(BalanceCallback::PushRt);
+    }
+}
+
+pub(crate) fn task_tick(k: &mut Kernel, cpu: CpuId) {
+    k.update_curr_common(cpu);
+    let curr = k.rqs[cpu].curr;
+    if !matches!(k.task(curr).policy, Policy::RoundRobin(_)) {
+        return;
+    }
+    let tick = k.config.tick_ns();
+    let t = k.task_mut(curr);
+    t.rt.slice_left = t.rt.slice_left.saturating_sub(tick);
+    if t.rt.slice_left > 0 {
+        return;
+    }
+    t.rt.slice_left = RR_SLICE;
+    let prio = prio(k, curr);
+    if k.rqs[cpu].rt.queues[prio].len() > 1 {
+        requeue_tail(k, cpu, curr);
+        k.resched_curr(cpu);
+    }
+}
+
+/// CPUs on which `p` would run at once: those whose highest RT priority is lower, the lowest first; `prev` is preferred,
+/// then this CPU [find_lowest_rq].
+fn find_lowest_cpu(k: &Kernel, p: TaskId, prev: CpuId) -> Option<CpuId> {
+    let this = k.this_cpu();
+    let t = k.task(p);
+    let rank = |cpu: CpuId| {
+        let idleness = match k.curr(cpu).class {
+            ClassId::Idle if k.rqs[cpu].nr_running == 0 => 0,
+            ClassId::Rt | ClassId::Dl | ClassId::Stop => 2,
+            _ => 1,
+        };
+        (
+            idleness,
+            NR_PRIOS - highest_prio(k, cpu),
+            cpu != prev,
+            cpu != this,
+            cpu,
+        )
+    };
+    let fits = |&cpu: &CpuId| {
+        k.rqs[cpu].active
+            && highest_prio(k, cpu) as i32 > t.prio
+            && k.curr(cpu).class <= ClassId::Rt
+    };
+    t.cpus.iter().filter(fits).min_by_key(|&cpu| rank(cpu))
+}
+
+pub(crate) fn select_task_rq(k: &mut Kernel, p: TaskId, prev: CpuId, _flags: u64) -> CpuId {
+    let curr = k.curr(prev);
+    let must_move = matches!(curr.class, ClassId::Rt | ClassId::Dl | ClassId::Stop)
+        && (curr.nr_cpus_allowed < 2 || curr.prio <= k.task(p).prio);
+    if !must_move && k.task(p).cpus.test(prev) {
+        return prev;
+    }
+    find_lowest_cpu(k, p, prev).unwrap_or(prev)
+}
+
+pub(crate) fn task_woken(k: &mut Kernel, cpu: CpuId, p: TaskId) {
+    let curr = k.curr(cpu);
+    if k.rqs[cpu].curr != p
+        && !k.rqs[cpu].need_resched
+        && curr.class >= ClassId::Rt
+        && curr.prio <= k.task(p).prio
+    {
+        push_tasks(k, cpu);
+    }
+}
+
+/// Pushes waiting RT tasks to CPUs where they run at once. Rq lock of `cpu` held; dropped and retaken.
+pub(crate) fn push_tasks(k: &mut Kernel, cpu: CpuId) {
+    for _ in 0..k.rqs[cpu].rt.nr_running {
+        let Some(p) = next_pushable(k, cpu) else {
+            return;
+        };
+        let Some(to) = find_lowest_cpu(k, p, cpu).filter(|&to| to != cpu) else {
+            return;
+        };
+        if !migrate::move_waiting_task(k, cpu, p, to) {
+            return;
+        }
+    }
+}
+
+/// Highest-priority RT task that waits on `cpu` and may go elsewhere.
+fn next_pushable(k: &Kernel, cpu: CpuId) -> Option<TaskId> {
+    let rq = &k.rqs[cpu];
+    let movable =
+        |p: &TaskId| *p != rq.curr && k.task(*p).nr_cpus_allowed > 1 && !k.task(*p).on_cpu;
+    rq.rt.queues.iter().flatten().copied().find(movable)
+}
+
+/// Before a pick: if this CPU is about to run something lower than a waiting RT task elsewhere, that task comes here
+/// [balance_rt, pull_rt_task].
+pub(crate) fn balance(k: &mut Kernel, cpu: CpuId) {
+    if k.rt.overloaded > 0 && k.curr(cpu).class <= ClassId::Rt {
+        pull_tasks(k, cpu);
+    }
+}
+
+/// Pulls RT tasks of higher priority than anything here. Rq lock of `cpu` held; dropped and retaken.
+pub(crate) fn pull_tasks(k: &mut Kernel, cpu: CpuId) {
+    if k.rt.overloaded == 0 {
+        return;
+    }
+    for from in k.online.iter().collect::<Vec<_>>() {
+        if from == cpu || !k.rqs[from].rt.overloaded() {
+            continue;
+        }
+        let Some(p) = next_pushable(k, from) else {
+            continue;
+        };
+        let wanted = k.task(p).cpus.test(cpu) && (k.task(p).prio as usize) < highest_prio(k, cpu);
+        if wanted {
+            migrate::pull_waiting_task(k, from, p, cpu);
+        }
+    }
+}
+
+pub(crate) fn switched_to(k: &mut Kernel, cpu: CpuId, p: TaskId) {
+    if k.task(p).rt.queued && k.rqs[cpu].curr != p {
+        if k.task(p).prio < k.curr(cpu).prio {
+            k.resched_curr(cpu);
+        }
+        if k.rqs[cpu].rt.overloaded() {
+            k.rqs[cpu].queue_balance_callback(BalanceCallback::PushRt);
+        }
+    }
+}
+
+pub(crate) fn prio_changed(k: &mut Kernel, cpu: CpuId, p: TaskId, old_prio: i32) {
+    let new = k.task(p).prio;
+    if k.rqs[cpu].curr == p {
+        if new > old_prio {
+            k.rqs[cpu].queue_balance_callback(BalanceCallback::PullRt);
+            if highest_prio(k, cpu) < new as usize {
+                k.resched_curr(cpu);
+            }
+        }
+    } else if k.task(p).rt.queued && new < k.curr(cpu).prio {
+        k.resched_curr(cpu);
+    }
+}

@@ -1,0 +1,218 @@
+//! Changing a task's affinity, nice value, policy and class while it runs, waits or sleeps.
+
+use scxr_trace::EventKind;
+
+use crate::behavior::Policy;
+use crate::class::{self, ClassId, deq, enq};
+use crate::cpumask::CpuMask;
+use crate::executor::Kernel;
+use crate::ids::{CpuId, TaskId};
+use crate::lock::LockId;
+use crate::prio;
+use crate::rq::StopWork;
+use crate::task::{OnRq, TaskState};
+
+/// Why an attribute was not changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttrError {
+    /// The task is gone (ESRCH).
+    NoSuchTask,
+    /// No CPU that is online is in the mask (EINVAL).
+    NoUsableCpu,
+    /// The scheduler does not take the task (EACCES).
+    NotPermitted,
+}
+
+/// What a change bracket remembers between its two halves.
+pub(crate) struct SchedChange {
+    p: TaskId,
+    cpu: CpuId,
+    flags: u64,
+    queued: bool,
+    running: bool,
+    class: ClassId,
+    prio: i32,
+}
+
+impl Kernel {
+    /// [sched_change_begin]: takes `p` out of its class for a change. `flags`: [`deq::SAVE`], [`deq::MOVE`],
+    /// [`deq::NOCLOCK`], [`deq::CLASS`]. Rq lock of its CPU held.
+    pub(crate) fn sched_change_begin(&mut self, p: TaskId, flags: u64) -> SchedChange {
+        let t = self.task(p);
+        let (cpu, class, prio) = (t.cpu, t.class, t.prio);
+        if flags & deq::NOCLOCK == 0 {
+            self.update_rq_clock(cpu);
+        }
+        let flags = flags | deq::NOCLOCK;
+        let queued = self.task(p).on_rq == OnRq::Queued;
+        let running = self.rqs[cpu].curr == p;
+        if queued {
+            class::dequeue_task(self, cpu, p, flags);
+        }
+        if running {
+            class::put_prev_task(self, cpu, p, None);
+        }
+        if flags & deq::CLASS != 0 {
+            class::switched_from(self, cpu, p, class);
+        }
+        SchedChange {
+            p,
+            cpu,
+            flags,
+            queued,
+            running,
+            class,
+            prio,
+        }
+    }
+
+    /// [sched_change_end]: puts it back.
+    pub(crate) fn sched_change_end(&mut self, c: SchedChange) {
+        let SchedChange {
+            p,
+            cpu,
+            flags,
+            queued,
+            running,
+            class,
+            prio,
+        } = c;
+        if flags & deq::CLASS != 0 {
+            class::switching_to(self, p);
+        }
+        // A task whose delayed dequeue was completed by the change sleeps for good now.
+        let queued = queued && self.task(p).on_rq == OnRq::Queued;
+        if queued {
+            class::enqueue_task(self, cpu, p, flags | enq::NOCLOCK);
+        }
+        if running {
+            class::set_next_task(self, cpu, p, false);
+        }
+        if flags & deq::CLASS == 0 {
+            class::prio_changed(self, cpu, p, prio);
+            return;
+        }
+        let new = self.task(p).class;
+        if queued {
+            if new > self.rqs[cpu].next_class {
+                class::wakeup_preempt(self, cpu, p, 0);
+            }
+            if running && new < class {
+                self.resched_curr(cpu);
+            }
+        }
+        class::switched_to(self, cpu, p);
+    }
+
+    /// [set_user_nice]
+    pub fn set_user_nice(&mut self, p: TaskId, nice: i8) -> Result<(), AttrError> {
+        let policy = self.find_task(p).ok_or(AttrError::NoSuchTask)?.policy;
+        self.set_scheduler(p, policy, nice)
+    }
+
+    /// [__sched_setscheduler]: sets policy and nice value; the class follows (E-37).
+    pub fn set_scheduler(&mut self, p: TaskId, policy: Policy, nice: i8) -> Result<(), AttrError> {
+        if self.find_task(p).is_none_or(|t| t.state == TaskState::Dead) {
+            return Err(AttrError::NoSuchTask);
+        }
+        self.lock(LockId::Pi(p));
+        let cpu = self.lock_task_rq(p);
+        let result = self.change_scheduler(cpu, p, policy, nice.clamp(-20, 19));
+        class::run_balance_callbacks(self, cpu);
+        self.unlock(LockId::Rq(cpu));
+        self.unlock(LockId::Pi(p));
+        result
+    }
+
+    fn change_scheduler(
+        &mut self,
+        cpu: CpuId,
+        p: TaskId,
+        policy: Policy,
+        nice: i8,
+    ) -> Result<(), AttrError> {
+        if !crate::ext::check_setscheduler(self, p, policy) {
+            return Err(AttrError::NotPermitted);
+        }
+        let t = self.task(p);
+        if (t.policy, t.nice) == (policy, nice) {
+            return Ok(());
+        }
+        let class = self.class_for(policy);
+        let change = if class == t.class { 0 } else { deq::CLASS };
+        let c = self.sched_change_begin(p, deq::SAVE | deq::MOVE | change);
+        self.task_mut(p).set_attributes(policy, nice);
+        self.task_mut(p).class = class;
+        class::reweight_task(self, cpu, p);
+        self.sched_change_end(c);
+        let t = self.task(p);
+        let (pid, weight) = (t.pid, prio::cgroup_weight(t.weight()));
+        self.emit(EventKind::Weight {
+            pid,
+            weight,
+            policy: policy.number(),
+        });
+        Ok(())
+    }
+
+    /// [__setscheduler_class]
+    pub(crate) fn class_for(&self, policy: Policy) -> ClassId {
+        match policy {
+            Policy::Fifo(_) | Policy::RoundRobin(_) => ClassId::Rt,
+            _ if crate::ext::task_should_scx(self, policy) => ClassId::Ext,
+            _ => ClassId::Fair,
+        }
+    }
+
+    /// [__set_cpus_allowed_ptr]: changes the affinity and moves the task if it may not stay.
+    pub fn set_cpus_allowed(&mut self, p: TaskId, mask: CpuMask) -> Result<(), AttrError> {
+        if self.find_task(p).is_none_or(|t| t.state == TaskState::Dead) {
+            return Err(AttrError::NoSuchTask);
+        }
+        let usable: CpuMask = self.online.iter().filter(|&c| self.rqs[c].active).collect();
+        let valid = mask.and(&usable);
+        let Some(first) = valid.first() else {
+            return Err(AttrError::NoUsableCpu);
+        };
+        self.lock(LockId::Pi(p));
+        let cpu = self.lock_task_rq(p);
+        if self.task(p).cpus != mask {
+            let c = self.sched_change_begin(p, deq::SAVE);
+            self.task_mut(p).set_cpus(mask);
+            class::set_cpus_allowed(self, p);
+            self.sched_change_end(c);
+        }
+        let stop = self.leave_forbidden_cpu(cpu, p, valid, first);
+        self.unlock(LockId::Pi(p));
+        if let Some(to) = stop {
+            self.stop_one_cpu(cpu, StopWork::Migrate(p, to));
+        }
+        Ok(())
+    }
+
+    /// [affine_move_task]: moves a waiting task at once; the result is where the stopper is to move a running one. The
+    /// rq lock is released.
+    fn leave_forbidden_cpu(
+        &mut self,
+        cpu: CpuId,
+        p: TaskId,
+        valid: CpuMask,
+        first: CpuId,
+    ) -> Option<CpuId> {
+        let t = self.task(p);
+        let mut held = cpu;
+        let mut stop = None;
+        if !valid.test(cpu) && t.migration_disabled == 0 {
+            if t.on_cpu || t.state == TaskState::New {
+                stop = (t.state != TaskState::New).then_some(first);
+            } else if t.on_rq == OnRq::Queued {
+                self.update_rq_clock(cpu);
+                self.move_queued_task(cpu, p, first);
+                held = first;
+            }
+        }
+        class::run_balance_callbacks(self, held);
+        self.unlock(LockId::Rq(held));
+        stop
+    }
+}

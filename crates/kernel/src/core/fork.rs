@@ -1,0 +1,121 @@
+//! Birth and death of tasks.
+
+use scxr_trace::EventKind;
+
+use crate::behavior::TaskSpec;
+use crate::class::ClassId;
+use crate::executor::Kernel;
+use crate::ids::TaskId;
+use crate::prio;
+use crate::state::State;
+use crate::task::{Body, KthreadFn, OnRq, Task, TaskState, pf};
+use crate::{ext, fair};
+
+impl State {
+    /// Adds a task that does not run yet.
+    pub(crate) fn add_task(&mut self, comm: &str, body: Body) -> TaskId {
+        let id = TaskId(self.tasks.len() as u32);
+        let pid = self.next_pid;
+        self.next_pid += 1;
+        let n = self.cpus.0.len();
+        self.tasks
+            .push(Some(Box::new(Task::new(id, pid, comm, body, n))));
+        id
+    }
+
+    /// Tells the trace about a new task.
+    pub(crate) fn emit_fork(&mut self, p: TaskId) {
+        let t = self.task(p);
+        let parent = t
+            .parent
+            .and_then(|q| self.find_task(q))
+            .map_or(0, |q| q.pid);
+        let kind = EventKind::Fork {
+            pid: t.pid,
+            parent,
+            comm: t.comm.clone(),
+            group: t.cgroup.clone(),
+            weight: prio::cgroup_weight(t.weight()),
+            policy: t.policy.number(),
+        };
+        self.emit(kind);
+    }
+
+    /// Makes a kernel thread that exists from boot on, asleep.
+    pub(crate) fn add_kthread(&mut self, comm: &str, body: KthreadFn) -> TaskId {
+        let p = self.add_task(comm, Body::Kthread(body));
+        let t = self.task_mut(p);
+        t.flags |= pf::KTHREAD;
+        t.state = TaskState::Sleeping;
+        self.task_list.insert(p);
+        self.emit_fork(p);
+        p
+    }
+}
+
+impl Kernel {
+    /// fork(2) by the running task: [copy_process, wake_up_new_task]. `None`: a scheduler refused the child.
+    pub(crate) fn fork(&mut self, spec: TaskSpec) -> Option<TaskId> {
+        let cost = self.cost.fork;
+        self.charge(cost);
+        let parent = self.rqs[self.this_cpu()].curr;
+        let child = self.add_task(&spec.comm, Body::User(Some(spec.behavior)));
+        let (cpu, tgid) = (self.task(parent).cpu, self.task(parent).tgid);
+        let recent = self.task(parent).cpu;
+        let t = self.task_mut(child);
+        t.parent = Some(parent);
+        t.cpu = cpu;
+        t.cgroup = spec.cgroup;
+        t.set_attributes(spec.policy, spec.nice);
+        if spec.thread {
+            t.tgid = tgid;
+        }
+        if let Some(mask) = spec.affinity {
+            t.set_cpus(mask);
+        }
+        t.se.set_recent_used_cpu(recent);
+        let class = self.class_for(spec.policy);
+        self.task_mut(child).class = class;
+        self.task_mut(parent).last_child = Some(child);
+        self.emit_fork(child);
+        ext::pre_fork(self);
+        fair::task_fork(self, child);
+        if ext::fork(self, child).is_err() {
+            ext::cancel_fork(self, child);
+            self.tasks[child.0 as usize] = None;
+            return None;
+        }
+        self.task_list.insert(child);
+        ext::post_fork(self, child);
+        self.wake_up_new_task(child);
+        Some(child)
+    }
+
+    /// The running task has nothing left to do but to die [do_exit, first half].
+    pub(crate) fn begin_exit(&mut self) {
+        let p = self.rqs[self.this_cpu()].curr;
+        let cost = self.cost.exit;
+        let t = self.task_mut(p);
+        t.flags |= pf::EXITING;
+        t.work_left = cost;
+        let pid = t.pid;
+        self.emit(EventKind::Exit { pid });
+    }
+
+    /// [do_task_dead]
+    pub(crate) fn die(&mut self) {
+        let p = self.rqs[self.this_cpu()].curr;
+        self.task_mut(p).state = TaskState::Dead;
+        self.schedule();
+    }
+
+    /// After the last switch away from a dead task [sched_ext_dead, put_task_struct].
+    pub(crate) fn bury(&mut self, p: TaskId) {
+        ext::task_dead(self, p);
+        self.task_list.remove(&p);
+        debug_assert_eq!(self.task(p).on_rq, OnRq::No);
+        debug_assert_ne!(self.task(p).class, ClassId::Idle);
+        ext::task_freed(self, p);
+        self.tasks[p.0 as usize] = None;
+    }
+}

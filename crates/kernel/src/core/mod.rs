@@ -1,0 +1,8 @@
+//! The core of the scheduler: switching, waking, moving, changing and creating tasks. Class-independent.
+
+pub(crate) mod attr;
+pub(crate) mod fork;
+pub(crate) mod migrate;
+pub(crate) mod schedule;
+pub(crate) mod tick;
+pub(crate) mod wakeup;

@@ -1,0 +1,218 @@
+//! schedule(): picking the next task and switching to it; the run queue's clock; rescheduling another CPU.
+
+use scxr_trace::{EventKind, SwitchOut};
+
+use crate::class::{self, ClassId, deq};
+use crate::cost::CostTable;
+use crate::executor::Kernel;
+use crate::ext;
+use crate::ids::{CpuId, Ns, TaskId};
+use crate::irq::Ipi;
+use crate::lock::LockId;
+use crate::task::{OnRq, TaskState};
+
+impl Kernel {
+    /// [update_rq_clock]: the clock of `cpu`'s run queue is now, as the CPU that runs this code sees it. Never goes back.
+    #[inline]
+    pub fn update_rq_clock(&mut self, cpu: CpuId) {
+        let now = self.now();
+        let rq = &mut self.rqs[cpu];
+        rq.clock = rq.clock.max(now);
+        ext::rq_clock_updated(self, cpu);
+    }
+
+    /// The running task's time starts to count now.
+    pub(crate) fn set_exec_start(&mut self, cpu: CpuId, p: TaskId) {
+        let clock = self.rqs[cpu].clock;
+        self.task_mut(p).exec_start = clock;
+    }
+
+    /// [update_curr_common]: accounts the running task's time since the last call and returns it.
+    pub(crate) fn update_curr_common(&mut self, cpu: CpuId) -> Ns {
+        let clock = self.rqs[cpu].clock;
+        let curr = self.rqs[cpu].curr;
+        let t = self.task_mut(curr);
+        let delta = clock.saturating_sub(t.exec_start);
+        t.exec_start = t.exec_start.max(clock);
+        t.sum_exec_runtime += delta;
+        delta
+    }
+
+    /// [resched_curr]: the running task of `cpu` is to be rescheduled; a remote CPU is interrupted.
+    pub fn resched_curr(&mut self, cpu: CpuId) {
+        if self.rqs[cpu].need_resched {
+            return;
+        }
+        self.rqs[cpu].need_resched = true;
+        if cpu != self.this_cpu() {
+            self.send_ipi(cpu, Ipi::Resched);
+        }
+    }
+
+    /// [resched_cpu]: the same from outside the run queue's lock.
+    pub fn resched_cpu(&mut self, cpu: CpuId) {
+        self.lock(LockId::Rq(cpu));
+        if self.online.test(cpu) || cpu == self.this_cpu() {
+            self.resched_curr(cpu);
+        }
+        self.unlock(LockId::Rq(cpu));
+    }
+
+    /// [schedule]: lets another task run on this CPU, if there is a better one or the running one cannot go on.
+    pub(crate) fn schedule(&mut self) {
+        let cpu = self.this_cpu();
+        let cost = self.cost.schedule;
+        self.charge(cost);
+        self.lock(LockId::Rq(cpu));
+        self.update_rq_clock(cpu);
+        let prev = self.rqs[cpu].curr;
+        let blocked = self.task(prev).state != TaskState::Running;
+        if blocked {
+            self.task_mut(prev).nvcsw += 1;
+            self.block_task(cpu, prev);
+        }
+        let next = class::pick_next_task(self, cpu);
+        self.rqs[cpu].need_resched = false;
+        self.put_prev_set_next(cpu, prev, next);
+        let next_class = self.task(next).class;
+        self.rqs[cpu].next_class = next_class;
+        if prev == next {
+            self.task_mut(prev).yielding = false;
+            class::run_balance_callbacks(self, cpu);
+            ext::rq_clock_invalidate(self, cpu);
+            self.unlock(LockId::Rq(cpu));
+            return;
+        }
+        self.context_switch(cpu, prev, next, blocked);
+    }
+
+    /// [put_prev_set_next_task]
+    fn put_prev_set_next(&mut self, cpu: CpuId, prev: TaskId, next: TaskId) {
+        if prev != next {
+            class::put_prev_task(self, cpu, prev, Some(next));
+            class::set_next_task(self, cpu, next, true);
+        }
+    }
+
+    /// [try_to_block_task]: the running task leaves the run queue, or stays delayed.
+    fn block_task(&mut self, cpu: CpuId, prev: TaskId) {
+        class::dequeue_task(self, cpu, prev, deq::SLEEP | deq::NOCLOCK)
+            .then(|| self.task_mut(prev).on_rq = OnRq::No);
+    }
+
+    fn context_switch(&mut self, cpu: CpuId, prev: TaskId, next: TaskId, blocked: bool) {
+        self.rqs[cpu].nr_switches += 1;
+        self.rqs[cpu].curr = next;
+        self.emit_switch_out(cpu, prev, blocked);
+        let cost = self.cost.context_switch;
+        self.charge(cost);
+        self.task_mut(next).on_cpu = true;
+        self.tick_switch(cpu, prev, next);
+        let now = self.now();
+        let debt = {
+            let t = self.task_mut(next);
+            t.switched_in_at = now;
+            std::mem::take(&mut t.migration_debt)
+        };
+        if self.task(next).class == ClassId::Idle {
+            self.emit(EventKind::IdleIn);
+        } else {
+            let pid = self.task(next).pid;
+            self.emit(EventKind::SwitchIn { pid });
+        }
+        self.charge(debt);
+        self.finish_task_switch(cpu, prev);
+    }
+
+    fn emit_switch_out(&mut self, cpu: CpuId, prev: TaskId, blocked: bool) {
+        if prev == self.rqs[cpu].idle {
+            self.emit(EventKind::IdleOut);
+            return;
+        }
+        let now = self.now();
+        let t = self.task_mut(prev);
+        let why = match () {
+            () if t.state == TaskState::Dead => SwitchOut::Dead,
+            () if blocked => SwitchOut::Blocked,
+            () if t.yielding => SwitchOut::Yielded,
+            () => SwitchOut::Preempted,
+        };
+        if !blocked {
+            t.nivcsw += 1;
+        }
+        t.yielding = false;
+        let (pid, ran_ns) = (t.pid, now.saturating_sub(t.switched_in_at));
+        self.emit(EventKind::SwitchOut { pid, why, ran_ns });
+    }
+
+    /// [finish_task_switch]: the stack of `prev` is free, the lock is released, a dead task is buried.
+    fn finish_task_switch(&mut self, cpu: CpuId, prev: TaskId) {
+        self.task_mut(prev).on_cpu = false;
+        let waiters = std::mem::take(&mut self.task_mut(prev).on_cpu_waiters);
+        let now = self.now();
+        for waiter in waiters {
+            let at = now.max(self.cpus[waiter].clock);
+            self.exec.unblock(waiter, at);
+        }
+        class::run_balance_callbacks(self, cpu);
+        ext::rq_clock_invalidate(self, cpu);
+        self.unlock(LockId::Rq(cpu));
+        self.core_speed_changed(cpu);
+        if self.task(prev).state == TaskState::Dead {
+            self.bury(prev);
+        }
+    }
+
+    /// [sched_yield]: the running task of this CPU gives way.
+    pub(crate) fn sched_yield(&mut self) {
+        let cpu = self.this_cpu();
+        self.lock(LockId::Rq(cpu));
+        self.update_rq_clock(cpu);
+        let curr = self.rqs[cpu].curr;
+        self.task_mut(curr).yielding = true;
+        class::yield_task(self, cpu);
+        self.unlock(LockId::Rq(cpu));
+        self.schedule();
+    }
+
+    /// [activate_task]: `p` goes onto `cpu`'s run queue. Rq lock held.
+    pub(crate) fn activate_task(&mut self, cpu: CpuId, p: TaskId, flags: u64) {
+        class::enqueue_task(self, cpu, p, flags);
+        self.task_mut(p).on_rq = OnRq::Queued;
+        let pid = self.task(p).pid;
+        self.emit_on(
+            cpu,
+            EventKind::Enqueue {
+                pid,
+                on: cpu.0,
+                flags,
+            },
+        );
+    }
+
+    /// Takes `p` off a run queue in order to move it [deactivate_task]. Rq lock held.
+    pub(crate) fn deactivate_for_migration(&mut self, cpu: CpuId, p: TaskId) {
+        self.task_mut(p).on_rq = OnRq::Migrating;
+        class::dequeue_task(self, cpu, p, deq::MIGRATING | deq::NOCLOCK);
+    }
+
+    /// [set_task_cpu]: `p` now belongs to `to`.
+    pub(crate) fn set_task_cpu(&mut self, p: TaskId, to: CpuId) {
+        let from = self.task(p).cpu;
+        if from == to {
+            return;
+        }
+        class::migrate_task_rq(self, p, to);
+        let debt = CostTable::by_distance(&self.cost.migration, self.topology.distance(from, to));
+        let t = self.task_mut(p);
+        t.cpu = to;
+        t.nr_migrations += 1;
+        t.migration_debt = t.migration_debt.max(debt);
+        let pid = t.pid;
+        self.emit(EventKind::Migrate {
+            pid,
+            from: from.0,
+            to: to.0,
+        });
+    }
+}

@@ -1,0 +1,215 @@
+//! Interrupts: inter-processor interrupts, irq work, timers, the tick.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use crate::cost::CostTable;
+use crate::executor::{Kernel, NEVER};
+use crate::ids::{CpuId, Ns, TaskId, WaitQueueId};
+use crate::{ext, fair};
+
+/// Inter-processor interrupts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ipi {
+    /// Look at need_resched.
+    Resched,
+    /// Run irq work queued here by another CPU.
+    IrqWork(IrqWork),
+    /// Balance on behalf of CPUs whose tick is stopped.
+    NohzBalance,
+}
+
+/// Work that runs as soon as interrupts are on again [irq_work].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IrqWork {
+    /// Deliver the ext class's kicks.
+    ScxKick,
+    /// Run the ext class's deferred work.
+    ScxDeferred,
+    /// A scheduler exits: dump it and have the helper disable it.
+    ScxDisable,
+    /// Anything else of the ext class, by number.
+    Scx(u32),
+}
+
+/// What a timer does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timer {
+    /// Wake a sleeper, if it is still in the sleep with that number.
+    Wake(TaskId, u64),
+    /// End a timed wait likewise.
+    WaitTimeout(TaskId, u64, WaitQueueId),
+    /// The ext class's watchdog.
+    ScxWatchdog,
+    /// A timer of the ext class (bypass load balancer, BPF timers), by number.
+    Scx(u64),
+    /// A planned event, by index.
+    Event(usize),
+}
+
+/// Interrupts and timers of a CPU.
+#[derive(Debug)]
+pub(crate) struct CpuIrq {
+    /// Inter-processor interrupts under way, by time of arrival.
+    ipis: VecDeque<(Ns, Ipi)>,
+    works: VecDeque<IrqWork>,
+    timers: BinaryHeap<Reverse<(Ns, u64, Timer)>>,
+    timer_seq: u64,
+    /// When the next tick comes; NEVER while it is stopped.
+    pub(crate) next_tick: Ns,
+    /// A balancing softirq is pending.
+    pub(crate) balance_softirq: bool,
+}
+
+impl Default for CpuIrq {
+    fn default() -> Self {
+        CpuIrq {
+            ipis: VecDeque::new(),
+            works: VecDeque::new(),
+            timers: BinaryHeap::new(),
+            timer_seq: 0,
+            next_tick: NEVER,
+            balance_softirq: false,
+        }
+    }
+}
+
+impl CpuIrq {
+    fn add_ipi(&mut self, at: Ns, ipi: Ipi) {
+        let pos = self.ipis.partition_point(|&(t, _)| t <= at);
+        self.ipis.insert(pos, (at, ipi));
+    }
+
+    /// When the next interrupt comes.
+    pub(crate) fn next_event(&self) -> Ns {
+        if !self.works.is_empty() {
+            return 0;
+        }
+        let ipi = self.ipis.front().map_or(NEVER, |&(t, _)| t);
+        let timer = self.timers.peek().map_or(NEVER, |Reverse((t, ..))| *t);
+        ipi.min(timer).min(self.next_tick)
+    }
+}
+
+impl Kernel {
+    /// Interrupts `target`.
+    pub(crate) fn send_ipi(&mut self, target: CpuId, ipi: Ipi) {
+        let cost = self.cost.ipi_send;
+        self.charge(cost);
+        let me = self.this_cpu();
+        let at = self.now()
+            + CostTable::by_distance(&self.cost.ipi_latency, self.topology.distance(me, target));
+        self.cpus[target].irq.add_ipi(at, ipi);
+        self.exec.bring_forward(target, at);
+    }
+
+    /// Queues work for this CPU [irq_work_queue].
+    pub(crate) fn irq_work_queue(&mut self, work: IrqWork) {
+        let me = self.this_cpu();
+        let works = &mut self.cpus[me].irq.works;
+        if !works.contains(&work) {
+            works.push_back(work);
+        }
+    }
+
+    /// Queues work for another CPU [irq_work_queue_on].
+    pub(crate) fn irq_work_queue_on(&mut self, cpu: CpuId, work: IrqWork) {
+        if cpu == self.this_cpu() {
+            self.irq_work_queue(work);
+        } else {
+            self.send_ipi(cpu, Ipi::IrqWork(work));
+        }
+    }
+
+    /// Starts a timer on this CPU.
+    pub(crate) fn start_timer(&mut self, at: Ns, timer: Timer) {
+        let me = self.this_cpu();
+        let irq = &mut self.cpus[me].irq;
+        irq.timer_seq += 1;
+        irq.timers.push(Reverse((at, irq.timer_seq, timer)));
+    }
+
+    /// Takes the interrupts that are due on this CPU. True if there was one.
+    pub(crate) fn take_interrupts(&mut self) -> bool {
+        let me = self.this_cpu();
+        let mut any = false;
+        while self.cpus[me].irq.next_event() <= self.now() {
+            any = true;
+            self.take_one();
+        }
+        if self.cpus[me].irq.balance_softirq {
+            self.cpus[me].irq.balance_softirq = false;
+            fair::run_rebalance_domains(self, me);
+        }
+        any
+    }
+
+    fn take_one(&mut self) {
+        let me = self.this_cpu();
+        let now = self.now();
+        let cost = self.cost.interrupt;
+        let irq = &mut self.cpus[me].irq;
+        if let Some(work) = irq.works.pop_front() {
+            self.charge(cost);
+            return self.run_irq_work(work);
+        }
+        let timer_at = irq.timers.peek().map_or(NEVER, |Reverse((t, ..))| *t);
+        match irq.ipis.front() {
+            Some(&(t, ipi)) if t <= timer_at.min(irq.next_tick) => {
+                irq.ipis.pop_front();
+                self.charge(cost);
+                self.run_ipi(ipi);
+            }
+            _ if timer_at <= irq.next_tick => {
+                if let Some(Reverse((_, _, timer))) = irq.timers.pop() {
+                    self.charge(cost);
+                    self.run_timer(timer);
+                }
+            }
+            _ => {
+                debug_assert!(irq.next_tick <= now);
+                self.sched_tick();
+            }
+        }
+    }
+
+    fn run_ipi(&mut self, ipi: Ipi) {
+        let me = self.this_cpu();
+        match ipi {
+            Ipi::Resched => {} // the flag is set already
+            Ipi::IrqWork(work) => self.run_irq_work(work),
+            Ipi::NohzBalance => fair::nohz_balance(self, me),
+        }
+    }
+
+    fn run_irq_work(&mut self, work: IrqWork) {
+        let me = self.this_cpu();
+        match work {
+            IrqWork::ScxKick => ext::kick::deliver(self, me),
+            IrqWork::ScxDeferred => ext::run_deferred_irq(self, me),
+            IrqWork::ScxDisable => ext::disable_irq_work(self),
+            IrqWork::Scx(n) => ext::irq_work(self, n),
+        }
+    }
+
+    fn run_timer(&mut self, timer: Timer) {
+        match timer {
+            Timer::Wake(p, seq) => {
+                if self.find_task(p).is_some_and(|t| t.sleep_seq == seq) {
+                    self.wake_up_process(p);
+                }
+            }
+            Timer::WaitTimeout(p, seq, queue) => {
+                if self.find_task(p).is_some_and(|t| t.sleep_seq == seq)
+                    && self.wait_queues.remove(queue, p)
+                {
+                    self.task_mut(p).timed_out = true;
+                    self.wake_up_process(p);
+                }
+            }
+            Timer::ScxWatchdog => ext::watchdog_timer(self),
+            Timer::Scx(n) => ext::timer(self, n),
+            Timer::Event(i) => self.run_planned_event(i),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The machine, as its user sees it.
+
+use std::rc::Rc;
+
+use scxr_trace::Sink;
+
+use crate::behavior::TaskSpec;
+use crate::boot::{self, Boot, Step};
+use crate::config::Config;
+use crate::cpumask::CpuMask;
+use crate::executor::{ExecState, Executor, Kernel};
+use crate::ext::ops::SchedExtOps;
+use crate::ids::{Ns, PerCpu, WaitQueueId};
+use crate::irq::CpuIrq;
+use crate::rq::Rq;
+use crate::state::{Cpu, State};
+use crate::topology::Topology;
+use crate::{ext, fair, user};
+
+/// A simulated machine. Many can live in one process; they have nothing in common.
+pub struct Machine {
+    exec: Executor,
+}
+
+impl Machine {
+    /// Boots a machine at time 0.
+    pub fn new(topology: Topology, config: Config, sink: Box<dyn Sink>) -> Machine {
+        let n = topology.nr_cpus();
+        let cpu = |_| Cpu {
+            clock: 0,
+            irq: CpuIrq::default(),
+            user_run: None,
+            idle_since: None,
+        };
+        let mut state = Box::new(State {
+            cost: config.cost.clone(),
+            cpus: PerCpu::new(n, cpu),
+            rqs: PerCpu::new(n, |c| Rq::new(c, crate::ids::TaskId(c.0))),
+            online: CpuMask::first_n(n),
+            tasks: Vec::new(),
+            task_list: Default::default(),
+            next_pid: 1,
+            wait_queues: Default::default(),
+            exec: ExecState::new(n),
+            fair: fair::Fair::new(&topology, &config),
+            ext: ext::Ext::new(&topology, &config),
+            rt: Default::default(),
+            sink,
+            nr_events: 0,
+            stop: false,
+            boot: Boot::default(),
+            config,
+            topology,
+        });
+        boot::boot(&mut state);
+        let exec = Executor::new(state, user::cpu_main);
+        Machine { exec }
+    }
+
+    /// A new wait queue, for behaviours to share.
+    pub fn wait_queue(&mut self) -> WaitQueueId {
+        self.exec.state_mut().wait_queues.alloc()
+    }
+
+    /// Has the loader task enable a scheduler, after the steps asked for before.
+    pub fn enable(&mut self, ops: Rc<dyn SchedExtOps>) {
+        self.step(Step::Enable(ops));
+    }
+
+    /// Has the loader task unregister the scheduler, after the steps asked for before.
+    pub fn disable(&mut self) {
+        self.step(Step::Disable);
+    }
+
+    /// Has the loader task fork a task of the workload, after the steps asked for before.
+    pub fn spawn(&mut self, spec: TaskSpec) {
+        self.step(Step::Fork(spec));
+    }
+
+    fn step(&mut self, step: Step) {
+        self.exec.state_mut().boot.steps.push_back(step);
+        let now = self.now();
+        self.at(now, |k| {
+            if let Some(loader) = k.boot.loader {
+                k.wake_up_process(loader);
+            }
+        });
+    }
+
+    /// Plans an event for time `t`: it runs as a timer interrupt on CPU 0.
+    pub fn at(&mut self, t: Ns, event: impl FnOnce(&mut Kernel) + 'static) {
+        let timer = self.exec.state_mut().plan(Box::new(event));
+        let mut k = self.exec.kernel();
+        k.start_timer(t, timer);
+        let cpu = k.this_cpu();
+        k.exec.bring_forward(cpu, t);
+    }
+
+    /// Time up to which all CPUs have run.
+    pub fn now(&self) -> Ns {
+        self.state().exec.ready.first().0
+    }
+
+    /// Runs up to time `t`.
+    pub fn run_until(&mut self, t: Ns) {
+        self.exec.run_until(t);
+    }
+
+    /// The state.
+    pub fn state(&self) -> &State {
+        self.exec.state()
+    }
+
+    /// The kernel between two runs, as code on CPU 0 that must not wait: what user space reads or writes from outside.
+    pub fn kernel(&mut self) -> Kernel {
+        self.exec.kernel()
+    }
+}

@@ -1,0 +1,123 @@
+//! The state of the simulated machine.
+
+use scxr_trace::{EventKind, Sink};
+
+use crate::config::Config;
+use crate::cost::CostTable;
+use crate::cpumask::CpuMask;
+use crate::executor::ExecState;
+use crate::ids::{CpuId, Ns, PerCpu, TaskId};
+use crate::irq::CpuIrq;
+use crate::rq::Rq;
+use crate::task::Task;
+use crate::topology::Topology;
+use crate::wait::WaitQueues;
+use crate::{ext, fair};
+
+/// A CPU apart from its run queue: clock, interrupts, the run of user code.
+pub struct Cpu {
+    /// Local time.
+    pub clock: Ns,
+    /// Interrupts and timers.
+    pub(crate) irq: CpuIrq,
+    /// The run of user code that it is waiting in.
+    pub(crate) user_run: Option<crate::user::UserRun>,
+    /// Idle since, while it waits in idle.
+    pub(crate) idle_since: Option<Ns>,
+}
+
+/// Everything. A run is a function of it and of nothing else.
+pub struct State {
+    /// Settings.
+    pub config: Config,
+    /// Costs.
+    pub cost: CostTable,
+    /// Shape of the machine.
+    pub topology: Topology,
+    /// CPUs.
+    pub cpus: PerCpu<Cpu>,
+    /// Run queues.
+    pub rqs: PerCpu<Rq>,
+    /// CPUs that are online.
+    pub online: CpuMask,
+    pub(crate) tasks: Vec<Option<Box<Task>>>,
+    /// Tasks that are not dead, idle tasks excepted, in order of creation.
+    pub(crate) task_list: std::collections::BTreeSet<TaskId>,
+    pub(crate) next_pid: u32,
+    pub(crate) wait_queues: WaitQueues,
+    pub(crate) exec: ExecState,
+    /// Fair class: domains and what is not per CPU.
+    pub fair: fair::Fair,
+    /// Ext class: the scheduler and what is not per CPU.
+    pub ext: ext::Ext,
+    /// RT class: what is not per CPU.
+    pub(crate) rt: crate::class::rt::Rt,
+    pub(crate) sink: Box<dyn Sink>,
+    /// Events emitted so far.
+    pub nr_events: u64,
+    /// Set to end the run early.
+    pub stop: bool,
+    pub(crate) boot: crate::boot::Boot,
+}
+
+impl State {
+    /// A task that is known to exist.
+    #[inline]
+    pub fn task(&self, p: TaskId) -> &Task {
+        self.tasks[p.0 as usize]
+            .as_deref()
+            .expect("a task that has not been freed")
+    }
+
+    /// A task that is known to exist.
+    #[inline]
+    pub fn task_mut(&mut self, p: TaskId) -> &mut Task {
+        self.tasks[p.0 as usize]
+            .as_deref_mut()
+            .expect("a task that has not been freed")
+    }
+
+    /// A task, unless it has been freed.
+    pub fn find_task(&self, p: TaskId) -> Option<&Task> {
+        self.tasks.get(p.0 as usize)?.as_deref()
+    }
+
+    /// The task with a pid, unless it is gone. Idle tasks are not found.
+    pub fn task_by_pid(&self, pid: u32) -> Option<TaskId> {
+        let first = self.cpus.0.len() as u32;
+        let id = TaskId(pid.checked_sub(1)? + first);
+        self.find_task(id).map(|t| t.id)
+    }
+
+    /// Tasks that are not dead, idle tasks excepted, in order of creation.
+    pub fn all_tasks(&self) -> Vec<TaskId> {
+        self.task_list.iter().copied().collect()
+    }
+
+    /// The task that runs on `cpu`.
+    #[inline]
+    pub fn curr(&self, cpu: CpuId) -> &Task {
+        self.task(self.rqs[cpu].curr)
+    }
+
+    /// Number of possible CPUs.
+    pub fn nr_cpus(&self) -> usize {
+        self.cpus.0.len()
+    }
+
+    /// Emits one record at the local time of the running CPU.
+    #[inline]
+    pub fn emit(&mut self, kind: EventKind) {
+        let cpu = self.exec.this_cpu;
+        self.nr_events += 1;
+        self.sink.event(self.cpus[cpu].clock, cpu.0, kind);
+    }
+
+    /// Emits one record about another CPU, at the local time of the running one.
+    #[inline]
+    pub fn emit_on(&mut self, cpu: CpuId, kind: EventKind) {
+        let t = self.cpus[self.exec.this_cpu].clock;
+        self.nr_events += 1;
+        self.sink.event(t, cpu.0, kind);
+    }
+}

@@ -1,0 +1,230 @@
+//! The core without any BPF scheduler: time, wakeups, sleeping, classes.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use scxr_kernel::Machine;
+use scxr_kernel::behavior::{Action, Policy, TaskCx, TaskSpec, Whom};
+use scxr_kernel::config::Config;
+use scxr_kernel::cpumask::CpuMask;
+use scxr_kernel::topology::Topology;
+use scxr_trace::{Event, EventKind, Sink};
+
+#[derive(Clone, Default)]
+struct Log(Rc<RefCell<Vec<Event>>>);
+
+impl Sink for Log {
+    fn event(&mut self, t: u64, cpu: u32, kind: EventKind) {
+        self.0.borrow_mut().push(Event { t, cpu, kind });
+    }
+}
+
+const MS: u64 = 1_000_000;
+
+fn machine(spec: &str) -> (Machine, Log) {
+    let log = Log::default();
+    (
+        Machine::new(
+            Topology::parse(spec).unwrap(),
+            Config::default(),
+            Box::new(log.clone()),
+        ),
+        log,
+    )
+}
+
+fn hog() -> impl FnMut(&TaskCx) -> Action {
+    |_: &TaskCx| Action::Run(10 * MS)
+}
+
+fn cpu_time(m: &Machine, comm: &str) -> u64 {
+    let s = m.state();
+    s.all_tasks()
+        .into_iter()
+        .map(|p| s.task(p))
+        .filter(|t| t.comm == comm)
+        .map(|t| t.sum_exec_runtime)
+        .sum()
+}
+
+#[test]
+fn hogs_share_two_cpus() {
+    let (mut m, _) = machine("2");
+    for i in 0..4 {
+        m.spawn(TaskSpec::new(format!("hog{i}"), hog()));
+    }
+    m.run_until(400 * MS);
+    let times: Vec<u64> = (0..4).map(|i| cpu_time(&m, &format!("hog{i}"))).collect();
+    assert!(times.iter().sum::<u64>() > 780 * MS, "{times:?}");
+    assert!(
+        times.iter().all(|&t| t > 150 * MS && t < 250 * MS),
+        "{times:?}"
+    );
+}
+
+#[test]
+fn ping_pong_over_wait_queues() {
+    let (mut m, log) = machine("2");
+    let (a, b) = (m.wait_queue(), m.wait_queue());
+    let turn = Rc::new(RefCell::new(0u32));
+    let rounds = Rc::new(RefCell::new(0u32));
+    for me in 0..2u32 {
+        let (turn, rounds) = (turn.clone(), rounds.clone());
+        let (mine, theirs) = if me == 0 { (a, b) } else { (b, a) };
+        m.spawn(TaskSpec::new(format!("pp{me}"), move |_: &TaskCx| {
+            if *turn.borrow() != me {
+                return Action::Wait(mine);
+            }
+            *turn.borrow_mut() = 1 - me;
+            *rounds.borrow_mut() += 1;
+            Action::Wake {
+                queue: theirs,
+                nr: 1,
+                sync: true,
+            }
+        }));
+    }
+    m.run_until(50 * MS);
+    let rounds = *rounds.borrow();
+    assert!(rounds > 5_000 && rounds < 200_000, "{rounds}");
+    let wakings = log
+        .0
+        .borrow()
+        .iter()
+        .filter(|e| matches!(e.kind, EventKind::Waking { .. }))
+        .count();
+    assert!(wakings as u32 >= rounds - 5, "{wakings} of {rounds}");
+}
+
+#[test]
+fn sleepers_wake_in_time_and_rt_preempts() {
+    let (mut m, log) = machine("1");
+    m.spawn(TaskSpec::new("hog", hog()));
+    let mut spec = TaskSpec::new("rt", {
+        let mut run = false;
+        move |_: &TaskCx| {
+            run = !run;
+            if run {
+                Action::Run(MS)
+            } else {
+                Action::Sleep(9 * MS)
+            }
+        }
+    });
+    spec.policy = Policy::Fifo(10);
+    m.spawn(spec);
+    m.run_until(200 * MS);
+    let rt = cpu_time(&m, "rt");
+    assert!((18 * MS..22 * MS).contains(&rt), "{rt}");
+    // From each waking to the switch: less than 10 us.
+    let log = log.0.borrow();
+    let pid = log.iter().find_map(|e| match &e.kind {
+        EventKind::Fork { pid, comm, .. } if comm == "rt" => Some(*pid),
+        _ => None,
+    });
+    let pid = pid.unwrap();
+    let mut woken = None;
+    let mut n = 0;
+    for e in log.iter() {
+        match e.kind {
+            EventKind::Waking { pid: p, .. } if p == pid => woken = Some(e.t),
+            EventKind::SwitchIn { pid: p } if p == pid => {
+                if let Some(w) = woken.take() {
+                    n += 1;
+                    assert!(e.t - w < 10_000, "{} ns", e.t - w);
+                }
+            }
+            _ => {}
+        }
+    }
+    assert!(n >= 18, "{n}");
+}
+
+#[test]
+fn affinity_nice_fork_and_exit() {
+    let (mut m, log) = machine("2x2");
+    m.spawn(TaskSpec::new("parent", {
+        let mut step = 0;
+        move |cx: &TaskCx| {
+            step += 1;
+            match step {
+                1 => Action::Fork(Box::new(TaskSpec::new("child", hog()))),
+                2 => Action::SetAffinity(
+                    Whom::Task(cx.last_child.unwrap()),
+                    CpuMask::parse("3").unwrap(),
+                ),
+                3 => Action::SetNice(Whom::Task(cx.last_child.unwrap()), 10),
+                4 => Action::SetAffinity(Whom::Myself, CpuMask::parse("2").unwrap()),
+                5 => Action::Run(MS),
+                6 => {
+                    assert_eq!(cx.cpu.0, 2);
+                    Action::Yield
+                }
+                _ => Action::Exit,
+            }
+        }
+    }));
+    m.run_until(20 * MS);
+    let s = m.state();
+    let child = s
+        .all_tasks()
+        .into_iter()
+        .find(|&p| s.task(p).comm == "child")
+        .unwrap();
+    assert_eq!((s.task(child).cpu.0, s.task(child).nice), (3, 10));
+    assert!(
+        s.all_tasks().iter().all(|&p| s.task(p).comm != "parent"),
+        "it exited"
+    );
+    assert!(
+        log.0
+            .borrow()
+            .iter()
+            .any(|e| matches!(e.kind, EventKind::Exit { .. }))
+    );
+}
+
+#[test]
+fn a_run_is_a_function_of_its_inputs() {
+    let run = || {
+        let (mut m, log) = machine("2x4x2");
+        for i in 0..40u64 {
+            m.spawn(TaskSpec::new(format!("t{i}"), {
+                let mut n = 0;
+                move |_: &TaskCx| {
+                    n += 1;
+                    if n % 2 == 0 {
+                        Action::Sleep(100_000 + i * 777)
+                    } else {
+                        Action::Run(300_000 + i * 131)
+                    }
+                }
+            }));
+        }
+        m.run_until(100 * MS);
+        log.0.take()
+    };
+    let (a, b) = (run(), run());
+    assert!(a.len() > 10_000, "{}", a.len());
+    assert!(a == b);
+}
+
+#[test]
+fn smt_siblings_slow_each_other_down() {
+    let work = |spec: &str| {
+        let (mut m, _) = machine(spec);
+        let done = Rc::new(RefCell::new(0u32));
+        for i in 0..2 {
+            let done = done.clone();
+            m.spawn(TaskSpec::new(format!("hog{i}"), move |_: &TaskCx| {
+                *done.borrow_mut() += 1;
+                Action::Run(MS)
+            }));
+        }
+        m.run_until(200 * MS);
+        *done.borrow()
+    };
+    let (cores, threads) = (work("2"), work("1x2"));
+    assert!((390..=402).contains(&cores), "{cores}");
+    assert!((245..=260).contains(&threads), "{threads}"); // 2 * 640 / 1024 of one core
+}
