@@ -1,5 +1,8 @@
 //! The event schema.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 /// Id of a dispatch queue, as the class numbers them (bit 63: built-in, bit 62 with it: the local queue of a CPU).
 pub type DsqId = u64;
 
@@ -34,6 +37,10 @@ pub enum ExitKind {
 
 /// One record. `pid` is the task concerned; CPUs are numbers; times are nanoseconds of simulated time.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    missing_docs,
+    reason = "the fields are said in each variant's text; pid, cpu and t are the same everywhere"
+)]
 pub enum EventKind {
     /// A task exists from now on: at boot (`parent` 0) or by fork. `group` is its cgroup path.
     Fork {
@@ -46,6 +53,8 @@ pub enum EventKind {
     },
     /// Weight (cgroup scale, 1..10000) or policy changed.
     Weight { pid: u32, weight: u32, policy: u32 },
+    /// The CPUs that the task may use, as a list (`0-3,8`). A task without this record may use all.
+    Affinity { pid: u32, cpus: String },
     /// A sleeping task was woken; `waker` is the pid of the running task (0: an interrupt on an idle CPU).
     Waking { pid: u32, waker: u32, sync: bool },
     /// CPU selection for a waking or new task ended with `cpu`.
@@ -113,4 +122,23 @@ pub struct NullSink;
 
 impl Sink for NullSink {
     fn event(&mut self, _t: u64, _cpu: u32, _kind: EventKind) {}
+}
+
+impl<S: Sink + ?Sized> Sink for &mut S {
+    fn event(&mut self, t: u64, cpu: u32, kind: EventKind) {
+        (**self).event(t, cpu, kind);
+    }
+}
+
+impl<S: Sink + ?Sized> Sink for Box<S> {
+    fn event(&mut self, t: u64, cpu: u32, kind: EventKind) {
+        (**self).event(t, cpu, kind);
+    }
+}
+
+/// A sink that its owner reads after the run.
+impl<S: Sink + ?Sized> Sink for Rc<RefCell<S>> {
+    fn event(&mut self, t: u64, cpu: u32, kind: EventKind) {
+        self.borrow_mut().event(t, cpu, kind);
+    }
 }

@@ -1,1 +1,21 @@
 //! Task behaviour: rt-app JSON and presets; run by simulated tasks.
+//!
+//! A workload is read ([`load`]) into a form that says nothing about who will run it ([`ir`]); [`sim`] makes simulated
+//! tasks of it ([`ir::Workload::tasks`]). It is a pure function of the text, the number of CPUs and the seed.
+
+mod error;
+pub mod ir;
+pub mod params;
+pub mod presets;
+mod rng;
+mod shared;
+pub mod sim;
+
+pub use error::WorkloadError;
+pub use ir::Workload;
+pub use presets::{Preset, presets};
+
+/// Reads a workload: the path of an rt-app JSON file (it ends in `.json`), or `PRESET` or `PRESET:key=value,…`.
+pub fn load(spec: &str, nr_cpus: usize, seed: u64) -> Result<Workload, WorkloadError> {
+    presets::load(spec, nr_cpus, seed)
+}

@@ -1,0 +1,106 @@
+//! What the analyzer keeps of each task, found by pid in constant time.
+
+use crate::report::TaskReport;
+
+/// Pids above this are kept in the last slot's overflow list (Linux' pid_max is 2^22).
+const PID_MAX: usize = 1 << 22;
+
+/// What a task is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Sleeping, new or dead.
+    Off,
+    /// Woken; its CPU is being selected.
+    Waking,
+    /// Could run, and waits.
+    Waiting,
+    /// Runs.
+    Running,
+}
+
+/// One task.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) state: State,
+    /// It may use every CPU, as far as is known.
+    pub(crate) free: bool,
+    pub(crate) dead: bool,
+    /// Time of the last wakeup that has not led to running yet.
+    pub(crate) waking_at: Option<u64>,
+    /// Waits since.
+    pub(crate) since: u64,
+    /// The analyzer's clock of idleness when the wait began.
+    pub(crate) idle_at: u64,
+    /// Runs since.
+    pub(crate) ran_from: u64,
+    pub(crate) born: u64,
+    pub(crate) blocked: u64,
+    pub(crate) group: u32,
+    pub(crate) report: TaskReport,
+}
+
+impl Task {
+    fn new(pid: u32, t: u64) -> Task {
+        Task {
+            state: State::Off,
+            free: true,
+            dead: false,
+            waking_at: None,
+            since: 0,
+            idle_at: 0,
+            ran_from: 0,
+            born: t,
+            blocked: 0,
+            group: 0,
+            report: TaskReport {
+                pid,
+                weight: 100,
+                ..TaskReport::default()
+            },
+        }
+    }
+}
+
+/// All tasks, dead ones included.
+#[derive(Debug, Default)]
+pub(crate) struct Tasks {
+    /// Slot + 1 of each pid; 0: none.
+    slots: Vec<u32>,
+    tasks: Vec<Task>,
+}
+
+impl Tasks {
+    /// The task with this pid, made at `t` if it was not known (a trace may begin in the middle of its life).
+    #[inline]
+    pub(crate) fn get(&mut self, pid: u32, t: u64) -> &mut Task {
+        let index = (pid as usize).min(PID_MAX);
+        match self.slots.get(index) {
+            Some(&slot) if slot != 0 && self.tasks[slot as usize - 1].report.pid == pid => {
+                &mut self.tasks[slot as usize - 1]
+            }
+            _ => self.insert(pid, index, t),
+        }
+    }
+
+    #[cold]
+    fn insert(&mut self, pid: u32, index: usize, t: u64) -> &mut Task {
+        if let Some(at) = self.tasks.iter().position(|x| x.report.pid == pid) {
+            return &mut self.tasks[at];
+        }
+        if self.slots.len() <= index {
+            self.slots.resize((index + 1).next_power_of_two(), 0);
+        }
+        self.tasks.push(Task::new(pid, t));
+        self.slots[index] = self.tasks.len() as u32;
+        let last = self.tasks.len() - 1;
+        &mut self.tasks[last]
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Task> {
+        self.tasks.iter_mut()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Task> {
+        self.tasks.iter()
+    }
+}
