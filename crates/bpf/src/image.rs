@@ -2,6 +2,9 @@
 //! against one kernel's BTF.
 
 use std::fmt;
+use std::sync::Arc;
+
+use crate::btf::Btf;
 
 /// One 8-byte slot of BPF code, decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -29,6 +32,9 @@ pub struct Insn {
 /// | call | 0 | helper id |
 /// | call | [`pseudo::CALL`] | signed distance in slots to the callee's first one, from the slot after the call |
 /// | call | [`pseudo::KFUNC_CALL`] | index into [`Image::kfuncs`] |
+/// | call | [`pseudo::POISON`] | index into [`Image::poisons`]: executing it is a fault with that message |
+///
+/// An absent weak symbol's address is a plain `ld_imm64` of 0.
 pub mod pseudo {
     #![allow(missing_docs)]
     pub const MAP_FD: u8 = 1;
@@ -37,6 +43,8 @@ pub mod pseudo {
     pub const FUNC: u8 = 4;
     pub const CALL: u8 = 1;
     pub const KFUNC_CALL: u8 = 2;
+    /// Ours: not in the UAPI, so no object can hold it by chance.
+    pub const POISON: u8 = 15;
 }
 
 /// A source position of an instruction.
@@ -164,8 +172,23 @@ pub struct StructOps {
     pub link: bool,
 }
 
+/// A global variable in one of the data maps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Global {
+    /// Name.
+    pub name: String,
+    /// Index into [`Image::maps`].
+    pub map: usize,
+    /// Byte offset in the map's value.
+    pub offset: u32,
+    /// Bytes.
+    pub size: u32,
+    /// BTF id of its type in [`Image::btf`].
+    pub type_id: u32,
+}
+
 /// A loaded and resolved object.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Image {
     /// Name of the object (its file's stem).
     pub name: String,
@@ -185,6 +208,12 @@ pub struct Image {
     pub struct_ops: Vec<StructOps>,
     /// The `license` section.
     pub license: String,
+    /// Messages of poisoned instructions: what is missing in the kernel, and where it was used.
+    pub poisons: Vec<String>,
+    /// Global variables, by map and offset.
+    pub globals: Vec<Global>,
+    /// The object's own BTF, that [`MapDef::value_type`] and [`Global::type_id`] refer to.
+    pub btf: Arc<Btf>,
 }
 
 /// Where an instruction is: program or subprogram, slot in it, and source line where known.
