@@ -228,6 +228,14 @@ impl Kernel {
         self.park(CpuPhase::Active, now);
     }
 
+    /// A point at which CPUs may interleave, if the settings say so: CPUs whose clocks are behind go first.
+    #[inline]
+    pub fn interleave(&mut self, point: crate::config::Interleave) {
+        if self.config.interleave >= point {
+            self.let_earlier_cpus_run();
+        }
+    }
+
     /// Waits until another CPU unblocks this one.
     pub(crate) fn block(&mut self) {
         self.park(CpuPhase::Blocked, NEVER);
