@@ -86,7 +86,7 @@ impl Writer {
     fn head(&mut self, name: &'static str, kind: u32, flag: bool, vlen: usize, size_or_type: u32) {
         let name = self.string(name);
         self.word(name);
-        self.word(u32::from(flag) << 31 | kind << 24 | vlen as u32);
+        self.word((u32::from(flag) << 31) | (kind << 24) | vlen as u32);
         self.word(size_or_type);
     }
 
@@ -102,7 +102,7 @@ impl Writer {
                 };
                 // Kernel BTF gives plain `char` no sign.
                 let encoding = if *name == "char" { 0 } else { encoding };
-                self.word(encoding << 24 | size * 8);
+                self.word((encoding << 24) | (size * 8));
             }
             Type::Ptr(target) => self.head("", kind::PTR, false, 0, target.0),
             Type::Array { elem, len } => {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::table::TableError;
 use crate::types::{Composite, Type, TypeId, TypeTable};
 
-/// Arrays of structs up to this length are flattened element by element.
+/// Arrays of structs are flattened element by element, up to this many; so are flexible ones, past the struct's end.
 const FLATTEN_MAX: u32 = 16;
 
 /// What a scalar field holds.
@@ -267,7 +267,12 @@ impl TypeTable {
         let mut leaves = Vec::new();
         self.flatten(id, 0, &mut String::new(), &mut leaves);
         leaves.sort_by_key(|leaf| leaf.offset);
-        let mut at = vec![0u16; size as usize];
+        let end = leaves
+            .iter()
+            .map(|leaf| leaf.offset + leaf.size * leaf.count)
+            .max()
+            .unwrap_or(0);
+        let mut at = vec![0u16; end.max(size) as usize];
         for (index, leaf) in leaves.iter().enumerate() {
             let end = leaf.offset + leaf.size * leaf.count;
             for slot in &mut at[leaf.offset as usize..end as usize] {
@@ -319,8 +324,12 @@ impl TypeTable {
             return self.push_leaf(elem, len, offset, path, leaves);
         }
         let size = self.size_of(elem).unwrap_or(0);
-        // A flexible array of structs is shown by its first element.
-        for i in 0..len.min(FLATTEN_MAX) {
+        let shown = if len == 0 {
+            FLATTEN_MAX
+        } else {
+            len.min(FLATTEN_MAX)
+        };
+        for i in 0..shown {
             let keep = path.len();
             path.push_str(&format!("[{i}]"));
             self.flatten(elem, offset + i * size, path, leaves);

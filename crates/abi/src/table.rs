@@ -353,6 +353,7 @@ impl Parser {
                 "unsigned" => unsigned = true,
                 "signed" => signed = true,
                 "long" => longs += 1,
+                "int" => {}
                 other => core = other,
             }
             match self.tok {

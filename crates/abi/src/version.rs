@@ -63,7 +63,7 @@ impl KernelVersion {
 
     /// `LINUX_KERNEL_VERSION` of the release: `major << 16 | minor << 8`, patch level 0.
     pub const fn code(self) -> u32 {
-        (self.major as u32) << 16 | (self.minor as u32) << 8
+        ((self.major as u32) << 16) | ((self.minor as u32) << 8)
     }
 }
 

@@ -9,7 +9,7 @@ enum scx_public_consts {
 
 // SCX_WATCHDOG_MAX_TIMEOUT is 30 s in jiffies: the value is that of HZ 1000.
 enum scx_consts {
-	SCX_SLICE_BYPASS = 5000000 @..6.19,
+	SCX_SLICE_BYPASS = 5000000 @..6.13,	// only seen in 6.12-rc
 	SCX_DSP_DFL_MAX_BATCH = 32,
 	SCX_DSP_MAX_LOOPS = 32,
 	SCX_WATCHDOG_MAX_TIMEOUT = 30000,

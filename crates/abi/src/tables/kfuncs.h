@@ -130,7 +130,8 @@ void bpf_cpumask_copy(struct bpf_cpumask *dst, const struct cpumask *src) @kfunc
 u32 bpf_cpumask_any_distribute(const struct cpumask *cpumask) @kfunc(CORE);
 u32 bpf_cpumask_any_and_distribute(const struct cpumask *src1, const struct cpumask *src2) @kfunc(CORE);
 u32 bpf_cpumask_weight(const struct cpumask *cpumask) @kfunc(CORE);
-int bpf_cpumask_populate(struct bpf_cpumask *cpumask, void *src, size_t src__sz) @kfunc(CORE) @6.15;
+int bpf_cpumask_populate(struct cpumask *cpumask, void *src, size_t src__sz) @kfunc(CORE) @6.15..7.2;
+int bpf_cpumask_populate(struct bpf_cpumask *cpumask, void *src, size_t src__sz) @kfunc(CORE) @7.2;
 int bpf_iter_bits_new(struct bpf_iter_bits *it, const u64 *unsafe_ptr__ign, u32 nr_words) @kfunc(CORE);
 int *bpf_iter_bits_next(struct bpf_iter_bits *it) @kfunc(CORE) @null;
 void bpf_iter_bits_destroy(struct bpf_iter_bits *it) @kfunc(CORE);

@@ -205,7 +205,7 @@ struct pid_namespace {
 	unsigned int pid_allocated;
 	struct task_struct *child_reaper;
 	unsigned int level;
-	int pid_max;
+	int pid_max @6.14;
 	struct pid_namespace *parent;
 	struct user_namespace *user_ns;
 	struct ns_common ns;
@@ -252,7 +252,7 @@ struct kthread {
 	long unsigned int flags;
 	unsigned int cpu;
 	unsigned int node @6.14;
-	int started;
+	int started @6.14;
 	int result;
 	int (*threadfn)(void *);
 	void *data;
