@@ -1,0 +1,37 @@
+# The two commands: `make run` and `make test`. What they install is in scripts/setup.
+
+CARGO ?= cargo
+SCXR = target/release/scxr
+
+.PHONY: run test lint bench fuzz setup clean
+
+# Sets up what is missing, builds, and shows EEVDF beside simple on a simulated machine.
+run:
+	@scripts/setup run
+	$(CARGO) build --release --locked -p scxr
+	$(SCXR) compare eevdf simple --machine 8 --workload mixed --duration 2s
+
+# Sets up what the tests need besides, then lints and runs all tests.
+test:
+	@scripts/setup test
+	@scripts/lint
+	$(CARGO) test --workspace --locked --quiet
+
+lint:
+	@scripts/setup test
+	@scripts/lint
+
+bench:
+	@scripts/setup run
+	$(CARGO) bench --locked -p scxr-bench
+
+# Runs each fuzz target for SECONDS seconds (default 60).
+fuzz:
+	@scripts/setup fuzz
+	scripts/fuzz $(SECONDS)
+
+setup:
+	@scripts/setup test
+
+clean:
+	$(CARGO) clean
