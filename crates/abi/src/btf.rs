@@ -31,11 +31,7 @@ mod kind {
 
 /// Encodes `table`. `array_index` is the BTF id of the integer that indexes arrays.
 pub(crate) fn encode(table: &TypeTable, array_index: u32) -> Vec<u8> {
-    let mut writer = Writer {
-        types: Vec::with_capacity(1 << 16),
-        strings: vec![0],
-        offsets: BTreeMap::new(),
-    };
+    let mut writer = Writer { types: Vec::with_capacity(1 << 16), strings: vec![0], offsets: BTreeMap::new() };
     for (_, ty) in table.iter().skip(1) {
         writer.write(ty, array_index);
     }
@@ -43,13 +39,7 @@ pub(crate) fn encode(table: &TypeTable, array_index: u32) -> Vec<u8> {
     let mut out = Vec::with_capacity(HEADER_LEN as usize + types.len() + strings.len());
     out.extend(MAGIC.to_le_bytes());
     out.extend([1u8, 0]);
-    for word in [
-        HEADER_LEN,
-        0,
-        types.len() as u32,
-        types.len() as u32,
-        strings.len() as u32,
-    ] {
+    for word in [HEADER_LEN, 0, types.len() as u32, types.len() as u32, strings.len() as u32] {
         out.extend(word.to_le_bytes());
     }
     out.extend(types);
@@ -95,11 +85,7 @@ impl Writer {
             Type::Void => {}
             Type::Int { name, size, signed } => {
                 self.head(name, kind::INT, false, 0, *size);
-                let encoding = if *name == "_Bool" {
-                    4
-                } else {
-                    u32::from(*signed)
-                };
+                let encoding = if *name == "_Bool" { 4 } else { u32::from(*signed) };
                 // Kernel BTF gives plain `char` no sign.
                 let encoding = if *name == "char" { 0 } else { encoding };
                 self.word((encoding << 24) | (size * 8));
@@ -145,18 +131,8 @@ impl Writer {
     }
 
     fn composite(&mut self, composite: &Composite) {
-        let kind = if composite.union {
-            kind::UNION
-        } else {
-            kind::STRUCT
-        };
-        self.head(
-            composite.name,
-            kind,
-            false,
-            composite.members.len(),
-            composite.size,
-        );
+        let kind = if composite.union { kind::UNION } else { kind::STRUCT };
+        self.head(composite.name, kind, false, composite.members.len(), composite.size);
         for member in &composite.members {
             let name = self.string(member.name);
             self.word(name);
@@ -166,11 +142,7 @@ impl Writer {
     }
 
     fn enumeration(&mut self, e: &Enum) {
-        let kind = if e.size == 8 {
-            kind::ENUM64
-        } else {
-            kind::ENUM
-        };
+        let kind = if e.size == 8 { kind::ENUM64 } else { kind::ENUM };
         self.head(e.name, kind, e.signed, e.values.len(), e.size);
         for (name, value) in &e.values {
             let name = self.string(name);

@@ -47,9 +47,7 @@ impl Groups {
     pub(crate) fn parse(names: &[&'static str]) -> Result<Self, TableError> {
         names.iter().try_fold(Self::NONE, |set, name| {
             let found = Self::NAMES.iter().find(|(known, _)| known == name);
-            found
-                .map(|(_, group)| set | *group)
-                .ok_or(TableError::UnknownGroup { name })
+            found.map(|(_, group)| set | *group).ok_or(TableError::UnknownGroup { name })
         })
     }
 
@@ -69,11 +67,8 @@ impl BitOr for Groups {
 
 impl fmt::Display for Groups {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<&str> = Self::NAMES
-            .iter()
-            .filter(|(_, group)| self.intersects(*group))
-            .map(|(name, _)| *name)
-            .collect();
+        let names: Vec<&str> =
+            Self::NAMES.iter().filter(|(_, group)| self.intersects(*group)).map(|(name, _)| *name).collect();
         f.write_str(&names.join("+"))
     }
 }

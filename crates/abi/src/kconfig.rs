@@ -27,21 +27,18 @@ pub fn kconfig(version: KernelVersion, hz: u32, name: &str) -> Option<KconfigVal
         "LINUX_HAS_SYSCALL_WRAPPER" | "LINUX_HAS_BPF_COOKIE" => KconfigValue::Int(1),
         "CONFIG_CC_VERSION_TEXT" => KconfigValue::Str("scxr modelled kernel"),
         "CONFIG_LOCALVERSION" => KconfigValue::Str(""),
-        "CONFIG_SCHED_CLASS_EXT"
-        | "CONFIG_EXT_GROUP_SCHED"
-        | "CONFIG_BPF_SYSCALL"
-        | "CONFIG_BPF_JIT" => KconfigValue::Yes,
-        "CONFIG_SMP" | "CONFIG_NUMA" | "CONFIG_SCHED_CORE" | "CONFIG_SCHED_MC"
-        | "CONFIG_SCHED_SMT" => KconfigValue::Yes,
-        "CONFIG_CGROUPS"
-        | "CONFIG_CGROUP_SCHED"
-        | "CONFIG_FAIR_GROUP_SCHED"
-        | "CONFIG_CFS_BANDWIDTH" => KconfigValue::Yes,
-        "CONFIG_X86_64"
-        | "CONFIG_64BIT"
-        | "CONFIG_PREEMPT_RCU"
-        | "CONFIG_PREEMPTION"
-        | "CONFIG_PREEMPT_DYNAMIC" => KconfigValue::Yes,
+        "CONFIG_SCHED_CLASS_EXT" | "CONFIG_EXT_GROUP_SCHED" | "CONFIG_BPF_SYSCALL" | "CONFIG_BPF_JIT" => {
+            KconfigValue::Yes
+        }
+        "CONFIG_SMP" | "CONFIG_NUMA" | "CONFIG_SCHED_CORE" | "CONFIG_SCHED_MC" | "CONFIG_SCHED_SMT" => {
+            KconfigValue::Yes
+        }
+        "CONFIG_CGROUPS" | "CONFIG_CGROUP_SCHED" | "CONFIG_FAIR_GROUP_SCHED" | "CONFIG_CFS_BANDWIDTH" => {
+            KconfigValue::Yes
+        }
+        "CONFIG_X86_64" | "CONFIG_64BIT" | "CONFIG_PREEMPT_RCU" | "CONFIG_PREEMPTION" | "CONFIG_PREEMPT_DYNAMIC" => {
+            KconfigValue::Yes
+        }
         "CONFIG_NO_HZ_COMMON" | "CONFIG_NO_HZ_FULL" | "CONFIG_HIGH_RES_TIMERS" => KconfigValue::Yes,
         _ => return None,
     })

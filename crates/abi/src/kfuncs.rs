@@ -49,11 +49,7 @@ pub enum Caller<'a> {
 }
 
 impl Kfunc {
-    pub(crate) fn from_decl(
-        types: &TypeTable,
-        func: TypeId,
-        decl: &Decl,
-    ) -> Result<Self, TableError> {
+    pub(crate) fn from_decl(types: &TypeTable, func: TypeId, decl: &Decl) -> Result<Self, TableError> {
         let (ret, params) = match types.get(func) {
             Type::Func { proto, .. } => match types.get(*proto) {
                 Type::Proto { ret, params } => (*ret, params.as_slice()),
@@ -67,10 +63,7 @@ impl Kfunc {
             func,
             ret,
             ret_pointee: types.pointee(ret),
-            args: params
-                .iter()
-                .map(|param| arg(types, param.name, param.ty))
-                .collect(),
+            args: params.iter().map(|param| arg(types, param.name, param.ty)).collect(),
             groups: Groups::parse(notes.args("kfunc"))?,
             cpu_only: notes.has("cpu_only"),
             sleepable: notes.has("sleepable"),
@@ -82,12 +75,13 @@ impl Kfunc {
     }
 }
 
-/// `symbol` without its last `___flavor`, as libbpf looks up ksyms and CO-RE types.
+/// `symbol` without its last `___flavor`, as libbpf looks up ksyms and CO-RE types. A separator is exactly three
+/// underscores between other characters.
 pub fn essential_name(symbol: &str) -> &str {
-    match symbol.rfind("___") {
-        Some(at) if at > 0 && at + 3 < symbol.len() => &symbol[..at],
-        _ => symbol,
-    }
+    let bytes = symbol.as_bytes();
+    let is_separator = |at: usize| bytes[at] != b'_' && &bytes[at + 1..at + 4] == b"___" && bytes[at + 4] != b'_';
+    let starts = 0..bytes.len().saturating_sub(4);
+    starts.rev().find(|&at| is_separator(at)).map_or(symbol, |at| &symbol[..=at])
 }
 
 #[cfg(test)]
@@ -97,14 +91,14 @@ mod tests {
     #[test]
     fn flavors_are_stripped_once() {
         for (symbol, expect) in [
-            (
-                "scx_bpf_dsq_insert___v2___compat",
-                "scx_bpf_dsq_insert___v2",
-            ),
+            ("scx_bpf_dsq_insert___v2___compat", "scx_bpf_dsq_insert___v2"),
             ("scx_bpf_consume___old", "scx_bpf_consume"),
             ("scx_bpf_kick_cpu", "scx_bpf_kick_cpu"),
             ("___x", "___x"),
             ("x___", "x___"),
+            ("a____b", "a____b"),
+            ("scx_bpf_dsq_insert___v2", "scx_bpf_dsq_insert"),
+            ("", ""),
         ] {
             assert_eq!(essential_name(symbol), expect);
         }

@@ -86,27 +86,14 @@ impl Layout {
         let first = match self.at.get(offset as usize) {
             Some(0) => return None,
             Some(&slot) => usize::from(slot) - 1,
-            None => self
-                .leaves
-                .iter()
-                .rposition(|leaf| leaf.count == 0 && leaf.offset <= offset)?,
+            None => self.leaves.iter().rposition(|leaf| leaf.count == 0 && leaf.offset <= offset)?,
         };
-        let rest = || {
-            self.leaves[first..]
-                .iter()
-                .enumerate()
-                .take_while(|(_, leaf)| leaf.offset <= offset)
-        };
+        let rest = || self.leaves[first..].iter().enumerate().take_while(|(_, leaf)| leaf.offset <= offset);
         let (step, leaf) = rest()
             .find(|(_, leaf)| leaf.offset == offset && leaf.size == size)
             .or_else(|| rest().find(|(_, leaf)| leaf.covers(offset, size)))?;
         let within = offset - leaf.offset;
-        Some(LeafHit {
-            index: first + step,
-            leaf,
-            element: u64::from(within / leaf.size),
-            byte: within % leaf.size,
-        })
+        Some(LeafHit { index: first + step, leaf, element: u64::from(within / leaf.size), byte: within % leaf.size })
     }
 
     /// Index of the leaf with that path.
@@ -119,8 +106,7 @@ impl Leaf {
     fn covers(&self, offset: u32, size: u32) -> bool {
         let end = u64::from(offset) + u64::from(size);
         offset >= self.offset
-            && (self.count == 0
-                || end <= u64::from(self.offset) + u64::from(self.size) * u64::from(self.count))
+            && (self.count == 0 || end <= u64::from(self.offset) + u64::from(self.size) * u64::from(self.count))
     }
 }
 
@@ -163,25 +149,16 @@ impl TypeTable {
             _ => return Ok(()),
         };
         if depth > 64 {
-            return Err(TableError::Recursive {
-                name: composite.name,
-            });
+            return Err(TableError::Recursive { name: composite.name });
         }
         let (mut end, mut align) = (0u32, 1);
         for member in &mut composite.members {
             self.lay_out_one(member.ty, depth + 1)?;
-            let incomplete = TableError::Incomplete {
-                owner: composite.name,
-                member: member.name,
-            };
+            let incomplete = TableError::Incomplete { owner: composite.name, member: member.name };
             let size = self.size_of(member.ty).ok_or(incomplete)?;
             let member_align = self.align_of(member.ty).max(member.align);
             align = align.max(member_align);
-            member.offset = if composite.union {
-                0
-            } else {
-                end.next_multiple_of(member_align)
-            };
+            member.offset = if composite.union { 0 } else { end.next_multiple_of(member_align) };
             end = end.max(member.offset + size);
         }
         composite.size = end.next_multiple_of(align);
@@ -192,40 +169,21 @@ impl TypeTable {
 
     /// The field at a dotted path such as `scx.flags`, `pids[1]` or `thread_node.next`, below `owner`.
     pub(crate) fn field(&self, owner: TypeId, path: &str) -> Option<FieldInfo> {
-        let mut here = FieldInfo {
-            offset: 0,
-            size: self.size_of(owner)?,
-            ty: owner,
-        };
+        let mut here = FieldInfo { offset: 0, size: self.size_of(owner)?, ty: owner };
         for part in path.split('.') {
             let (name, indexes) = part.split_at(part.find('[').unwrap_or(part.len()));
             let Type::Composite(composite) = self.get(self.strip(here.ty)) else {
                 return None;
             };
             let (ty, offset) = self.member(composite, name)?;
-            here = FieldInfo {
-                offset: here.offset + offset,
-                size: self.size_of(ty)?,
-                ty,
-            };
-            for index in indexes
-                .split_terminator(']')
-                .map(|text| text.trim_start_matches('['))
-            {
+            here = FieldInfo { offset: here.offset + offset, size: self.size_of(ty)?, ty };
+            for index in indexes.split_terminator(']').map(|text| text.trim_start_matches('[')) {
                 let Type::Array { elem, .. } = self.get(self.strip(here.ty)) else {
                     return None;
                 };
                 let size = self.size_of(*elem)?;
-                let offset = index
-                    .parse::<u32>()
-                    .ok()?
-                    .checked_mul(size)?
-                    .checked_add(here.offset)?;
-                here = FieldInfo {
-                    offset,
-                    size,
-                    ty: *elem,
-                };
+                let offset = index.parse::<u32>().ok()?.checked_mul(size)?.checked_add(here.offset)?;
+                here = FieldInfo { offset, size, ty: *elem };
             }
         }
         Some(here)
@@ -240,8 +198,7 @@ impl TypeTable {
             let Type::Composite(inner) = self.get(self.strip(member.ty)) else {
                 return None;
             };
-            self.member(inner, name)
-                .map(|(ty, offset)| (ty, offset + member.offset))
+            self.member(inner, name).map(|(ty, offset)| (ty, offset + member.offset))
         })
     }
 
@@ -267,11 +224,7 @@ impl TypeTable {
         let mut leaves = Vec::new();
         self.flatten(id, 0, &mut String::new(), &mut leaves);
         leaves.sort_by_key(|leaf| leaf.offset);
-        let end = leaves
-            .iter()
-            .map(|leaf| leaf.offset + leaf.size * leaf.count)
-            .max()
-            .unwrap_or(0);
+        let end = leaves.iter().map(|leaf| leaf.offset + leaf.size * leaf.count).max().unwrap_or(0);
         let mut at = vec![0u16; end.max(size) as usize];
         for (index, leaf) in leaves.iter().enumerate() {
             let end = leaf.offset + leaf.size * leaf.count;
@@ -281,13 +234,7 @@ impl TypeTable {
                 }
             }
         }
-        Layout {
-            ty: id,
-            name,
-            size,
-            leaves,
-            at,
-        }
+        Layout { ty: id, name, size, leaves, at }
     }
 
     fn flatten(&self, id: TypeId, offset: u32, path: &mut String, leaves: &mut Vec<Leaf>) {
@@ -311,24 +258,13 @@ impl TypeTable {
         }
     }
 
-    fn flatten_array(
-        &self,
-        elem: TypeId,
-        len: u32,
-        offset: u32,
-        path: &mut String,
-        leaves: &mut Vec<Leaf>,
-    ) {
+    fn flatten_array(&self, elem: TypeId, len: u32, offset: u32, path: &mut String, leaves: &mut Vec<Leaf>) {
         let scalar = self.scalar(elem).is_some();
         if scalar {
             return self.push_leaf(elem, len, offset, path, leaves);
         }
         let size = self.size_of(elem).unwrap_or(0);
-        let shown = if len == 0 {
-            FLATTEN_MAX
-        } else {
-            len.min(FLATTEN_MAX)
-        };
+        let shown = if len == 0 { FLATTEN_MAX } else { len.min(FLATTEN_MAX) };
         for i in 0..shown {
             let keep = path.len();
             path.push_str(&format!("[{i}]"));
@@ -339,14 +275,7 @@ impl TypeTable {
 
     fn push_leaf(&self, ty: TypeId, count: u32, offset: u32, path: &str, leaves: &mut Vec<Leaf>) {
         if let (Some(scalar), Some(size)) = (self.scalar(ty), self.size_of(ty)) {
-            leaves.push(Leaf {
-                path: path.to_owned(),
-                offset,
-                size,
-                count,
-                ty,
-                scalar,
-            });
+            leaves.push(Leaf { path: path.to_owned(), offset, size, count, ty, scalar });
         }
     }
 

@@ -32,25 +32,13 @@ pub(crate) struct Lexer {
 impl Lexer {
     /// A lexer over `text`; `table` names it in errors.
     pub(crate) fn new(table: &'static str, text: &'static str) -> Self {
-        Self {
-            table,
-            text,
-            pos: 0,
-        }
+        Self { table, text, pos: 0 }
     }
 
     /// An error at the current position.
     pub(crate) fn error(&self, expected: &'static str) -> TableError {
-        let line = self.text[..self.pos]
-            .bytes()
-            .filter(|&b| b == b'\n')
-            .count()
-            + 1;
-        TableError::Syntax {
-            table: self.table,
-            line,
-            expected,
-        }
+        let line = self.text[..self.pos].bytes().filter(|&b| b == b'\n').count() + 1;
+        TableError::Syntax { table: self.table, line, expected }
     }
 
     fn take_while(&mut self, keep: impl Fn(u8) -> bool) -> &'static str {
@@ -91,11 +79,7 @@ impl Lexer {
                 self.annotation()
             }
             _ => {
-                self.pos += if self.text[self.pos..].starts_with("<<") {
-                    2
-                } else {
-                    1
-                };
+                self.pos += if self.text[self.pos..].starts_with("<<") { 2 } else { 1 };
                 Ok(Token::Punct(first as char))
             }
         }
@@ -120,14 +104,9 @@ impl Lexer {
             if text.is_empty() {
                 return Ok(None);
             }
-            text.parse()
-                .map(Some)
-                .map_err(|_| self.error("a modelled kernel version"))
+            text.parse().map(Some).map_err(|_| self.error("a modelled kernel version"))
         };
-        Ok(Token::Versions(Span {
-            since: version(since)?.unwrap_or(KernelVersion::OLDEST),
-            until: version(until)?,
-        }))
+        Ok(Token::Versions(Span { since: version(since)?.unwrap_or(KernelVersion::OLDEST), until: version(until)? }))
     }
 }
 

@@ -54,18 +54,8 @@ impl KernelModel {
                     continue;
                 };
                 match item {
-                    Item::Composite {
-                        tag: Tag::Struct,
-                        name: "sched_ext_ops",
-                        members,
-                        ..
-                    } => ops.0 = members,
-                    Item::Composite {
-                        tag: Tag::Struct,
-                        name: "sched_ext_ops_cid",
-                        members,
-                        ..
-                    } => ops.1 = members,
+                    Item::Composite { tag: Tag::Struct, name: "sched_ext_ops", members, .. } => ops.0 = members,
+                    Item::Composite { tag: Tag::Struct, name: "sched_ext_ops_cid", members, .. } => ops.1 = members,
                     Item::Func(decl) if decl.notes.has("kfunc") => kfunc_decls.push((id, decl)),
                     Item::Var(_) => vars.push(id),
                     _ => {}
@@ -74,14 +64,9 @@ impl KernelModel {
         }
         types.check_typedefs()?;
         types.lay_out()?;
-        let array_index = types
-            .ordinary_id("__ARRAY_SIZE_TYPE__")
-            .map_or(0, |id| id.0);
+        let array_index = types.ordinary_id("__ARRAY_SIZE_TYPE__").map_or(0, |id| id.0);
         for (id, _) in &kfunc_decls {
-            types.push(Type::DeclTag {
-                name: "bpf_kfunc",
-                ty: *id,
-            });
+            types.push(Type::DeclTag { name: "bpf_kfunc", ty: *id });
         }
         push_percpu(&mut types, &vars);
         let kfuncs = kfunc_decls
@@ -204,10 +189,7 @@ impl KernelModel {
         let Type::Enum(e) = self.types.get(self.types.enum_id(enumeration)?) else {
             return None;
         };
-        e.values
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, value)| *value)
+        e.values.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
     }
 
     /// Value of an enumerator of any enum. C has one name space for them, so the name is enough.
@@ -222,13 +204,7 @@ impl KernelModel {
 }
 
 fn constants(types: &TypeTable) -> BTreeMap<&'static str, u64> {
-    let enums = types.iter().filter_map(|(_, ty)| {
-        if let Type::Enum(e) = ty {
-            Some(e)
-        } else {
-            None
-        }
-    });
+    let enums = types.iter().filter_map(|(_, ty)| if let Type::Enum(e) = ty { Some(e) } else { None });
     enums.flat_map(|e| e.values.iter().copied()).collect()
 }
 
@@ -241,11 +217,7 @@ fn push_percpu(types: &mut TypeTable, vars: &[TypeId]) {
         entries.push((var, offset, len));
         size = offset + len;
     }
-    types.push(Type::DataSec {
-        name: ".data..percpu",
-        vars: entries,
-        size,
-    });
+    types.push(Type::DataSec { name: ".data..percpu", vars: entries, size });
 }
 
 #[cfg(test)]

@@ -79,11 +79,7 @@ pub struct Callback {
 
 impl OpsMember {
     /// Members of `name` that the version has. `decls` is the table's text of the struct.
-    pub(crate) fn list(
-        types: &TypeTable,
-        name: &str,
-        decls: &[Decl],
-    ) -> Result<Vec<Self>, TableError> {
+    pub(crate) fn list(types: &TypeTable, name: &str, decls: &[Decl]) -> Result<Vec<Self>, TableError> {
         let Some(id) = types.composite_id(name) else {
             return Ok(Vec::new());
         };
@@ -93,9 +89,7 @@ impl OpsMember {
         // A member that moved is there twice in the text; the live one is the one whose span matches.
         let mut live = Vec::new();
         for member in &composite.members {
-            let decl = decls
-                .iter()
-                .find(|d| d.name == member.name && d.notes.span.contains(types.version()));
+            let decl = decls.iter().find(|d| d.name == member.name && d.notes.span.contains(types.version()));
             let Some(decl) = decl else { continue };
             live.push(Self {
                 name: member.name,
@@ -124,19 +118,10 @@ fn callback(types: &TypeTable, ty: TypeId, text: &Expr) -> Option<Callback> {
     let Expr::Func(_, names) = &**text else {
         return None;
     };
-    let args = params
-        .iter()
-        .zip(names)
-        .map(|(param, decl)| arg(types, decl.name, param.ty))
-        .collect();
+    let args = params.iter().zip(names).map(|(param, decl)| arg(types, decl.name, param.ty)).collect();
     Some(Callback { ret: *ret, args })
 }
 
 pub(crate) fn arg(types: &TypeTable, name: &'static str, ty: TypeId) -> Arg {
-    Arg {
-        name,
-        ty,
-        pointee: types.pointee(ty),
-        nullable: name.ends_with("__nullable"),
-    }
+    Arg { name, ty, pointee: types.pointee(ty), nullable: name.ends_with("__nullable") }
 }

@@ -110,10 +110,7 @@ impl Notes {
 
     /// Arguments of `@word(...)`, none if it was not given.
     pub(crate) fn args(&self, word: &str) -> &[&'static str] {
-        self.attrs
-            .iter()
-            .find(|(name, _)| *name == word)
-            .map_or(&[], |(_, args)| args)
+        self.attrs.iter().find(|(name, _)| *name == word).map_or(&[], |(_, args)| args)
     }
 }
 
@@ -144,18 +141,9 @@ pub(crate) struct EnumItem {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Item {
     /// Definition of a struct or union.
-    Composite {
-        tag: Tag,
-        name: &'static str,
-        members: Vec<Decl>,
-        notes: Notes,
-    },
+    Composite { tag: Tag, name: &'static str, members: Vec<Decl>, notes: Notes },
     /// Definition of an enum.
-    Enum {
-        name: &'static str,
-        items: Vec<EnumItem>,
-        notes: Notes,
-    },
+    Enum { name: &'static str, items: Vec<EnumItem>, notes: Notes },
     /// `typedef T name;`
     Typedef(Decl),
     /// Prototype.
@@ -206,11 +194,7 @@ impl Parser {
     }
 
     fn expect(&mut self, want: char, expected: &'static str) -> Parsed<()> {
-        if self.eat(want)? {
-            Ok(())
-        } else {
-            Err(self.lexer.error(expected))
-        }
+        if self.eat(want)? { Ok(()) } else { Err(self.lexer.error(expected)) }
     }
 
     fn ident(&mut self) -> Parsed<&'static str> {
@@ -257,12 +241,7 @@ impl Parser {
         let members = self.members()?;
         let notes = self.notes()?;
         self.expect(';', "`;` after a definition")?;
-        Ok(Item::Composite {
-            tag,
-            name,
-            members,
-            notes,
-        })
+        Ok(Item::Composite { tag, name, members, notes })
     }
 
     fn members(&mut self) -> Parsed<Vec<Decl>> {
@@ -430,10 +409,7 @@ impl Parser {
             self.expect(']', "`]`")?;
             lens.push(len);
         }
-        Ok(lens
-            .into_iter()
-            .rev()
-            .fold(ty, |elem, len| Expr::Array(Box::new(elem), len)))
+        Ok(lens.into_iter().rev().fold(ty, |elem, len| Expr::Array(Box::new(elem), len)))
     }
 
     fn params(&mut self) -> Parsed<Vec<Decl>> {
@@ -453,11 +429,7 @@ impl Parser {
     }
 
     fn notes(&mut self) -> Parsed<Notes> {
-        let mut notes = Notes {
-            span: Span::ALWAYS,
-            align: 1,
-            attrs: Vec::new(),
-        };
+        let mut notes = Notes { span: Span::ALWAYS, align: 1, attrs: Vec::new() };
         loop {
             match self.tok {
                 Token::Versions(span) => {
@@ -470,8 +442,7 @@ impl Parser {
                     let Token::Num(bytes) = self.advance()? else {
                         return Err(self.lexer.error("an alignment"));
                     };
-                    notes.align =
-                        u32::try_from(bytes).map_err(|_| self.lexer.error("a 32-bit alignment"))?;
+                    notes.align = u32::try_from(bytes).map_err(|_| self.lexer.error("a 32-bit alignment"))?;
                     self.expect(')', "`)`")?;
                 }
                 Token::Attr(word) => {
@@ -497,8 +468,63 @@ impl Parser {
 }
 
 fn is_int_word(word: &str) -> bool {
-    matches!(
-        word,
-        "unsigned" | "signed" | "long" | "short" | "int" | "char" | "_Bool"
-    )
+    matches!(word, "unsigned" | "signed" | "long" | "short" | "int" | "char" | "_Bool")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::TypeTable;
+    use crate::version::KernelVersion;
+
+    /// Defines every item of `text` in 7.2 and lays it out.
+    fn build(text: &'static str) -> Result<TypeTable, TableError> {
+        let mut types = TypeTable::new(KernelVersion::NEWEST);
+        for item in parse("t.h", text)? {
+            types.define(&item)?;
+        }
+        types.check_typedefs()?;
+        types.lay_out()?;
+        Ok(types)
+    }
+
+    #[test]
+    fn defects_are_found_with_their_line() {
+        for (text, expect) in [
+            ("struct a { int x };", "t.h:1: expected `;`"),
+            ("struct a {\n\tint x;\n}\nint", "t.h:4: expected `;` after a definition"),
+            ("enum e { A };", "t.h:1: expected `=` and a value"),
+            ("struct a { int x @5.1; };", "t.h:1: expected a modelled kernel version"),
+            ("struct a { nosuch_t x; };", "no typedef `nosuch_t`"),
+            ("struct a { int x; }; struct a { int y; };", "`a` is defined twice for one kernel version"),
+            ("int f(void); int f(int x);", "`f` is defined twice for one kernel version"),
+            ("struct a { struct b x; };", "member `x` of `a` has an incomplete type"),
+            ("struct a { struct a x; };", "type `a` contains itself"),
+        ] {
+            let found = build(text).err().map(|defect| defect.to_string());
+            assert_eq!(found.as_deref(), Some(expect), "{text}");
+        }
+    }
+
+    #[test]
+    fn entries_of_other_versions_are_left_out() {
+        let types = build("struct a { int x @..7.1; long y @7.1; char z[3]; } @6.13; struct b { int x; } @..7.0;");
+        let types = types.expect("a good table");
+        let a = types.composite_id("a").expect("a");
+        assert_eq!(types.size_of(a), Some(16));
+        assert_eq!(types.field(a, "z").map(|field| (field.offset, field.size)), Some((8, 3)));
+        assert!(types.field(a, "x").is_none() && types.composite_id("b").is_none());
+    }
+
+    #[test]
+    fn declarators_nest_as_in_c() {
+        let types =
+            build("struct s { const char *const *(*f)(int, void *p); int m[2][3]; union { int i; long l; }; };");
+        let types = types.expect("a good table");
+        let s = types.composite_id("s").expect("s");
+        let name = |path| types.field(s, path).map(|field| types.c_name(field.ty));
+        assert_eq!(name("f").as_deref(), Some("const char *const * (*)(int, void *)"));
+        assert_eq!(types.field(s, "m[1]").map(|field| (field.offset, field.size)), Some((20, 12)));
+        assert_eq!(types.field(s, "l").map(|field| field.offset), types.field(s, "i").map(|field| field.offset));
+    }
 }

@@ -182,12 +182,7 @@ const INTS: [(&str, u32, bool); 13] = [
 impl TypeTable {
     /// The table of `version` with nothing but integers in it.
     pub(crate) fn new(version: KernelVersion) -> Self {
-        let mut table = Self {
-            version,
-            types: vec![Type::Void],
-            named: BTreeMap::new(),
-            derived: BTreeMap::new(),
-        };
+        let mut table = Self { version, types: vec![Type::Void], named: BTreeMap::new(), derived: BTreeMap::new() };
         for (name, size, signed) in INTS {
             let id = table.push(Type::Int { name, size, signed });
             table.named.insert((Space::Ordinary, name), id);
@@ -217,10 +212,7 @@ impl TypeTable {
 
     /// All types with their ids, `void` included.
     pub fn iter(&self) -> impl Iterator<Item = (TypeId, &Type)> {
-        self.types
-            .iter()
-            .enumerate()
-            .map(|(i, ty)| (TypeId(i as u32), ty))
+        self.types.iter().enumerate().map(|(i, ty)| (TypeId(i as u32), ty))
     }
 
     pub(crate) fn get_mut(&mut self, id: TypeId) -> &mut Type {
@@ -251,8 +243,7 @@ impl TypeTable {
 
     /// `enum name`, if this kernel defines it.
     pub fn enum_id(&self, name: &str) -> Option<TypeId> {
-        self.lookup(Space::Tagged(Tag::Enum), name)
-            .filter(|&id| matches!(self.get(id), Type::Enum(_)))
+        self.lookup(Space::Tagged(Tag::Enum), name).filter(|&id| matches!(self.get(id), Type::Enum(_)))
     }
 
     /// The struct or union behind `name`: its tag, or a typedef of one (`atomic_t`).
@@ -293,18 +284,15 @@ impl TypeTable {
         }
     }
 
-    /// The type as C would write it, e.g. `const struct cpumask *`.
+    /// The type as C would write it without a name, e.g. `const struct cpumask *`; a function is shown as a pointer to it.
     pub fn c_name(&self, id: TypeId) -> String {
         match self.get(id) {
             Type::Void => "void".to_owned(),
             Type::Int { name, .. } | Type::Typedef { name, .. } => (*name).to_owned(),
+            Type::Ptr(target) if matches!(self.get(*target), Type::Proto { .. }) => self.c_name(*target),
             Type::Ptr(target) => {
                 let target = self.c_name(*target);
-                if target.ends_with('*') {
-                    format!("{target}*")
-                } else {
-                    format!("{target} *")
-                }
+                if target.ends_with('*') { format!("{target}*") } else { format!("{target} *") }
             }
             Type::Array { elem, len } => format!("{}[{len}]", self.c_name(*elem)),
             Type::Composite(c) => {
@@ -314,6 +302,7 @@ impl TypeTable {
             Type::Fwd { name, union } => {
                 format!("{} {name}", if *union { "union" } else { "struct" })
             }
+            Type::Const(ty) if matches!(self.get(*ty), Type::Ptr(_)) => format!("{}const", self.c_name(*ty)),
             Type::Const(ty) => format!("const {}", self.c_name(*ty)),
             Type::Proto { ret, params } => {
                 let params: Vec<String> = params.iter().map(|p| self.c_name(p.ty)).collect();
@@ -327,12 +316,7 @@ impl TypeTable {
     /// Adds a live item; `None` if the version lacks it or it has no id of its own.
     pub(crate) fn define(&mut self, item: &Item) -> Result<Option<TypeId>, TableError> {
         match item {
-            Item::Composite {
-                tag,
-                name,
-                members,
-                notes,
-            } if notes.span.contains(self.version) => {
+            Item::Composite { tag, name, members, notes } if notes.span.contains(self.version) => {
                 let id = self.tagged(*tag, name);
                 if !matches!(self.get(id), Type::Fwd { .. }) {
                     return Err(TableError::Duplicate { name });
@@ -363,25 +347,11 @@ impl TypeTable {
                     return Ok(None);
                 };
                 let proto = self.proto(ret, params, true)?;
-                self.ordinary(
-                    decl.name,
-                    Type::Func {
-                        name: decl.name,
-                        proto,
-                    },
-                )
-                .map(Some)
+                self.ordinary(decl.name, Type::Func { name: decl.name, proto }).map(Some)
             }
             Item::Var(decl) if decl.notes.span.contains(self.version) => {
                 let ty = self.resolve(&decl.ty)?;
-                self.ordinary(
-                    decl.name,
-                    Type::Var {
-                        name: decl.name,
-                        ty,
-                    },
-                )
-                .map(Some)
+                self.ordinary(decl.name, Type::Var { name: decl.name, ty }).map(Some)
             }
             _ => Ok(None),
         }
@@ -401,16 +371,8 @@ impl TypeTable {
             return id;
         }
         let id = self.push(match tag {
-            Tag::Enum => Type::Enum(Enum {
-                name,
-                size: 4,
-                signed: false,
-                values: Vec::new(),
-            }),
-            _ => Type::Fwd {
-                name,
-                union: tag == Tag::Union,
-            },
+            Tag::Enum => Type::Enum(Enum { name, size: 4, signed: false, values: Vec::new() }),
+            _ => Type::Fwd { name, union: tag == Tag::Union },
         });
         self.named.insert((Space::Tagged(tag), name), id);
         id
@@ -421,10 +383,7 @@ impl TypeTable {
         if let Some(&id) = self.named.get(&(Space::Ordinary, name)) {
             return id;
         }
-        let id = self.push(Type::Typedef {
-            name,
-            ty: TypeId::VOID,
-        });
+        let id = self.push(Type::Typedef { name, ty: TypeId::VOID });
         self.named.insert((Space::Ordinary, name), id);
         id
     }
@@ -432,11 +391,7 @@ impl TypeTable {
     /// Fails if a typedef is used but was never defined.
     pub(crate) fn check_typedefs(&self) -> Result<(), TableError> {
         for ty in &self.types {
-            if let Type::Typedef {
-                name,
-                ty: TypeId::VOID,
-            } = ty
-            {
+            if let Type::Typedef { name, ty: TypeId::VOID } = ty {
                 return Err(TableError::UnknownTypedef { name });
             }
         }
@@ -476,73 +431,31 @@ impl TypeTable {
         let ret = self.resolve(ret)?;
         let params = params
             .iter()
-            .map(|p| {
-                Ok(Param {
-                    name: if named { p.name } else { "" },
-                    ty: self.resolve(&p.ty)?,
-                })
-            })
+            .map(|p| Ok(Param { name: if named { p.name } else { "" }, ty: self.resolve(&p.ty)? }))
             .collect::<Result<Vec<_>, TableError>>()?;
         Ok(self.derive(Type::Proto { ret, params }))
     }
 
-    fn composite(
-        &mut self,
-        name: &'static str,
-        tag: Tag,
-        members: &[Decl],
-    ) -> Result<Type, TableError> {
+    fn composite(&mut self, name: &'static str, tag: Tag, members: &[Decl]) -> Result<Type, TableError> {
         let version = self.version;
         let members = members
             .iter()
             .filter(|m| m.notes.span.contains(version))
-            .map(|m| {
-                Ok(Member {
-                    name: m.name,
-                    ty: self.resolve(&m.ty)?,
-                    offset: 0,
-                    align: m.notes.align,
-                })
-            })
+            .map(|m| Ok(Member { name: m.name, ty: self.resolve(&m.ty)?, offset: 0, align: m.notes.align }))
             .collect::<Result<Vec<_>, TableError>>()?;
         // Size 0, alignment 0: not laid out yet.
-        Ok(Type::Composite(Composite {
-            name,
-            union: tag == Tag::Union,
-            members,
-            size: 0,
-            align: 0,
-        }))
+        Ok(Type::Composite(Composite { name, union: tag == Tag::Union, members, size: 0, align: 0 }))
     }
 
     fn enumeration(&self, name: &'static str, items: &[EnumItem]) -> Type {
-        let live: Vec<&EnumItem> = items
-            .iter()
-            .filter(|item| item.span.contains(self.version))
-            .collect();
+        let live: Vec<&EnumItem> = items.iter().filter(|item| item.span.contains(self.version)).collect();
         let signed = live.iter().any(|item| item.value < 0);
         let fits = |value: i128| {
-            if signed {
-                i32::try_from(value).is_ok()
-            } else {
-                u32::try_from(value).is_ok()
-            }
+            if signed { i32::try_from(value).is_ok() } else { u32::try_from(value).is_ok() }
         };
-        let size = if live.iter().all(|item| fits(item.value)) {
-            4
-        } else {
-            8
-        };
+        let size = if live.iter().all(|item| fits(item.value)) { 4 } else { 8 };
         // Truncation keeps the two's complement bits of negative values.
-        let values = live
-            .iter()
-            .map(|item| (item.name, item.value as u64))
-            .collect();
-        Type::Enum(Enum {
-            name,
-            size,
-            signed,
-            values,
-        })
+        let values = live.iter().map(|item| (item.name, item.value as u64)).collect();
+        Type::Enum(Enum { name, size, signed, values })
     }
 }

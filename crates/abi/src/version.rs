@@ -86,24 +86,16 @@ fn numbers(text: &str) -> Option<(u16, u16)> {
     let mut parts = release.split('.');
     let major = parts.next()?.parse().ok()?;
     let minor = parts.next()?.parse().ok()?;
-    parts
-        .all(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()))
-        .then_some((major, minor))
+    parts.all(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit())).then_some((major, minor))
 }
 
 impl FromStr for KernelVersion {
     type Err = VersionError;
 
     fn from_str(text: &str) -> Result<Self, VersionError> {
-        let (major, minor) = numbers(text).ok_or_else(|| VersionError::Syntax {
-            text: text.to_owned(),
-        })?;
+        let (major, minor) = numbers(text).ok_or_else(|| VersionError::Syntax { text: text.to_owned() })?;
         let version = Self::new(major, minor);
-        if Self::ALL.contains(&version) {
-            Ok(version)
-        } else {
-            Err(VersionError::Unknown { version })
-        }
+        if Self::ALL.contains(&version) { Ok(version) } else { Err(VersionError::Unknown { version }) }
     }
 }
 
@@ -118,10 +110,7 @@ pub struct Span {
 
 impl Span {
     /// Present in every modelled release.
-    pub const ALWAYS: Self = Self {
-        since: KernelVersion::OLDEST,
-        until: None,
-    };
+    pub const ALWAYS: Self = Self { since: KernelVersion::OLDEST, until: None };
 
     /// Whether `version` has the entry.
     pub fn contains(self, version: KernelVersion) -> bool {
@@ -147,10 +136,7 @@ mod tests {
             ("seven", None),
             ("", None),
         ] {
-            let got = text
-                .parse::<KernelVersion>()
-                .ok()
-                .map(|v| (v.major, v.minor));
+            let got = text.parse::<KernelVersion>().ok().map(|v| (v.major, v.minor));
             assert_eq!(got, expect, "{text}");
         }
     }
@@ -160,15 +146,8 @@ mod tests {
         assert!(KernelVersion::ALL.is_sorted());
         assert_eq!(KernelVersion::default().to_string(), "7.2");
         assert_eq!(KernelVersion::new(6, 12).code(), 0x6_0c00);
-        let span = Span {
-            since: KernelVersion::new(6, 13),
-            until: Some(KernelVersion::new(7, 1)),
-        };
-        assert!(
-            !span.contains(KernelVersion::new(6, 12)) && span.contains(KernelVersion::new(6, 13))
-        );
-        assert!(
-            span.contains(KernelVersion::new(7, 0)) && !span.contains(KernelVersion::new(7, 1))
-        );
+        let span = Span { since: KernelVersion::new(6, 13), until: Some(KernelVersion::new(7, 1)) };
+        assert!(!span.contains(KernelVersion::new(6, 12)) && span.contains(KernelVersion::new(6, 13)));
+        assert!(span.contains(KernelVersion::new(7, 0)) && !span.contains(KernelVersion::new(7, 1)));
     }
 }

@@ -21,10 +21,7 @@ struct Btf {
 impl Btf {
     fn string(&self, offset: u32) -> String {
         let tail = &self.strings[offset as usize..];
-        let len = tail
-            .iter()
-            .position(|&b| b == 0)
-            .expect("terminated string");
+        let len = tail.iter().position(|&b| b == 0).expect("terminated string");
         String::from_utf8(tail[..len].to_vec()).expect("UTF-8")
     }
 
@@ -35,10 +32,7 @@ impl Btf {
         let (str_off, str_len) = (word(16) as usize, word(20) as usize);
         assert_eq!((header, type_off, str_off), (24, 0, type_len));
         assert_eq!(bytes.len(), header + str_off + str_len);
-        let mut btf = Self {
-            types: Vec::new(),
-            strings: bytes[header + str_off..].to_vec(),
-        };
+        let mut btf = Self { types: Vec::new(), strings: bytes[header + str_off..].to_vec() };
         assert_eq!((btf.strings[0], btf.strings[str_len - 1]), (0, 0));
         let (mut at, end) = (header, header + type_len);
         while at < end {
@@ -54,14 +48,7 @@ impl Btf {
             };
             let extra = (0..words).map(|i| word(at + 12 + 4 * i)).collect();
             let name = btf.string(word(at));
-            btf.types.push(Entry {
-                name,
-                kind,
-                vlen,
-                flag: info >> 31 == 1,
-                size_or_type: word(at + 8),
-                extra,
-            });
+            btf.types.push(Entry { name, kind, vlen, flag: info >> 31 == 1, size_or_type: word(at + 8), extra });
             at += 12 + 4 * words;
         }
         assert_eq!(at, end, "types end where the header says");
@@ -74,18 +61,12 @@ impl Btf {
 
     /// Ids that `entry` refers to.
     fn references(entry: &Entry) -> Vec<u32> {
-        let every =
-            |step: usize, at: usize| entry.extra.chunks(step).map(|chunk| chunk[at]).collect();
+        let every = |step: usize, at: usize| entry.extra.chunks(step).map(|chunk| chunk[at]).collect();
         match entry.kind {
             2 | 8 | 10 | 12 | 14 | 17 => vec![entry.size_or_type],
             3 => vec![entry.extra[0], entry.extra[1]],
             4 | 5 => every(3, 1),
-            13 => entry
-                .extra
-                .chunks(2)
-                .map(|chunk| chunk[1])
-                .chain([entry.size_or_type])
-                .collect(),
+            13 => entry.extra.chunks(2).map(|chunk| chunk[1]).chain([entry.size_or_type]).collect(),
             15 => every(3, 0),
             _ => Vec::new(),
         }
@@ -106,16 +87,8 @@ fn every_reference_is_in_range_and_of_a_fitting_kind() {
                 assert!(id as usize <= btf.types.len(), "{}: id {id}", entry.name);
             }
             match entry.kind {
-                12 => assert_eq!(
-                    btf.entry(entry.size_or_type).kind,
-                    13,
-                    "{} has a prototype",
-                    entry.name
-                ),
-                17 => assert_eq!(
-                    (btf.entry(entry.size_or_type).kind, entry.name.as_str()),
-                    (12, "bpf_kfunc")
-                ),
+                12 => assert_eq!(btf.entry(entry.size_or_type).kind, 13, "{} has a prototype", entry.name),
+                17 => assert_eq!((btf.entry(entry.size_or_type).kind, entry.name.as_str()), (12, "bpf_kfunc")),
                 7 => assert_eq!((entry.vlen, entry.size_or_type), (0, 0)),
                 _ => {}
             }
@@ -151,21 +124,11 @@ fn structs_and_enums_say_what_the_model_says() {
                     assert_eq!(entry.kind, if c.union { 5 } else { 4 });
                     for (member, words) in c.members.iter().zip(entry.extra.chunks(3)) {
                         assert_eq!(btf.string(words[0]), member.name);
-                        assert_eq!(
-                            (words[1], words[2]),
-                            (member.ty.0, member.offset * 8),
-                            "{}",
-                            member.name
-                        );
+                        assert_eq!((words[1], words[2]), (member.ty.0, member.offset * 8), "{}", member.name);
                     }
                 }
                 Type::Enum(e) => {
-                    assert_eq!(
-                        (entry.kind, entry.flag),
-                        (if e.size == 8 { 19 } else { 6 }, e.signed),
-                        "{}",
-                        e.name
-                    );
+                    assert_eq!((entry.kind, entry.flag), (if e.size == 8 { 19 } else { 6 }, e.signed), "{}", e.name);
                     let step = if e.size == 8 { 3 } else { 2 };
                     for ((name, value), words) in e.values.iter().zip(entry.extra.chunks(step)) {
                         assert_eq!(btf.string(words[0]), *name);
@@ -183,18 +146,10 @@ fn structs_and_enums_say_what_the_model_says() {
 fn wide_enums_are_enum64_and_cursor_is_signed() {
     let model = KernelModel::new(KernelVersion::NEWEST);
     let btf = Btf::parse(&model.btf());
-    let kind = |name: &str| {
-        btf.types
-            .iter()
-            .find(|e| e.name == name)
-            .map(|e| (e.kind, e.flag))
-    };
+    let kind = |name: &str| btf.types.iter().find(|e| e.name == name).map(|e| (e.kind, e.flag));
     assert_eq!(kind("scx_dsq_id_flags"), Some((19, false)));
     assert_eq!(kind("scx_enq_flags"), Some((19, false)));
     assert_eq!(kind("scx_kick_flags"), Some((6, false)));
     assert_eq!(kind("scx_ent_flags"), Some((6, true)));
-    assert_eq!(
-        model.constant("SCX_TASK_CURSOR"),
-        Some(0xffff_ffff_8000_0000)
-    );
+    assert_eq!(model.constant("SCX_TASK_CURSOR"), Some(0xffff_ffff_8000_0000));
 }

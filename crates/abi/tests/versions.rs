@@ -8,10 +8,8 @@ fn model(version: &str) -> KernelModel {
 
 /// Oldest and newest modelled version with a kfunc of that name.
 fn lifetime(name: &str) -> Option<(String, String)> {
-    let having: Vec<_> = KernelVersion::ALL
-        .into_iter()
-        .filter(|&v| KernelModel::new(v).kfunc(name).is_some())
-        .collect();
+    let having: Vec<_> =
+        KernelVersion::ALL.into_iter().filter(|&v| KernelModel::new(v).kfunc(name).is_some()).collect();
     Some((having.first()?.to_string(), having.last()?.to_string()))
 }
 
@@ -31,11 +29,7 @@ fn kfuncs_come_and_go() {
         ("scx_bpf_kick_cid", "7.2", "7.2"),
         ("scx_bpf_create_dsq", "6.12", "7.2"),
     ] {
-        assert_eq!(
-            lifetime(name),
-            Some((first.to_owned(), last.to_owned())),
-            "{name}"
-        );
+        assert_eq!(lifetime(name), Some((first.to_owned(), last.to_owned())), "{name}");
     }
 }
 
@@ -45,16 +39,9 @@ fn insert_is_void_and_its_second_form_bool() {
     let ret = |name| kernel.types().c_name(kernel.kfunc(name).expect(name).ret);
     assert_eq!(ret("scx_bpf_dsq_insert"), "void");
     assert_eq!(ret("scx_bpf_dsq_insert___v2"), "bool");
-    let found = kernel
-        .kfunc_for_extern("scx_bpf_dsq_insert___v2___compat")
-        .expect("flavored");
+    let found = kernel.kfunc_for_extern("scx_bpf_dsq_insert___v2___compat").expect("flavored");
     assert_eq!(found.name, "scx_bpf_dsq_insert___v2");
-    assert_eq!(
-        kernel
-            .kfunc_for_extern("scx_bpf_consume___old")
-            .map(|k| k.name),
-        None
-    );
+    assert_eq!(kernel.kfunc_for_extern("scx_bpf_consume___old").map(|k| k.name), None);
 }
 
 #[test]
@@ -67,27 +54,15 @@ fn operations_of_each_version() {
         ("7.2", 37, "cpu_acquire", "select_cid"),
     ] {
         let kernel = model(version);
-        let nr = kernel
-            .ops(Form::Cpu)
-            .iter()
-            .filter(|member| member.callback.is_some())
-            .count();
+        let nr = kernel.ops(Form::Cpu).iter().filter(|member| member.callback.is_some()).count();
         assert_eq!(nr, callbacks, "{version}");
         assert!(kernel.op(Form::Cpu, has).is_some(), "{version} {has}");
         assert!(kernel.op(Form::Cpu, lacks).is_none(), "{version} {lacks}");
     }
     assert!(model("7.1").ops(Form::Cid).is_empty());
     assert!(model("7.2").op(Form::Cid, "select_cid").is_some());
-    let last = |version| {
-        model(version)
-            .ops(Form::Cpu)
-            .last()
-            .map(|member| member.name)
-    };
-    assert_eq!(
-        (last("7.1"), last("7.2")),
-        (Some("priv"), Some("cpu_release"))
-    );
+    let last = |version| model(version).ops(Form::Cpu).last().map(|member| member.name);
+    assert_eq!((last("7.1"), last("7.2")), (Some("priv"), Some("cpu_release")));
 }
 
 #[test]
@@ -95,31 +70,14 @@ fn operations_have_their_signatures() {
     let kernel = model("7.2");
     let dispatch = kernel.op(Form::Cpu, "dispatch").expect("dispatch");
     let args = &dispatch.callback.as_ref().expect("callback").args;
-    assert_eq!(
-        args.iter().map(|a| a.pointee).collect::<Vec<_>>(),
-        [None, Some("task_struct")]
-    );
-    assert_eq!(
-        args.iter().map(|a| a.nullable).collect::<Vec<_>>(),
-        [false, true]
-    );
+    assert_eq!(args.iter().map(|a| a.pointee).collect::<Vec<_>>(), [None, Some("task_struct")]);
+    assert_eq!(args.iter().map(|a| a.nullable).collect::<Vec<_>>(), [false, true]);
     assert!(!dispatch.sleepable && kernel.op(Form::Cpu, "init").expect("init").sleepable);
     let name = kernel.op(Form::Cpu, "name").expect("name");
     assert!(name.callback.is_none() && name.size == 128);
     // Where both forms have a member it is at the same place (E-21).
-    for (cpu, cid) in kernel
-        .ops(Form::Cpu)
-        .iter()
-        .zip(kernel.ops(Form::Cid))
-        .take(41)
-    {
-        assert_eq!(
-            (cpu.offset, cpu.size),
-            (cid.offset, cid.size),
-            "{} {}",
-            cpu.name,
-            cid.name
-        );
+    for (cpu, cid) in kernel.ops(Form::Cpu).iter().zip(kernel.ops(Form::Cid)).take(41) {
+        assert_eq!((cpu.offset, cpu.size), (cid.offset, cid.size), "{} {}", cpu.name, cid.name);
     }
 }
 
@@ -157,11 +115,7 @@ fn groups_decide_who_may_call_what() {
         (Caller::OtherStructOps, "scx_bpf_kick_cpu", false),
         (Caller::OtherStructOps, "bpf_rcu_read_lock", true),
     ] {
-        assert_eq!(
-            kernel.kfunc_allowed(caller, kfunc),
-            expect,
-            "{caller:?} {kfunc}"
-        );
+        assert_eq!(kernel.kfunc_allowed(caller, kfunc), expect, "{caller:?} {kfunc}");
     }
 }
 
@@ -202,9 +156,7 @@ fn sizes_that_are_abi() {
     ] {
         assert_eq!(size(name), Some(expect), "{name}");
     }
-    let data = kernel
-        .field("bpf_struct_ops_sched_ext_ops", "data")
-        .expect("data");
+    let data = kernel.field("bpf_struct_ops_sched_ext_ops", "data").expect("data");
     assert_eq!(data.offset, 64);
 }
 
@@ -213,33 +165,18 @@ fn places_in_arrays_unions_and_padding() {
     let kernel = model("7.2");
     let at = |ty: &str, path: &str, plus: u32, size| {
         let field = kernel.field(ty, path).expect(path);
-        kernel
-            .field_at(ty, field.offset + plus, size)
-            .map(|hit| (hit.leaf.path.clone(), hit.element, hit.byte))
+        kernel.field_at(ty, field.offset + plus, size).map(|hit| (hit.leaf.path.clone(), hit.element, hit.byte))
     };
     let hit = |path: &str, element, byte| Some((path.to_owned(), element, byte));
     assert_eq!(at("task_struct", "comm", 5, 1), hit("comm", 5, 0));
-    assert_eq!(
-        at("task_struct", "cpus_mask", 12, 4),
-        hit("cpus_mask.bits", 1, 4)
-    );
-    assert_eq!(
-        at("task_struct", "thread_node.next", 0, 8),
-        hit("thread_node.next", 0, 0)
-    );
+    assert_eq!(at("task_struct", "cpus_mask", 12, 4), hit("cpus_mask.bits", 1, 4));
+    assert_eq!(at("task_struct", "thread_node.next", 0, 8), hit("thread_node.next", 0, 0));
     assert_eq!(at("pid", "numbers", 0, 4), hit("numbers[0].nr", 0, 0));
     assert_eq!(at("cgroup", "ancestors", 24, 8), hit("ancestors", 3, 0));
     assert_eq!(at("bpf_iter__task", "task", 0, 8), hit("task", 0, 0));
     assert_eq!(at("task_struct", "scx.disallow", 1, 1), None, "padding");
-    assert_eq!(
-        at("scx_exit_task_args", "cancelled", 1, 1),
-        None,
-        "beyond the end"
-    );
-    assert_eq!(
-        kernel.field("signal_struct", "pids[1]").map(|f| f.size),
-        Some(8)
-    );
+    assert_eq!(at("scx_exit_task_args", "cancelled", 1, 1), None, "beyond the end");
+    assert_eq!(kernel.field("signal_struct", "pids[1]").map(|f| f.size), Some(8));
     assert_eq!(kernel.field("task_struct", "scx.no_such"), None);
     assert_eq!(kernel.field("no_such", "x"), None);
 }
@@ -260,14 +197,8 @@ fn values_that_moved() {
     ] {
         assert_eq!(model(version).constant(name), expect, "{version} {name}");
     }
-    assert_eq!(
-        model("7.2").enum_value("scx_exit_kind", "SCX_EXIT_ERROR_STALL"),
-        Some(1026)
-    );
-    assert_eq!(
-        model("7.2").enum_value("scx_kick_flags", "SCX_EXIT_ERROR_STALL"),
-        None
-    );
+    assert_eq!(model("7.2").enum_value("scx_exit_kind", "SCX_EXIT_ERROR_STALL"), Some(1026));
+    assert_eq!(model("7.2").enum_value("scx_kick_flags", "SCX_EXIT_ERROR_STALL"), None);
 }
 
 #[test]
@@ -283,11 +214,7 @@ fn fields_of_older_kernels() {
         ("6.12", "task_struct", "scx.kf_mask", true),
         ("7.2", "task_struct", "scx.kf_mask", false),
     ] {
-        assert_eq!(
-            model(version).field(ty, path).is_some(),
-            there,
-            "{version} {ty}.{path}"
-        );
+        assert_eq!(model(version).field(ty, path).is_some(), there, "{version} {ty}.{path}");
     }
 }
 
@@ -304,31 +231,16 @@ fn integers_have_the_names_of_kernel_btf() {
         ("task_struct", "flags", "unsigned int"),
     ] {
         let field = kernel.field(ty, path).expect(path);
-        assert!(
-            matches!(types.get(types.strip(field.ty)), Type::Int { name: n, .. } if *n == name),
-            "{path}"
-        );
+        assert!(matches!(types.get(types.strip(field.ty)), Type::Int { name: n, .. } if *n == name), "{path}");
     }
 }
 
 #[test]
 fn configuration() {
     let newest = KernelVersion::NEWEST;
-    assert_eq!(
-        kconfig(newest, 250, "CONFIG_HZ"),
-        Some(KconfigValue::Int(250))
-    );
-    assert_eq!(
-        kconfig(newest, 250, "CONFIG_NR_CPUS"),
-        Some(KconfigValue::Int(8192))
-    );
-    assert_eq!(
-        kconfig(newest, 250, "LINUX_KERNEL_VERSION"),
-        Some(KconfigValue::Int(0x7_0200))
-    );
-    assert_eq!(
-        kconfig(newest, 250, "CONFIG_X86_64"),
-        Some(KconfigValue::Yes)
-    );
+    assert_eq!(kconfig(newest, 250, "CONFIG_HZ"), Some(KconfigValue::Int(250)));
+    assert_eq!(kconfig(newest, 250, "CONFIG_NR_CPUS"), Some(KconfigValue::Int(8192)));
+    assert_eq!(kconfig(newest, 250, "LINUX_KERNEL_VERSION"), Some(KconfigValue::Int(0x7_0200)));
+    assert_eq!(kconfig(newest, 250, "CONFIG_X86_64"), Some(KconfigValue::Yes));
     assert_eq!(kconfig(newest, 250, "CONFIG_PREEMPT_RT"), None);
 }

@@ -215,11 +215,7 @@ pub(crate) const FIELDS: &[(&str, &str, bool)] = &[
     ("scx_event_stats", "SCX_EV_BYPASS_DISPATCH", true),
     ("scx_event_stats", "SCX_EV_BYPASS_DURATION", true),
     ("scx_event_stats", "SCX_EV_REFILL_SLICE_DFL", true),
-    (
-        "scx_event_stats",
-        "SCX_EV_ENQ_SKIP_MIGRATION_DISABLED",
-        true,
-    ),
+    ("scx_event_stats", "SCX_EV_ENQ_SKIP_MIGRATION_DISABLED", true),
     ("bpf_perf_event_value", "counter", true),
     ("bpf_perf_event_value", "enabled", true),
     ("bpf_perf_event_value", "running", true),

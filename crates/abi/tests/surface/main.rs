@@ -13,10 +13,7 @@ fn every_kfunc_is_there_or_rightly_absent() {
     let (new, old) = (newest(), KernelModel::new(KernelVersion::OLDEST));
     for &(name, in_7_2) in data::KFUNCS {
         assert_eq!(new.kfunc(name).is_some(), in_7_2, "{name}");
-        assert!(
-            in_7_2 || old.kfunc(name).is_some(),
-            "{name} is in no version"
-        );
+        assert!(in_7_2 || old.kfunc(name).is_some(), "{name} is in no version");
     }
 }
 
@@ -34,11 +31,7 @@ fn every_field_is_there_and_found_again_by_its_place() {
             continue;
         };
         let hit = kernel.field_at(ty, leaf.offset, leaf.size).expect(path);
-        assert_eq!(
-            (hit.leaf.path.as_str(), hit.element, hit.byte),
-            (path, 0, 0),
-            "{ty}"
-        );
+        assert_eq!((hit.leaf.path.as_str(), hit.element, hit.byte), (path, 0, 0), "{ty}");
         assert_eq!(field.offset, leaf.offset, "{ty}.{path}");
     }
 }
@@ -47,9 +40,7 @@ fn every_field_is_there_and_found_again_by_its_place() {
 fn every_operation_is_there() {
     let kernel = newest();
     for name in data::OPS {
-        let found = [Form::Cpu, Form::Cid]
-            .into_iter()
-            .any(|form| kernel.op(form, name).is_some());
+        let found = [Form::Cpu, Form::Cid].into_iter().any(|form| kernel.op(form, name).is_some());
         assert!(found, "{name}");
     }
 }
