@@ -6,9 +6,7 @@ use scxr_trace::{EventKind, Sink, SwitchOut};
 
 use crate::fairness::{Got, fairness};
 use crate::latency::Hist;
-use crate::report::{
-    CpuReport, Distances, GroupReport, Latencies, Report, TaskReport, Totals, WorkReport,
-};
+use crate::report::{CpuReport, Distances, GroupReport, Latencies, Report, TaskReport, Totals, WorkReport};
 use crate::tasks::{State, Task, Tasks};
 
 /// Where a CPU is. Numbers are those of the whole machine.
@@ -32,13 +30,8 @@ pub struct Options {
 impl Options {
     /// `n` CPUs in one cache, without SMT.
     pub fn flat(n: usize) -> Options {
-        let place = |core| Place {
-            core: core as u32,
-            ..Place::default()
-        };
-        Options {
-            places: (0..n).map(place).collect(),
-        }
+        let place = |core| Place { core: core as u32, ..Place::default() };
+        Options { places: (0..n).map(place).collect() }
     }
 }
 
@@ -107,16 +100,10 @@ impl Analyzer {
             place,
             idle: true,
             idle_from: 0,
-            report: CpuReport {
-                cpu: i as u32,
-                ..CpuReport::default()
-            },
+            report: CpuReport { cpu: i as u32, ..CpuReport::default() },
         };
         Analyzer {
-            idle: IdleClock {
-                nr_idle: options.places.len() as u64,
-                ..IdleClock::default()
-            },
+            idle: IdleClock { nr_idle: options.places.len() as u64, ..IdleClock::default() },
             cpus: options.places.iter().enumerate().map(cpu).collect(),
             tasks: Tasks::default(),
             groups: BTreeMap::new(),
@@ -148,25 +135,16 @@ impl Analyzer {
                 self.tasks.get(pid, t).report.operations += 1;
             }
             EventKind::Exit { pid } => self.tasks.get(pid, t).dead = true,
-            EventKind::Weight {
-                pid,
-                weight,
-                policy,
-            } => {
+            EventKind::Weight { pid, weight, policy } => {
                 let report = &mut self.tasks.get(pid, t).report;
                 (report.weight, report.policy) = (weight, policy);
             }
-            EventKind::Fork {
-                pid,
-                ref comm,
-                ref group,
-                weight,
-                policy,
-                ..
-            } => self.fork(t, pid, comm, group, (weight, policy)),
+            EventKind::Fork { pid, ref comm, ref group, weight, policy, .. } => {
+                self.fork(t, pid, comm, group, (weight, policy))
+            }
             EventKind::Affinity { pid, ref cpus } => {
                 let free = covers(cpus, self.cpus.len());
-                self.tasks.get(pid, t).free = free;
+                self.set_free(t, pid, free);
             }
             EventKind::Select { .. }
             | EventKind::Insert { .. }
@@ -196,15 +174,34 @@ impl Analyzer {
         let task = self.tasks.get(pid, t);
         task.report.wakeups += 1;
         task.waking_at = Some(t);
-        if task.state == State::Off {
-            task.state = State::Waking;
+        if matches!(task.state, State::New | State::Asleep) {
+            self.wait(t, pid);
         }
     }
 
+    /// A woken task is on a run queue now. A task that sleeps and was not woken may be moved between run queues too, where
+    /// its dequeue is delayed: that is no wait.
     fn enqueue(&mut self, t: u64, pid: u32) {
         let task = self.tasks.get(pid, t);
-        if matches!(task.state, State::Off | State::Waking) {
-            self.wait(t, pid);
+        match task.state {
+            State::New => self.wait(t, pid),
+            // Woken before it had left its CPU.
+            State::Asleep if task.waking_at.is_some() => self.wait(t, pid),
+            State::Waiting if task.waking_at.is_some() && !task.enqueued => task.since = t,
+            State::Asleep | State::Waiting | State::Running => {}
+        }
+        self.tasks.get(pid, t).enqueued = true;
+    }
+
+    /// May the task use every CPU? A waiting one is counted, or not, from now on.
+    fn set_free(&mut self, t: u64, pid: u32, free: bool) {
+        self.idle.advance(t);
+        let task = self.tasks.get(pid, t);
+        let before = std::mem::replace(&mut task.free, free);
+        if task.state == State::Waiting {
+            task.idle_at = self.idle.any_idle_ns;
+            self.idle.nr_waiting += u64::from(free);
+            self.idle.nr_waiting -= u64::from(before);
         }
     }
 
@@ -215,6 +212,7 @@ impl Analyzer {
         let task = self.tasks.get(pid, t);
         task.state = State::Waiting;
         task.since = t;
+        task.enqueued = false;
         task.idle_at = self.idle.any_idle_ns;
         self.idle.nr_waiting += u64::from(task.free);
     }
@@ -235,13 +233,12 @@ impl Analyzer {
             State::Waiting => {
                 self.idle.nr_waiting = self.idle.nr_waiting.saturating_sub(u64::from(task.free));
                 if task.free {
-                    let idled = self.idle.any_idle_ns - task.idle_at;
+                    let idled = self.idle.any_idle_ns.saturating_sub(task.idle_at);
                     self.idle_with_work_ns_max = self.idle_with_work_ns_max.max(idled);
                 }
                 Some(task.since)
             }
-            State::Waking => waking_at,
-            State::Off | State::Running => None,
+            State::New | State::Asleep | State::Running => None,
         };
         task.state = State::Running;
         task.ran_from = t;
@@ -269,11 +266,7 @@ impl Analyzer {
             SwitchOut::Blocked | SwitchOut::Dead => {
                 task.report.nvcsw += 1;
                 task.blocked += 1;
-                // A wakeup may be on its way already, before the task has left its CPU.
-                task.state = match task.waking_at {
-                    Some(_) => State::Waking,
-                    None => State::Off,
-                };
+                task.state = State::Asleep;
                 task.dead |= why == SwitchOut::Dead;
             }
             SwitchOut::Preempted | SwitchOut::Yielded => {
@@ -352,18 +345,12 @@ impl Analyzer {
         let work = self.work.summary();
         Report {
             totals: self.totals,
-            latency_ns: Latencies {
-                wakeup: self.wakeup.summary(),
-                runqueue: self.runqueue.summary(),
-            },
+            latency_ns: Latencies { wakeup: self.wakeup.summary(), runqueue: self.runqueue.summary() },
             tasks,
             groups,
             cpus: self.cpus.into_iter().map(|c| c.report).collect(),
             migrations: self.distances,
-            work: WorkReport {
-                per_second: work.count as f64 * 1e9 / end.max(1) as f64,
-                latency_ns: work,
-            },
+            work: WorkReport { per_second: work.count as f64 * 1e9 / end.max(1) as f64, latency_ns: work },
             fairness,
             idle_with_work_ns_max: self.idle_with_work_ns_max,
             duration_ns: end,
@@ -383,11 +370,11 @@ impl Analyzer {
                     task.report.wait_ns += wait;
                     task.report.wait_ns_max = task.report.wait_ns_max.max(wait);
                     if task.free {
-                        let idled = self.idle.any_idle_ns - task.idle_at;
+                        let idled = self.idle.any_idle_ns.saturating_sub(task.idle_at);
                         self.idle_with_work_ns_max = self.idle_with_work_ns_max.max(idled);
                     }
                 }
-                State::Off | State::Waking => {}
+                State::New | State::Asleep => {}
             }
         }
     }
@@ -400,10 +387,7 @@ impl Analyzer {
                 t.state == State::Running || t.state == State::Waiting
             }
         };
-        let got = |t: &Task| Got {
-            weight: t.report.weight,
-            cpu_ns: t.report.cpu_ns,
-        };
+        let got = |t: &Task| Got { weight: t.report.weight, cpu_ns: t.report.cpu_ns };
         self.tasks.iter().filter(wants).map(got).collect()
     }
 }

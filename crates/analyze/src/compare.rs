@@ -36,9 +36,8 @@ impl Estimate {
 /// wider interval, is taken.
 fn student_t95(df: usize) -> f64 {
     const SMALL: [f64; 30] = [
-        12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
-        2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056,
-        2.052, 2.048, 2.045, 2.042,
+        12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
+        2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
     ];
     match df {
         0 => f64::INFINITY,
@@ -73,57 +72,25 @@ pub struct Metric {
     read: fn(&Report) -> f64,
 }
 
-const fn metric(
-    name: &'static str,
-    unit: &'static str,
-    better: Better,
-    read: fn(&Report) -> f64,
-) -> Metric {
-    Metric {
-        name,
-        unit,
-        better,
-        read,
-    }
+const fn metric(name: &'static str, unit: &'static str, better: Better, read: fn(&Report) -> f64) -> Metric {
+    Metric { name, unit, better, read }
 }
 
 /// All figures that runs are compared by.
 pub static METRICS: &[Metric] = &[
     metric("operations", "1/s", Better::Higher, |r| r.work.per_second),
-    metric("operation p50", "ns", Better::Lower, |r| {
-        r.work.latency_ns.p50 as f64
-    }),
-    metric("operation p99", "ns", Better::Lower, |r| {
-        r.work.latency_ns.p99 as f64
-    }),
-    metric("wakeup p50", "ns", Better::Lower, |r| {
-        r.latency_ns.wakeup.p50 as f64
-    }),
-    metric("wakeup p99", "ns", Better::Lower, |r| {
-        r.latency_ns.wakeup.p99 as f64
-    }),
-    metric("wakeup p99.9", "ns", Better::Lower, |r| {
-        r.latency_ns.wakeup.p999 as f64
-    }),
-    metric("runqueue p99", "ns", Better::Lower, |r| {
-        r.latency_ns.runqueue.p99 as f64
-    }),
+    metric("operation p50", "ns", Better::Lower, |r| r.work.latency_ns.p50 as f64),
+    metric("operation p99", "ns", Better::Lower, |r| r.work.latency_ns.p99 as f64),
+    metric("wakeup p50", "ns", Better::Lower, |r| r.latency_ns.wakeup.p50 as f64),
+    metric("wakeup p99", "ns", Better::Lower, |r| r.latency_ns.wakeup.p99 as f64),
+    metric("wakeup p99.9", "ns", Better::Lower, |r| r.latency_ns.wakeup.p999 as f64),
+    metric("runqueue p99", "ns", Better::Lower, |r| r.latency_ns.runqueue.p99 as f64),
     metric("fairness (Jain)", "", Better::Higher, |r| r.fairness.jain),
-    metric("unfairness, largest", "", Better::Lower, |r| {
-        r.fairness.deviation_max
-    }),
-    metric("CPU time of tasks", "ns", Better::Higher, |r| {
-        r.cpus.iter().map(|c| c.busy_ns).sum::<u64>() as f64
-    }),
-    metric("idle with work", "ns", Better::Lower, |r| {
-        r.totals.idle_with_work_ns as f64
-    }),
-    metric("context switches", "", Better::Neither, |r| {
-        r.totals.context_switches as f64
-    }),
-    metric("migrations", "", Better::Lower, |r| {
-        r.totals.migrations as f64
-    }),
+    metric("unfairness, largest", "", Better::Lower, |r| r.fairness.deviation_max),
+    metric("CPU time of tasks", "ns", Better::Higher, |r| r.cpus.iter().map(|c| c.busy_ns).sum::<u64>() as f64),
+    metric("idle with work", "ns", Better::Lower, |r| r.totals.idle_with_work_ns as f64),
+    metric("context switches", "", Better::Neither, |r| r.totals.context_switches as f64),
+    metric("migrations", "", Better::Lower, |r| r.totals.migrations as f64),
 ];
 
 /// One scheduler's figure.
@@ -152,16 +119,8 @@ pub struct Row {
 /// seed, so that what a seed does to all of them cancels.
 pub fn compare(runs: &[&[Report]]) -> Vec<Row> {
     let row = |m: &Metric| {
-        let samples: Vec<Vec<f64>> = runs
-            .iter()
-            .map(|r| r.iter().map(m.read).collect())
-            .collect();
-        Row {
-            metric: m.name,
-            unit: m.unit,
-            better: m.better,
-            cells: cells(&samples),
-        }
+        let samples: Vec<Vec<f64>> = runs.iter().map(|r| r.iter().map(m.read).collect()).collect();
+        Row { metric: m.name, unit: m.unit, better: m.better, cells: cells(&samples) }
     };
     METRICS.iter().map(row).collect()
 }
@@ -170,10 +129,7 @@ fn cells(samples: &[Vec<f64>]) -> Vec<Cell> {
     let cell = |(i, own): (usize, &Vec<f64>)| {
         let pairs = own.iter().zip(&samples[0]);
         let ratios: Option<Vec<f64>> = pairs.map(|(a, b)| (*b != 0.0).then_some(a / b)).collect();
-        Some(Cell {
-            value: Estimate::of(own)?,
-            ratio: ratios.filter(|_| i > 0).and_then(|r| Estimate::of(&r)),
-        })
+        Some(Cell { value: Estimate::of(own)?, ratio: ratios.filter(|_| i > 0).and_then(|r| Estimate::of(&r)) })
     };
     samples.iter().enumerate().filter_map(cell).collect()
 }
@@ -185,16 +141,10 @@ mod tests {
     #[test]
     fn estimates() {
         assert_eq!(Estimate::of(&[]), None);
-        assert_eq!(
-            Estimate::of(&[5.0]).map(|e| (e.mean, e.ci95)),
-            Some((5.0, 0.0))
-        );
+        assert_eq!(Estimate::of(&[5.0]).map(|e| (e.mean, e.ci95)), Some((5.0, 0.0)));
         let e = Estimate::of(&[1.0, 2.0, 3.0]).unwrap();
         // s = 1, t(2) = 4.303, 4.303 / sqrt(3) = 2.484
-        assert!(
-            (e.mean - 2.0).abs() < 1e-12 && (e.ci95 - 2.4844).abs() < 1e-3,
-            "{e:?}"
-        );
+        assert!((e.mean - 2.0).abs() < 1e-12 && (e.ci95 - 2.4844).abs() < 1e-3, "{e:?}");
     }
 
     #[test]

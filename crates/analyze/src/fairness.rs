@@ -14,25 +14,15 @@ pub(crate) struct Got {
 pub(crate) fn fairness(tasks: &[Got], cpu_ns_max: u64) -> Fairness {
     let nr_tasks = tasks.len() as u64;
     let due = due(tasks, cpu_ns_max as f64);
-    let ratios: Vec<f64> = tasks
-        .iter()
-        .zip(&due)
-        .filter(|(_, due)| **due > 0.0)
-        .map(|(t, due)| t.cpu_ns as f64 / due)
-        .collect();
+    let ratios: Vec<f64> =
+        tasks.iter().zip(&due).filter(|(_, due)| **due > 0.0).map(|(t, due)| t.cpu_ns as f64 / due).collect();
     let deviation_max = ratios.iter().map(|r| (r - 1.0).abs()).fold(0.0, f64::max);
-    let (sum, squares) = ratios
-        .iter()
-        .fold((0.0, 0.0), |(s, q), r| (s + r, q + r * r));
+    let (sum, squares) = ratios.iter().fold((0.0, 0.0), |(s, q), r| (s + r, q + r * r));
     let jain = match squares > 0.0 {
         true => sum * sum / (ratios.len() as f64 * squares),
         false => 1.0,
     };
-    Fairness {
-        nr_tasks,
-        deviation_max,
-        jain,
-    }
+    Fairness { nr_tasks, deviation_max, jain }
 }
 
 /// What is due to each: the heaviest are cut at the cap first, then the rest is shared by weight.
@@ -59,10 +49,7 @@ mod tests {
     use super::*;
 
     fn check(tasks: &[(u32, u64)], cap: u64) -> Fairness {
-        let tasks: Vec<Got> = tasks
-            .iter()
-            .map(|&(weight, cpu_ns)| Got { weight, cpu_ns })
-            .collect();
+        let tasks: Vec<Got> = tasks.iter().map(|&(weight, cpu_ns)| Got { weight, cpu_ns }).collect();
         fairness(&tasks, cap)
     }
 

@@ -19,11 +19,7 @@ impl Hist {
     pub(crate) fn new() -> Hist {
         let hist = Histogram::new_with_bounds(1, LATENCY_NS_MAX, 3)
             .expect("the bounds are constants that the histogram accepts");
-        Hist {
-            hist,
-            sum: 0,
-            max: 0,
-        }
+        Hist { hist, sum: 0, max: 0 }
     }
 
     #[inline]

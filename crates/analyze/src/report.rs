@@ -14,7 +14,7 @@ pub struct Totals {
     /// Times that a task's CPU changed.
     pub migrations: u64,
     /// CPU time lost to idling while tasks waited: the integral over time of min(idle CPUs, waiting tasks). A task waits
-    /// from when it is enqueued, or loses its CPU, to when it is switched in. Tasks that are known not to be allowed on
+    /// from when it is woken, forked or loses its CPU to when it is switched in. Tasks that are known not to be allowed on
     /// every CPU are left out, so the figure is a lower bound; the time that an idle CPU needs to wake up is part of it.
     pub idle_with_work_ns: u64,
 }
@@ -41,7 +41,7 @@ pub struct Latency {
 pub struct Latencies {
     /// From the wakeup to when the task runs.
     pub wakeup: Latency,
-    /// From when a task becomes able to run (wakeup, fork, preemption) to when it runs.
+    /// From when a task is put on a run queue (wakeup, fork) or loses its CPU without blocking to when it runs.
     pub runqueue: Latency,
 }
 

@@ -2,17 +2,17 @@
 
 use crate::report::TaskReport;
 
-/// Pids above this are kept in the last slot's overflow list (Linux' pid_max is 2^22).
+/// Most pids that are found in constant time (Linux's pid_max); above it tasks are searched for.
 const PID_MAX: usize = 1 << 22;
 
 /// What a task is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// Sleeping, new or dead.
-    Off,
-    /// Woken; its CPU is being selected.
-    Waking,
-    /// Could run, and waits.
+    /// Not seen doing anything.
+    New,
+    /// Sleeping or dead.
+    Asleep,
+    /// Woken or otherwise able to run, and waits.
     Waiting,
     /// Runs.
     Running,
@@ -27,8 +27,10 @@ pub(crate) struct Task {
     pub(crate) dead: bool,
     /// Time of the last wakeup that has not led to running yet.
     pub(crate) waking_at: Option<u64>,
-    /// Waits since.
+    /// Waits since: when it was put on a run queue, or woken where it never left it.
     pub(crate) since: u64,
+    /// It was put on a run queue in this wait.
+    pub(crate) enqueued: bool,
     /// The analyzer's clock of idleness when the wait began.
     pub(crate) idle_at: u64,
     /// Runs since.
@@ -42,21 +44,18 @@ pub(crate) struct Task {
 impl Task {
     fn new(pid: u32, t: u64) -> Task {
         Task {
-            state: State::Off,
+            state: State::New,
             free: true,
             dead: false,
             waking_at: None,
             since: 0,
+            enqueued: false,
             idle_at: 0,
             ran_from: 0,
             born: t,
             blocked: 0,
             group: 0,
-            report: TaskReport {
-                pid,
-                weight: 100,
-                ..TaskReport::default()
-            },
+            report: TaskReport { pid, weight: 100, ..TaskReport::default() },
         }
     }
 }

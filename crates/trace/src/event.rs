@@ -37,20 +37,10 @@ pub enum ExitKind {
 
 /// One record. `pid` is the task concerned; CPUs are numbers; times are nanoseconds of simulated time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(
-    missing_docs,
-    reason = "the fields are said in each variant's text; pid, cpu and t are the same everywhere"
-)]
+#[expect(missing_docs, reason = "the fields are said in each variant's text; pid, cpu and t are the same everywhere")]
 pub enum EventKind {
     /// A task exists from now on: at boot (`parent` 0) or by fork. `group` is its cgroup path.
-    Fork {
-        pid: u32,
-        parent: u32,
-        comm: String,
-        group: String,
-        weight: u32,
-        policy: u32,
-    },
+    Fork { pid: u32, parent: u32, comm: String, group: String, weight: u32, policy: u32 },
     /// Weight (cgroup scale, 1..10000) or policy changed.
     Weight { pid: u32, weight: u32, policy: u32 },
     /// The CPUs that the task may use, as a list (`0-3,8`). A task without this record may use all.
@@ -62,24 +52,18 @@ pub enum EventKind {
     /// The task became runnable on `on` (waking, fork, class change or migration by the core).
     Enqueue { pid: u32, on: u32, flags: u64 },
     /// The task was put in a dispatch queue.
-    Insert {
-        pid: u32,
-        dsq: DsqId,
-        slice: u64,
-        vtime: Option<u64>,
-    },
+    Insert { pid: u32, dsq: DsqId, slice: u64, vtime: Option<u64> },
     /// The task went from one dispatch queue, or CPU, to another.
     Move { pid: u32, from: DsqId, to: DsqId },
+    /// The task left the queues of its class for a moment, still runnable (a change of attributes, class or CPU): what
+    /// follows for it is an insertion or an enqueue.
+    Dequeue { pid: u32, flags: u64 },
     /// The task's CPU changed.
     Migrate { pid: u32, from: u32, to: u32 },
     /// The task starts to run on the event's CPU.
     SwitchIn { pid: u32 },
     /// The task stops running; it ran for `ran_ns` since it was switched in.
-    SwitchOut {
-        pid: u32,
-        why: SwitchOut,
-        ran_ns: u64,
-    },
+    SwitchOut { pid: u32, why: SwitchOut, ran_ns: u64 },
     /// The task exited.
     Exit { pid: u32 },
     /// A tick on a busy CPU; `pid` is the running task.
@@ -96,6 +80,64 @@ pub enum EventKind {
     Disabled { name: String, kind: ExitKind },
     /// A unit of work that a workload counts as one operation ended (a message, a request, a frame); `ns` is its latency.
     Work { pid: u32, ns: u64 },
+}
+
+impl EventKind {
+    /// Names of all kinds, as a trace writes them, in the order of the schema.
+    pub const NAMES: [&'static str; 20] = [
+        "fork",
+        "weight",
+        "affinity",
+        "waking",
+        "select",
+        "enqueue",
+        "insert",
+        "move",
+        "dequeue",
+        "migrate",
+        "switch_in",
+        "switch_out",
+        "exit",
+        "tick",
+        "kick",
+        "idle_in",
+        "idle_out",
+        "enabled",
+        "disabled",
+        "work",
+    ];
+
+    /// Its place in [`EventKind::NAMES`].
+    #[inline]
+    pub fn index(&self) -> usize {
+        match self {
+            EventKind::Fork { .. } => 0,
+            EventKind::Weight { .. } => 1,
+            EventKind::Affinity { .. } => 2,
+            EventKind::Waking { .. } => 3,
+            EventKind::Select { .. } => 4,
+            EventKind::Enqueue { .. } => 5,
+            EventKind::Insert { .. } => 6,
+            EventKind::Move { .. } => 7,
+            EventKind::Dequeue { .. } => 8,
+            EventKind::Migrate { .. } => 9,
+            EventKind::SwitchIn { .. } => 10,
+            EventKind::SwitchOut { .. } => 11,
+            EventKind::Exit { .. } => 12,
+            EventKind::Tick { .. } => 13,
+            EventKind::Kick { .. } => 14,
+            EventKind::IdleIn => 15,
+            EventKind::IdleOut => 16,
+            EventKind::Enabled { .. } => 17,
+            EventKind::Disabled { .. } => 18,
+            EventKind::Work { .. } => 19,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        Self::NAMES[self.index()]
+    }
 }
 
 /// A record with its time and CPU.
