@@ -149,6 +149,7 @@ impl Analyzer {
             EventKind::Select { .. }
             | EventKind::Insert { .. }
             | EventKind::Move { .. }
+            | EventKind::Dequeue { .. }
             | EventKind::Tick { .. }
             | EventKind::Kick { .. }
             | EventKind::Enabled { .. }

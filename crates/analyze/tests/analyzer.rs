@@ -1,0 +1,147 @@
+//! Short runs, written as traces, and what the analyzer makes of them.
+
+use scxr_analyze::{Analyzer, Options, Place, Report};
+use scxr_trace::text;
+
+fn analyze_on(options: Options, end_ns: u64, run: &str) -> Report {
+    let lines: String = run.lines().map(|l| format!("{}\n", l.trim())).collect();
+    let events = text::parse(&format!("# scxr-trace 1\n{lines}")).expect("the run is a trace");
+    let mut analyzer = Analyzer::new(options);
+    events.iter().for_each(|e| analyzer.take(e.t, e.cpu, &e.kind));
+    analyzer.finish(end_ns)
+}
+
+fn analyze(nr_cpus: usize, end_ns: u64, run: &str) -> Report {
+    analyze_on(Options::flat(nr_cpus), end_ns, run)
+}
+
+#[test]
+fn a_wakeup() {
+    let r = analyze(
+        1,
+        1000,
+        "0 0 fork pid=1 parent=0 comm=a group=/g weight=100 policy=0
+         100 0 waking pid=1 waker=0 sync=0
+         110 0 enqueue pid=1 on=0 flags=0x1
+         140 0 idle_out
+         150 0 switch_in pid=1
+         450 0 switch_out pid=1 why=blocked ran_ns=300
+         450 0 idle_in
+         460 0 work pid=1 ns=77",
+    );
+    assert_eq!(r.totals.events, 8);
+    assert_eq!((r.totals.wakeups, r.totals.context_switches), (1, 1));
+    let (w, q) = (&r.latency_ns.wakeup, &r.latency_ns.runqueue);
+    assert_eq!((w.count, w.max, q.count, q.max), (1, 50, 1, 40));
+    // It waited for 50 ns, in 40 of which the CPU still idled.
+    assert_eq!((r.totals.idle_with_work_ns, r.idle_with_work_ns_max), (40, 40));
+    let t = &r.tasks[0];
+    assert_eq!((t.cpu_ns, t.nvcsw, t.nivcsw, t.operations), (300, 1, 0, 1));
+    assert_eq!((t.share, t.wait_ns, t.group.as_str()), (1.0, 40, "/g"));
+    assert_eq!((r.cpus[0].busy_ns, r.cpus[0].idle_ns), (300, 140 + 550));
+    assert_eq!((r.work.latency_ns.max, r.groups[0].nr_tasks), (77, 1));
+}
+
+#[test]
+fn preemption_counts_as_waiting() {
+    let r = analyze(
+        1,
+        1000,
+        "0 0 enqueue pid=1 on=0 flags=0x0
+         0 0 switch_in pid=1
+         100 0 switch_out pid=1 why=preempted ran_ns=100
+         100 0 switch_in pid=2
+         400 0 switch_out pid=2 why=yielded ran_ns=300
+         400 0 switch_in pid=1",
+    );
+    let waits: Vec<u64> = r.tasks.iter().map(|t| t.wait_ns_max).collect();
+    assert_eq!(waits, [300, 600]);
+    let switches: Vec<_> = r.tasks.iter().map(|t| (t.nvcsw, t.nivcsw)).collect();
+    assert_eq!(switches, [(0, 1), (0, 1)]);
+    // The one that runs at the end is credited up to the end.
+    assert_eq!((r.tasks[0].cpu_ns, r.tasks[1].cpu_ns), (700, 300));
+}
+
+#[test]
+fn lost_work_is_what_idles_while_tasks_wait() {
+    let run = "0 0 idle_out
+         0 0 switch_in pid=1
+         100 0 enqueue pid=2 on=0 flags=0x0
+         100 0 enqueue pid=3 on=0 flags=0x0
+         300 1 idle_out
+         300 1 switch_in pid=2";
+    // Two wait while CPUs 1 and 2 idle for 200 ns; then one waits while CPU 2 idles for 700 ns.
+    let r = analyze(3, 1000, run);
+    assert_eq!((r.totals.idle_with_work_ns, r.idle_with_work_ns_max), (1100, 900));
+    // A task that is pinned is not counted.
+    let r = analyze(3, 1000, &format!("0 0 affinity pid=3 cpus=0\n{run}"));
+    assert_eq!(r.totals.idle_with_work_ns, 200);
+    let r = analyze(3, 1000, &format!("0 0 affinity pid=3 cpus=0-1,2\n{run}"));
+    assert_eq!(r.totals.idle_with_work_ns, 1100);
+}
+
+#[test]
+fn a_wakeup_before_the_task_has_left_its_cpu() {
+    let r = analyze(
+        1,
+        1000,
+        "0 0 switch_in pid=1
+         90 0 waking pid=1 waker=0 sync=0
+         100 0 switch_out pid=1 why=blocked ran_ns=100
+         110 0 enqueue pid=1 on=0 flags=0x1
+         150 0 switch_in pid=1
+         200 0 switch_out pid=1 why=blocked ran_ns=50",
+    );
+    assert_eq!((r.latency_ns.wakeup.max, r.latency_ns.runqueue.max), (60, 40));
+    assert_eq!(r.tasks[0].wait_ns, 40);
+}
+
+#[test]
+fn migrations_by_distance() {
+    let place = |core, llc, node| Place { core, llc, node };
+    let options =
+        Options { places: vec![place(0, 0, 0), place(0, 0, 0), place(1, 0, 0), place(2, 1, 0), place(3, 2, 1)] };
+    let run: String = (1..5).map(|to| format!("{to} 0 migrate pid=1 from=0 to={to}\n")).collect();
+    let r = analyze_on(options, 1000, &run);
+    let d = &r.migrations;
+    assert_eq!((d.smt, d.llc, d.node, d.remote), (1, 1, 1, 1));
+    assert_eq!((r.totals.migrations, r.tasks[0].migrations), (4, 4));
+}
+
+#[test]
+fn fairness_is_among_those_that_always_want_to_run() {
+    let fork = |pid, weight| {
+        format!(
+            "0 0 fork pid={pid} parent=0 comm=t group=/ weight={weight} policy=0\n0 0 enqueue pid={pid} on=0 flags=0x0\n"
+        )
+    };
+    let run = fork(1, 300)
+        + &fork(2, 100)
+        + &fork(3, 100)
+        + "0 0 switch_in pid=1
+           600 0 switch_out pid=1 why=preempted ran_ns=600
+           600 0 switch_in pid=2
+           800 0 switch_out pid=2 why=preempted ran_ns=200
+           800 0 switch_in pid=3
+           900 0 switch_out pid=3 why=blocked ran_ns=100";
+    let r = analyze(1, 1000, &run);
+    assert_eq!(r.fairness.nr_tasks, 2);
+    assert!(r.fairness.deviation_max < 1e-9, "{:?}", r.fairness);
+    assert_eq!(r.tasks[0].share, 600.0 / 900.0);
+}
+
+#[test]
+fn the_command_keys_are_there() {
+    let r = analyze(1, 1000, "0 0 enqueue pid=1 on=0 flags=0x0\n0 0 switch_in pid=1");
+    let json = serde_json::to_value(&r).unwrap();
+    let keys = |v: &serde_json::Value| -> Vec<String> { v.as_object().unwrap().keys().cloned().collect() };
+    assert_eq!(keys(&json["totals"]), ["events", "wakeups", "context_switches", "migrations", "idle_with_work_ns"]);
+    assert_eq!(keys(&json["latency_ns"]), ["wakeup", "runqueue"]);
+    assert_eq!(
+        keys(&json["tasks"][0]),
+        ["pid", "comm", "group", "weight", "cpu_ns", "share", "nvcsw", "nivcsw", "migrations"]
+    );
+    for key in ["count", "p50", "p99", "p999", "max"] {
+        assert!(json["latency_ns"]["wakeup"][key].is_u64(), "{key}");
+    }
+}
