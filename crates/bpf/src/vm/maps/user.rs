@@ -1,0 +1,196 @@
+//! Maps as user space sees them: keys and values as bytes; values of per-CPU maps are all CPUs' in a row, each padded to 8 bytes.
+
+use super::{Kind, Map, MapFlags, MapResult, check_flags, errno, stride};
+use crate::image::MapDef;
+use crate::vm::machine::Machine;
+
+impl Machine {
+    /// Index of the map called `name`.
+    pub fn map_index(&self, name: &str) -> Option<usize> {
+        self.maps.iter().position(|m| m.def.name == name)
+    }
+
+    /// Definition of map `map`, an index into [`Image::maps`](crate::image::Image::maps).
+    pub fn map_def(&self, map: usize) -> &MapDef {
+        &self.maps[map].def
+    }
+
+    /// Address of a value, of `cpu`'s copy in per-CPU maps. Keys of storage maps are the host's task ids, little-endian.
+    pub fn map_value_addr(&self, map: usize, key: &[u8], cpu: u32) -> Option<u64> {
+        let addr = match &self.maps[map].kind {
+            Kind::Array(a) => a.lookup(index(key)?, cpu),
+            Kind::Hash(h) if key.len() == self.maps[map].def.key_size as usize => match h.find(&self.mem, key, false) {
+                Some(slot) if cpu < self.nr_cpus => h.value(slot, cpu),
+                _ => 0,
+            },
+            Kind::Storage(s) => s.get(task(key)?)?,
+            _ => 0,
+        };
+        (addr != 0).then_some(addr)
+    }
+
+    /// A value. Of queues and stacks (empty key): the next one, which stays.
+    pub fn map_lookup(&self, map: usize, key: &[u8]) -> Option<Vec<u8>> {
+        let m = &self.maps[map];
+        if let Kind::Queue(q) = &m.kind {
+            return self.read_bytes(q.peek()?, q.value_size());
+        }
+        if !m.per_cpu() {
+            return self.read_bytes(self.map_value_addr(map, key, 0)?, m.def.value_size as usize);
+        }
+        let values = self.map_lookup_percpu(map, key)?;
+        let pad = (stride(m.def.value_size) - u64::from(m.def.value_size)) as usize;
+        Some(values.into_iter().flat_map(|v| v.into_iter().chain(std::iter::repeat_n(0, pad))).collect())
+    }
+
+    /// All CPUs' values of a per-CPU map's element; one value of other maps.
+    pub fn map_lookup_percpu(&self, map: usize, key: &[u8]) -> Option<Vec<Vec<u8>>> {
+        let m = &self.maps[map];
+        let cpus = if m.per_cpu() { self.nr_cpus } else { 1 };
+        (0..cpus).map(|cpu| self.read_bytes(self.map_value_addr(map, key, cpu)?, m.def.value_size as usize)).collect()
+    }
+
+    /// Writes a value. Of queues and stacks (empty key): pushes. Errors are error numbers. Sections that programs may only read are
+    /// frozen for user space too.
+    pub fn map_update(&self, map: usize, key: &[u8], value: &[u8], flags: u64) -> MapResult {
+        let m = &self.maps[map];
+        let cpus = if m.per_cpu() { self.nr_cpus } else { 1 };
+        let size = m.def.value_size as usize;
+        let step = if m.per_cpu() { stride(m.def.value_size) as usize } else { size };
+        if value.len() != step * cpus as usize {
+            return Err(errno::EINVAL);
+        }
+        let addr_of: Box<dyn Fn(u32) -> u64> = match &m.kind {
+            _ if m.def.read_only => return Err(errno::EPERM),
+            Kind::Array(a) => {
+                let index = index(key).ok_or(errno::EINVAL)?;
+                a.check_update(index, flags)?;
+                Box::new(move |cpu| a.value(index, cpu))
+            }
+            Kind::Hash(h) => {
+                if key.len() != m.def.key_size as usize {
+                    return Err(errno::EINVAL);
+                }
+                let slot = h.upsert(&self.mem, key, flags & !MapFlags::LOCK)?;
+                Box::new(move |cpu| h.value(slot, cpu))
+            }
+            Kind::Queue(q) => {
+                let addr = q.push(flags)?;
+                Box::new(move |_| addr)
+            }
+            Kind::Storage(s) => {
+                let task = task(key).ok_or(errno::EINVAL)?;
+                check_flags(flags & !MapFlags::LOCK, s.get(task).is_some())?;
+                let addr = s.get_or_create(&self.mem, task).ok_or(errno::ENOMEM)?;
+                Box::new(move |_| addr)
+            }
+            Kind::Ringbuf(_) => return Err(errno::EOPNOTSUPP),
+        };
+        for cpu in 0..cpus {
+            let written = self.mem.write(addr_of(cpu), &value[cpu as usize * step..][..size]);
+            debug_assert!(written);
+        }
+        Ok(())
+    }
+
+    /// Removes an element; of queues and stacks (empty key) the next one.
+    pub fn map_delete(&self, map: usize, key: &[u8]) -> MapResult {
+        match &self.maps[map].kind {
+            Kind::Hash(h) if key.len() == self.maps[map].def.key_size as usize => h.delete(&self.mem, key),
+            Kind::Storage(s) => s.delete(&self.mem, task(key).ok_or(errno::EINVAL)?),
+            Kind::Queue(q) if q.len() > 0 => {
+                q.pop();
+                Ok(())
+            }
+            Kind::Queue(_) => Err(errno::ENOENT),
+            Kind::Ringbuf(_) => Err(errno::EOPNOTSUPP),
+            _ => Err(errno::EINVAL),
+        }
+    }
+
+    /// All keys: arrays by index, hash maps by slot, storages by task.
+    pub fn map_keys(&self, map: usize) -> Vec<Vec<u8>> {
+        let m = &self.maps[map];
+        match &m.kind {
+            Kind::Array(a) => (0..a.entries()).map(|i| i.to_le_bytes().to_vec()).collect(),
+            Kind::Hash(h) => {
+                let mut keys = Vec::with_capacity(h.len() as usize);
+                let mut from = 0;
+                while let Some(slot) = h.occupied(from) {
+                    keys.extend(self.read_bytes(h.key(slot), m.def.key_size as usize));
+                    from = slot + 1;
+                }
+                keys
+            }
+            Kind::Storage(s) => s.tasks().into_iter().map(|t| t.to_le_bytes().to_vec()).collect(),
+            Kind::Queue(_) | Kind::Ringbuf(_) => Vec::new(),
+        }
+    }
+
+    /// Key after `key` in the order of [`Machine::map_keys`]; the first one for `None` and for a key that is not there. [map_get_next_key]
+    pub fn map_next_key(&self, map: usize, key: Option<&[u8]>) -> Option<Vec<u8>> {
+        let m = &self.maps[map];
+        match &m.kind {
+            Kind::Array(a) => {
+                let next = match key.and_then(index) {
+                    Some(i) if i < a.entries() => i + 1,
+                    _ => 0,
+                };
+                (next < a.entries()).then(|| next.to_le_bytes().to_vec())
+            }
+            Kind::Hash(h) => {
+                let from = key.and_then(|k| h.find(&self.mem, k, false)).map_or(0, |slot| slot + 1);
+                self.read_bytes(h.key(h.occupied(from)?), m.def.key_size as usize)
+            }
+            _ => None,
+        }
+    }
+
+    /// Elements of a hash map, values of a queue, tasks of a storage, capacity of an array.
+    pub fn map_len(&self, map: usize) -> usize {
+        match &self.maps[map].kind {
+            Kind::Array(a) => a.entries() as usize,
+            Kind::Hash(h) => h.len() as usize,
+            Kind::Queue(q) => q.len() as usize,
+            Kind::Storage(s) => s.tasks().len(),
+            Kind::Ringbuf(_) => 0,
+        }
+    }
+
+    /// The next finished record of a ring buffer, taken out.
+    pub fn ringbuf_consume(&self, map: usize) -> Option<Vec<u8>> {
+        match &self.maps[map].kind {
+            Kind::Ringbuf(r) => r.consume(&self.mem),
+            _ => None,
+        }
+    }
+
+    /// The task with this id is gone: frees its values in all storage maps.
+    pub fn task_gone(&self, task: u64) {
+        for m in &self.maps {
+            if let Kind::Storage(s) = &m.kind {
+                // Most tasks have no value in most maps.
+                let _ = s.delete(&self.mem, task);
+            }
+        }
+    }
+}
+
+impl Map {
+    /// Has it one value for each CPU?
+    pub(in crate::vm) fn per_cpu(&self) -> bool {
+        match &self.kind {
+            Kind::Array(a) => a.per_cpu(),
+            Kind::Hash(h) => h.per_cpu(),
+            _ => false,
+        }
+    }
+}
+
+fn index(key: &[u8]) -> Option<u32> {
+    key.try_into().ok().map(u32::from_le_bytes)
+}
+
+fn task(key: &[u8]) -> Option<u64> {
+    key.try_into().ok().map(u64::from_le_bytes)
+}
