@@ -1,1 +1,5 @@
-fn main() {}
+//! Compiles the BPF half.
+
+fn main() {
+    scxr_bpfc::build_policy_or_exit("policy.rs");
+}

@@ -1,0 +1,262 @@
+//! Completes the BTF that LLVM wrote: names that the kernel accepts, names of kernel functions' parameters, plain types
+//! behind Rust's transparent wrappers, and file names that do not tell where the build ran.
+//!
+//! All edits keep the length of every type; new strings are appended.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::lower::Kfuncs;
+
+const HEADER_LEN: usize = 24;
+const MAGIC: u16 = 0xeb9f;
+
+/// BTF kinds that are looked at.
+mod kind {
+    pub(super) const INT: u32 = 1;
+    pub(super) const ARRAY: u32 = 3;
+    pub(super) const STRUCT: u32 = 4;
+    pub(super) const UNION: u32 = 5;
+    pub(super) const ENUM: u32 = 6;
+    pub(super) const FUNC: u32 = 12;
+    pub(super) const FUNC_PROTO: u32 = 13;
+    pub(super) const VAR: u32 = 14;
+    pub(super) const DATASEC: u32 = 15;
+    pub(super) const DECL_TAG: u32 = 17;
+    pub(super) const ENUM64: u32 = 19;
+}
+
+/// One type record: where it is, and its three common words.
+#[derive(Clone, Copy)]
+struct Record {
+    at: usize,
+    kind: u32,
+    vlen: usize,
+    size_or_type: u32,
+}
+
+/// A BTF section in parts.
+pub(crate) struct Btf {
+    types: Vec<u8>,
+    strings: Vec<u8>,
+    records: Vec<Record>,
+}
+
+fn word(data: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(data.get(at..at + 4)?.try_into().ok()?))
+}
+
+/// Bytes after the common words: a fixed part, and one for each member.
+fn tail(kind: u32) -> (usize, usize) {
+    match kind {
+        kind::INT | kind::VAR | kind::DECL_TAG => (4, 0),
+        kind::ARRAY => (12, 0),
+        kind::STRUCT | kind::UNION | kind::DATASEC | kind::ENUM64 => (0, 12),
+        kind::ENUM | kind::FUNC_PROTO => (0, 8),
+        _ => (0, 0),
+    }
+}
+
+impl Btf {
+    /// Takes a `.BTF` section apart; the error says what is wrong with it.
+    pub(crate) fn parse(section: &[u8]) -> Result<Self, &'static str> {
+        let magic = section.get(..2).ok_or(".BTF is empty")?;
+        if magic != MAGIC.to_le_bytes() {
+            return Err(".BTF has no magic number");
+        }
+        let at = |i| word(section, i).map(|w| w as usize).ok_or(".BTF ends in its header");
+        let (header, types, types_len, strings, strings_len) = (at(4)?, at(8)?, at(12)?, at(16)?, at(20)?);
+        let part =
+            |start: usize, len: usize| section.get(header + start..header + start + len).ok_or(".BTF ends early");
+        let mut btf = Self {
+            types: part(types, types_len)?.to_vec(),
+            strings: part(strings, strings_len)?.to_vec(),
+            records: Vec::new(),
+        };
+        btf.index()?;
+        Ok(btf)
+    }
+
+    fn index(&mut self) -> Result<(), &'static str> {
+        let mut at = 0;
+        while at < self.types.len() {
+            let short = ".BTF ends in a type";
+            let info = word(&self.types, at + 4).ok_or(short)?;
+            let size_or_type = word(&self.types, at + 8).ok_or(short)?;
+            let (kind, vlen) = (info >> 24 & 0x1f, (info & 0xffff) as usize);
+            self.records.push(Record { at, kind, vlen, size_or_type });
+            let (fixed, each) = tail(kind);
+            at += 12 + fixed + each * vlen;
+        }
+        if at == self.types.len() { Ok(()) } else { Err(".BTF ends in a type") }
+    }
+
+    /// The section again.
+    pub(crate) fn write(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(HEADER_LEN + self.types.len() + self.strings.len());
+        out.extend(MAGIC.to_le_bytes());
+        out.extend([1, 0]);
+        let (types, strings) = (self.types.len() as u32, self.strings.len() as u32);
+        for value in [HEADER_LEN as u32, 0, types, types, strings] {
+            out.extend(value.to_le_bytes());
+        }
+        out.extend(&self.types);
+        out.extend(&self.strings);
+        out
+    }
+
+    fn put(&mut self, at: usize, value: u32) {
+        self.types[at..at + 4].copy_from_slice(&value.to_le_bytes());
+    }
+
+    fn record(&self, id: u32) -> Option<Record> {
+        self.records.get((id as usize).checked_sub(1)?).copied()
+    }
+
+    fn name_at(&self, at: usize) -> String {
+        let start = word(&self.types, at).unwrap_or_default() as usize;
+        let rest = self.strings.get(start..).unwrap_or_default();
+        let end = rest.iter().position(|&b| b == 0).unwrap_or(rest.len());
+        String::from_utf8_lossy(&rest[..end]).into_owned()
+    }
+
+    fn add_string(&mut self, text: &str) -> u32 {
+        let at = self.strings.len() as u32;
+        self.strings.extend(text.as_bytes());
+        self.strings.push(0);
+        at
+    }
+
+    /// Positions of the name words of a record and of its members.
+    fn name_words(&self, record: Record) -> Vec<usize> {
+        let (fixed, each) = tail(record.kind);
+        let named = !matches!(record.kind, kind::DATASEC);
+        let mut words = if named { vec![record.at] } else { Vec::new() };
+        if named && each > 0 {
+            words.extend((0..record.vlen).map(|i| record.at + 12 + fixed + each * i));
+        }
+        words
+    }
+
+    /// Replaces what the kernel does not take in a name by underscores, in place.
+    ///
+    /// The kernel wants identifiers (names of sections excepted); rustc writes `Option<(u64, u32)>`.
+    pub(crate) fn sanitize_names(&mut self) {
+        let starts: BTreeSet<usize> = self
+            .records
+            .iter()
+            .flat_map(|&r| self.name_words(r))
+            .filter_map(|at| word(&self.types, at).map(|w| w as usize))
+            .collect();
+        for start in starts {
+            let mut at = start;
+            while let Some(byte) = self.strings.get_mut(at).filter(|b| **b != 0) {
+                let first_digit = at == start && byte.is_ascii_digit();
+                if first_digit || !(byte.is_ascii_alphanumeric() || *byte == b'_' || *byte == b'.') {
+                    *byte = b'_';
+                }
+                at += 1;
+            }
+        }
+    }
+
+    /// Names the parameters of the kernel functions' prototypes.
+    pub(crate) fn name_parameters(&mut self, kfuncs: &Kfuncs) {
+        for record in self.records.clone().into_iter().filter(|r| r.kind == kind::FUNC) {
+            let Some(params) = kfuncs.get(&self.name_at(record.at)) else { continue };
+            let Some(proto) = self.record(record.size_or_type).filter(|p| p.kind == kind::FUNC_PROTO) else { continue };
+            for (i, param) in params.iter().enumerate().take(proto.vlen) {
+                let name = self.add_string(param);
+                self.put(proto.at + 12 + 8 * i, name);
+            }
+        }
+    }
+
+    /// Names of the functions that are external symbols.
+    pub(crate) fn externs(&self) -> BTreeSet<String> {
+        let is_extern = |r: &&Record| r.kind == kind::FUNC && r.vlen == 2;
+        self.records.iter().filter(is_extern).map(|r| self.name_at(r.at)).collect()
+    }
+
+    /// Names of the sections that have a DATASEC.
+    pub(crate) fn sections(&self) -> BTreeSet<String> {
+        self.records.iter().filter(|r| r.kind == kind::DATASEC).map(|r| self.name_at(r.at)).collect()
+    }
+
+    /// Lets variables, members and elements whose type is a transparent wrapper have the wrapped type.
+    ///
+    /// `Global<Vtime>` is a structure around a structure around a `u64`; a loader that lists or sets globals wants the
+    /// `u64`. Structures of the kernel (`kernel_structs`) are left alone.
+    pub(crate) fn peel_wrappers(&mut self, kernel_structs: &[String]) {
+        for record in self.records.clone() {
+            let words: Vec<usize> = match record.kind {
+                kind::VAR => vec![record.at + 8],
+                kind::ARRAY => vec![record.at + 12],
+                kind::STRUCT if !self.is_kernel(record, kernel_structs) => {
+                    (0..record.vlen).map(|i| record.at + 12 + 12 * i + 4).collect()
+                }
+                2 => vec![record.at + 8],
+                _ => continue,
+            };
+            for at in words {
+                let mut id = word(&self.types, at).unwrap_or_default();
+                while let Some(inner) = self.wrapped(id, kernel_structs) {
+                    id = inner;
+                }
+                self.put(at, id);
+            }
+        }
+    }
+
+    fn is_kernel(&self, record: Record, kernel_structs: &[String]) -> bool {
+        kernel_structs.contains(&self.name_at(record.at))
+    }
+
+    /// The type of the only member that has a size, if that is the structure's size.
+    fn wrapped(&self, id: u32, kernel_structs: &[String]) -> Option<u32> {
+        let record = self.record(id).filter(|r| r.kind == kind::STRUCT && r.size_or_type > 0)?;
+        if self.is_kernel(record, kernel_structs) {
+            return None;
+        }
+        let member = |i: usize| word(&self.types, record.at + 12 + 12 * i + 4);
+        let mut sized = (0..record.vlen).filter_map(member).filter(|&m| self.size(m, 16) != Some(0));
+        let only = sized.next()?;
+        (sized.next().is_none() && self.size(only, 16) == Some(record.size_or_type.into())).then_some(only)
+    }
+
+    /// Size in bytes; `None` where it cannot be told within `depth` steps.
+    fn size(&self, id: u32, depth: u32) -> Option<u64> {
+        if id == 0 {
+            return Some(0);
+        }
+        let record = self.record(id)?;
+        let deeper = |id| self.size(id, depth.checked_sub(1)?);
+        match record.kind {
+            kind::INT | kind::STRUCT | kind::UNION | kind::ENUM | kind::ENUM64 => Some(record.size_or_type.into()),
+            2 => Some(8),
+            kind::ARRAY => {
+                let (element, count) = (word(&self.types, record.at + 12)?, word(&self.types, record.at + 20)?);
+                Some(deeper(element)? * u64::from(count))
+            }
+            8..=11 | 18 => deeper(record.size_or_type),
+            _ => None,
+        }
+    }
+
+    /// Replaces the folder `from` at the start of a string by `to`, in place (`to` must not be longer).
+    pub(crate) fn remap(&mut self, from: &Path, to: &str) {
+        let from = format!("{}/", from.to_string_lossy().trim_end_matches('/')).into_bytes();
+        let mut at = 0;
+        while at < self.strings.len() {
+            let len = self.strings[at..].iter().position(|&b| b == 0).unwrap_or(self.strings.len() - at);
+            let text = &self.strings[at..at + len];
+            if text.starts_with(&from) && to.len() <= from.len() {
+                let mut new = to.as_bytes().to_vec();
+                new.extend(&text[from.len()..]);
+                new.resize(len, 0);
+                self.strings[at..at + len].copy_from_slice(&new);
+            }
+            at += len + 1;
+        }
+    }
+}

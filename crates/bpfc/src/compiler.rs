@@ -1,0 +1,333 @@
+//! From a policy's source to its object.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::check::{self, Places};
+use crate::error::{Error, Result};
+use crate::llvm::{Llvm, Machine, Module, linkage};
+use crate::lower::{self, Lowered};
+use crate::object;
+use crate::toolchain::Rustc;
+
+/// The sources of the policy crate.
+mod embedded {
+    include!(concat!(env!("OUT_DIR"), "/policy_sources.rs"));
+}
+
+/// Attributes that rustc gives to functions of its own target and that mean nothing, or something else, to BPF.
+const HOST_ATTRIBUTES: &[&str] = &[
+    "target-cpu",
+    "target-features",
+    "tune-cpu",
+    "probe-stack",
+    "stack-probe-size",
+    "frame-pointer",
+    "uwtable",
+    "nonlazybind",
+];
+
+/// Inlining and the simplest clean-up, so that an access to a nested field is one chain of values.
+const EARLY_PASSES: &str = "always-inline,function(sroa,early-cse)";
+
+/// The instruction set to compile for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cpu {
+    /// 64-bit jumps only.
+    V1,
+    /// More jump conditions.
+    V2,
+    /// 32-bit registers and atomics: every kernel that has sched_ext.
+    #[default]
+    V3,
+    /// Signed division, sign extension, long jumps: kernels from 6.6 on.
+    V4,
+}
+
+impl Cpu {
+    fn name(self) -> &'static str {
+        match self {
+            Self::V1 => "v1",
+            Self::V2 => "v2",
+            Self::V3 => "v3",
+            Self::V4 => "v4",
+        }
+    }
+}
+
+/// What to write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Emit {
+    /// The object that loaders take.
+    #[default]
+    Object,
+    /// Optimised LLVM IR.
+    LlvmIr,
+    /// BPF assembly.
+    Assembly,
+}
+
+/// How to compile.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Name of the scheduler; from the source's path if `None` (see [`policy_name`]).
+    pub name: Option<String>,
+    /// Instruction set.
+    pub cpu: Cpu,
+    /// What to write.
+    pub emit: Emit,
+    /// Folder for intermediate files, kept: the compiled policy crate is found there again. A temporary one if `None`.
+    pub cache: Option<PathBuf>,
+}
+
+/// A compiled policy.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// Name of the scheduler.
+    pub name: String,
+    /// The object, or the text asked for.
+    pub bytes: Vec<u8>,
+    /// All source files of the policy, the one given first.
+    pub sources: Vec<PathBuf>,
+    /// rustc's warnings about the policy; empty if there were none.
+    pub warnings: String,
+}
+
+/// The compiler in use and its LLVM.
+pub struct Compiler {
+    rustc: Rustc,
+    llvm: Llvm,
+}
+
+impl std::fmt::Debug for Compiler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.describe())
+    }
+}
+
+impl Compiler {
+    /// Finds the compiler that the variable `RUSTC` names, else `rustc` on the path, and loads its LLVM.
+    pub fn new() -> Result<Self> {
+        Self::with(Rustc::find()?)
+    }
+
+    /// Uses the compiler at `rustc`.
+    pub fn with_rustc(rustc: impl Into<PathBuf>) -> Result<Self> {
+        Self::with(Rustc::at(rustc.into())?)
+    }
+
+    fn with(rustc: Rustc) -> Result<Self> {
+        let llvm = rustc.llvm()?;
+        Ok(Self { rustc, llvm })
+    }
+
+    /// One line that tells compiler and LLVM.
+    pub fn describe(&self) -> String {
+        format!("rustc {}, LLVM {} ({})", self.rustc.release(), self.llvm.version(), self.llvm.path().display())
+    }
+
+    /// Compiles the policy at `source`.
+    pub fn compile(&self, source: &Path, options: &Options) -> Result<Built> {
+        let source = source.canonicalize().map_err(|e| Error::Io { path: source.to_owned(), source: e })?;
+        let name = options.name.clone().unwrap_or_else(|| policy_name(&source));
+        let temporary = tempfile::tempdir().map_err(|e| Error::Io { path: std::env::temp_dir(), source: e })?;
+        let cache = options.cache.clone().unwrap_or_else(|| temporary.path().join("cache"));
+        let policy_crate = self.policy_crate(&cache)?;
+        let front = self.front_end(&source, &name, &policy_crate, temporary.path())?;
+        let bytes = self.back_end(&front.bitcode, &source, &name, &policy_crate, options)?;
+        Ok(Built { name, bytes, sources: front.sources, warnings: front.warnings })
+    }
+
+    /// Compiles the policy crate for BPF unless it is there; its functions are inlined into the policy from it.
+    fn policy_crate(&self, cache: &Path) -> Result<PathBuf> {
+        let folder = cache.join(format!("policy-{:016x}", fnv(self.rustc.identity(), embedded::FILES)));
+        let library = folder.join("libscxr_policy.rlib");
+        if library.is_file() {
+            return Ok(folder);
+        }
+        for (name, text) in embedded::FILES {
+            write(&folder.join("src").join(name), text.as_bytes())?;
+        }
+        let root = folder.join("src/lib.rs");
+        let mut command = self.rustc.command();
+        // written under another name first: two builds may share the cache
+        let partial = folder.join(format!("libscxr_policy-{}.rlib.partial", std::process::id()));
+        command.args(RUSTC_FLAGS).args(["--crate-name", "scxr_policy", "--cap-lints", "allow"]);
+        command.arg(format!("--emit=link={}", partial.display())).arg(&root);
+        run(command, &root)?;
+        std::fs::rename(&partial, &library).map_err(|source| Error::Io { path: library, source })?;
+        Ok(folder)
+    }
+
+    /// rustc's part: the policy as LLVM bitcode of the host.
+    fn front_end(&self, source: &Path, name: &str, policy_crate: &Path, work: &Path) -> Result<Front> {
+        let (root, bitcode, deps) = (work.join("root.rs"), work.join("policy.bc"), work.join("policy.d"));
+        let text = format!("#![no_std]\n#[path = {source:?}]\npub mod policy;\n");
+        write(&root, text.as_bytes())?;
+        let mut command = self.rustc.command();
+        command.args(RUSTC_FLAGS).args(["--crate-name", &format!("{name}_policy")]);
+        command.arg("--extern").arg(format!("scxr_policy={}", policy_crate.join("libscxr_policy.rlib").display()));
+        command.arg(format!("--emit=llvm-bc={},dep-info={}", bitcode.display(), deps.display())).arg(&root);
+        let warnings = run(command, source)?;
+        let bitcode = std::fs::read(&bitcode).map_err(|source| Error::Io { path: bitcode, source })?;
+        let deps = std::fs::read_to_string(&deps).map_err(|source| Error::Io { path: deps, source })?;
+        let mut sources = vec![source.to_owned()];
+        sources.extend(dependencies(&deps).filter(|p| *p != root && p != source));
+        sources.dedup();
+        Ok(Front { bitcode, sources, warnings })
+    }
+
+    /// LLVM's part and what comes after it.
+    fn back_end(
+        &self,
+        bitcode: &[u8],
+        source: &Path,
+        name: &str,
+        policy_crate: &Path,
+        options: &Options,
+    ) -> Result<Vec<u8>> {
+        let fail = |why: String| Error::Llvm { name: name.to_owned(), why };
+        let machine = Machine::new(&self.llvm, options.cpu.name()).map_err(fail)?;
+        let module = Module::parse(&self.llvm, bitcode).map_err(fail)?;
+        prepare(&module, &machine);
+        module.run(EARLY_PASSES, &machine).map_err(fail)?;
+        let lowered = lower::lower(&module)?;
+        module.verify().map_err(fail)?;
+        module.run("default<O3>", &machine).map_err(fail)?;
+        let folder = source.parent().unwrap_or(Path::new("/"));
+        let refusals = check::refusals(&module, &lowered.kfuncs, &Places { policy: folder });
+        if !refusals.is_empty() {
+            return Err(Error::Refused { name: name.to_owned(), refusals });
+        }
+        let emit = |kind| module.emit(&machine, kind).map_err(fail);
+        match options.emit {
+            Emit::LlvmIr => Ok(module.print().into_bytes()),
+            Emit::Assembly => emit(0),
+            Emit::Object => finish(name, &emit(1)?, &lowered, folder, policy_crate),
+        }
+    }
+}
+
+struct Front {
+    bitcode: Vec<u8>,
+    sources: Vec<PathBuf>,
+    warnings: String,
+}
+
+/// Flags of both runs of rustc. Passes are LLVM's affair later on; checks of overflow would be panics.
+const RUSTC_FLAGS: &[&str] = &[
+    "--edition=2024",
+    "--crate-type=lib",
+    "--cfg=bpf",
+    "--check-cfg=cfg(bpf)",
+    "-Copt-level=3",
+    "-Cpanic=abort",
+    "-Cdebuginfo=2",
+    "-Ccodegen-units=1",
+    "-Coverflow-checks=off",
+    "-Cdebug-assertions=off",
+    "-Crelocation-model=static",
+    "-Cno-prepopulate-passes",
+    "-Cforce-unwind-tables=no",
+    "-Cno-vectorize-loops",
+    "-Cno-vectorize-slp",
+    "-Cembed-bitcode=no",
+];
+
+/// Makes rustc's module one for BPF.
+fn prepare(module: &Module<'_>, machine: &Machine<'_>) {
+    module.retarget(machine);
+    for function in module.functions() {
+        module.strip_attributes(function, HOST_ATTRIBUTES);
+        if is_private(module, function) {
+            module.set_linkage(function, linkage::INTERNAL);
+        }
+    }
+    for global in module.globals() {
+        if is_private(module, global) {
+            module.set_linkage(global, linkage::INTERNAL);
+        }
+    }
+}
+
+/// Whether it has a mangled name: only what the policy's macros name themselves is for the loader.
+fn is_private(module: &Module<'_>, value: crate::llvm::Value) -> bool {
+    let name = module.name(value);
+    let mangled = name.starts_with("_R") || name.starts_with("_ZN");
+    mangled && !module.is_declaration(value) && module.linkage(value) == linkage::EXTERNAL
+}
+
+fn finish(name: &str, elf: &[u8], lowered: &Lowered, folder: &Path, policy_crate: &Path) -> Result<Vec<u8>> {
+    object::finish(name, elf, lowered, &[(folder, ""), (policy_crate, "scxr-policy/")])
+}
+
+/// Runs rustc and returns what it printed, which is warnings if it succeeded.
+fn run(mut command: Command, source: &Path) -> Result<String> {
+    let program = PathBuf::from(command.get_program());
+    let output = command.output().map_err(|source| Error::RustcMissing { rustc: program, source })?;
+    let diagnostics = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() {
+        Ok(diagnostics)
+    } else {
+        Err(Error::Compile { source_file: source.to_owned(), diagnostics })
+    }
+}
+
+/// The files that a dependency file names as sources: those that have a rule of their own, without prerequisites.
+fn dependencies(text: &str) -> impl Iterator<Item = PathBuf> {
+    let rules = text.lines().filter_map(|line| line.strip_suffix(':'));
+    rules.filter(|file| file.ends_with(".rs")).map(|file| PathBuf::from(file.replace("\\ ", " ")))
+}
+
+fn write(path: &Path, data: &[u8]) -> Result<()> {
+    let io = |source| Error::Io { path: path.to_owned(), source };
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(io)?;
+    }
+    std::fs::write(path, data).map_err(io)
+}
+
+/// FNV-1a over a compiler's identity and the sources: the key of the cache.
+fn fnv(identity: &str, files: &[(&str, &str)]) -> u64 {
+    let parts = files.iter().flat_map(|(name, text)| [*name, *text]);
+    let all = std::iter::once(identity).chain(RUSTC_FLAGS.iter().copied()).chain(parts);
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    all.fold(0xcbf2_9ce4_8422_2325, |hash, part| part.as_bytes().iter().fold(step(hash, &0), step))
+}
+
+/// The scheduler's name that a path gives: the folder's for `NAME/policy.rs` and `NAME/src/policy.rs`, else the file's;
+/// what is no identifier becomes underscores.
+pub fn policy_name(source: &Path) -> String {
+    let text = |part: Option<&std::ffi::OsStr>| part.map(|p| p.to_string_lossy().into_owned());
+    let stem = text(source.file_stem()).unwrap_or_default();
+    let folders = source.ancestors().skip(1).filter_map(|a| text(a.file_name()));
+    let name = if stem == "policy" { folders.into_iter().find(|f| f != "src").unwrap_or(stem) } else { stem };
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
+    let name: String = name.chars().map(plain).collect();
+    if name.starts_with(|c: char| c.is_ascii_digit()) { format!("_{name}") } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_from_paths() {
+        for (path, expect) in [
+            ("/a/simple/policy.rs", "simple"),
+            ("/a/simple/src/policy.rs", "simple"),
+            ("/a/my-sched.rs", "my_sched"),
+            ("/a/2fast.rs", "_2fast"),
+        ] {
+            assert_eq!(policy_name(Path::new(path)), expect, "{path}");
+        }
+    }
+
+    #[test]
+    fn sources_are_the_rules_without_prerequisites() {
+        let text =
+            "/t/policy.bc: /t/root.rs /a\\ b/policy.rs /a/shared.rs\n\n/t/root.rs:\n/a\\ b/policy.rs:\n/a/shared.rs:\n";
+        let found: Vec<PathBuf> = dependencies(text).collect();
+        assert_eq!(found, ["/t/root.rs", "/a b/policy.rs", "/a/shared.rs"].map(PathBuf::from));
+    }
+}

@@ -1,0 +1,144 @@
+//! What can go wrong between a policy's source and its object.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// A position in a Rust source file, as debug information gives it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Site {
+    /// File, relative to the policy's folder where it lies below it.
+    pub file: String,
+    /// Line, from 1; 0 where it is not known.
+    pub line: u32,
+    /// Column, from 1; 0 where it is not known.
+    pub column: u32,
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// Something in the policy that a BPF program cannot have, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Refusal {
+    /// Innermost position in the policy's own files, if the instruction has one.
+    pub site: Option<Site>,
+    /// What is there.
+    pub what: String,
+    /// What to write instead.
+    pub hint: &'static str,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.site {
+            Some(site) => write!(f, "{site}: {} ({})", self.what, self.hint),
+            None => write!(f, "{} ({})", self.what, self.hint),
+        }
+    }
+}
+
+fn lines(refusals: &[Refusal]) -> String {
+    let all: Vec<String> = refusals.iter().map(Refusal::to_string).collect();
+    all.join("\n")
+}
+
+/// Why a policy was not compiled.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No `rustc` could be started.
+    #[error("cannot run {rustc}: {source}; install Rust {MIN_RUSTC} or newer, or name a compiler in the variable RUSTC", MIN_RUSTC = crate::toolchain::MIN_RUSTC_TEXT)]
+    RustcMissing {
+        /// The program that was tried.
+        rustc: PathBuf,
+        /// Why it did not start.
+        source: std::io::Error,
+    },
+    /// `rustc` does not answer as one.
+    #[error("{rustc} does not answer `-vV` as a Rust compiler does: {answer}")]
+    RustcAnswer {
+        /// The program that was asked.
+        rustc: PathBuf,
+        /// What it said.
+        answer: String,
+    },
+    /// `rustc` is older than what the policy crate needs.
+    #[error("{rustc} is {found}; policies need Rust {MIN_RUSTC} or newer", MIN_RUSTC = crate::toolchain::MIN_RUSTC_TEXT)]
+    RustcTooOld {
+        /// The program that was asked.
+        rustc: PathBuf,
+        /// Its release.
+        found: String,
+    },
+    /// The toolchain has no LLVM that could be loaded.
+    #[error(
+        "no libLLVM beside {rustc} (looked in {looked}); a toolchain of rustup has one, and so has a distribution's rustc that is linked with a shared LLVM"
+    )]
+    LlvmMissing {
+        /// The compiler whose LLVM was sought.
+        rustc: PathBuf,
+        /// The folders that were looked at, separated by commas.
+        looked: String,
+    },
+    /// libLLVM is there but cannot be used.
+    #[error("cannot use {library}: {why}")]
+    LlvmUnusable {
+        /// The library.
+        library: PathBuf,
+        /// The loader's or LLVM's reason.
+        why: String,
+    },
+    /// rustc refused the source; the text is its own.
+    #[error("{source_file} does not compile:\n{diagnostics}")]
+    Compile {
+        /// The file given to rustc.
+        source_file: PathBuf,
+        /// What rustc printed.
+        diagnostics: String,
+    },
+    /// LLVM refused the module.
+    #[error("LLVM cannot make a BPF object of {name}: {why}")]
+    Llvm {
+        /// The policy.
+        name: String,
+        /// LLVM's diagnostics.
+        why: String,
+    },
+    /// The policy holds what a BPF program cannot have.
+    #[error("{name} cannot run as BPF:\n{}", lines(.refusals))]
+    Refused {
+        /// The policy.
+        name: String,
+        /// One entry for each place.
+        refusals: Vec<Refusal>,
+    },
+    /// A declaration of the policy crate or of a policy's own kernel types that cannot be read.
+    #[error("the declaration `{declaration}` is not understood: {why}")]
+    Declaration {
+        /// Its text.
+        declaration: String,
+        /// The reason.
+        why: String,
+    },
+    /// The object that LLVM wrote has a part that cannot be completed.
+    #[error("the object of {name} cannot be completed: {why}")]
+    Object {
+        /// The policy.
+        name: String,
+        /// The reason.
+        why: String,
+    },
+    /// A file could not be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+}
+
+/// Shorthand of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,441 @@
+//! One LLVM module and what the driver does with it, as safe methods over the C interface.
+
+use std::cell::RefCell;
+use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
+use std::path::PathBuf;
+
+use super::Llvm;
+use super::api::{self, Api, Context, DiBuilder, Diagnostic, Metadata, ModuleRef, Type, Value};
+use crate::error::Site;
+
+/// `LLVMAttributeFunctionIndex`.
+const FUNCTION_INDEX: c_uint = c_uint::MAX;
+/// `LLVMDSError`.
+const SEVERITY_ERROR: c_int = 0;
+
+/// The linkages that the driver sets or looks for (`LLVMLinkage`).
+pub(crate) mod linkage {
+    pub(crate) const EXTERNAL: i32 = 0;
+    pub(crate) const INTERNAL: i32 = 8;
+    pub(crate) const EXTERNAL_WEAK: i32 = 12;
+}
+
+extern "C" fn collect(diagnostic: Diagnostic, opaque: *mut c_void) {
+    // SAFETY: `opaque` is the `Sink` that `Module::parse` boxed; it outlives the context.
+    let sink = unsafe { &*opaque.cast::<Sink<'_>>() };
+    if sink.api.diagnostic_severity(diagnostic) == SEVERITY_ERROR {
+        let text = take(sink.api, sink.api.diagnostic_text(diagnostic));
+        sink.errors.borrow_mut().push(text);
+    }
+}
+
+fn take(api: &Api, text: *mut c_char) -> String {
+    if text.is_null() {
+        return String::new();
+    }
+    // SAFETY: LLVM returns a NUL-terminated string that stays until it is disposed of.
+    let owned = unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned();
+    api.dispose_message(text);
+    owned
+}
+
+fn c(text: &str) -> CString {
+    CString::new(text.replace('\0', " ")).unwrap_or_default()
+}
+
+fn bytes<'a>(start: *const c_char, len: usize) -> &'a [u8] {
+    if start.is_null() {
+        return &[];
+    }
+    // SAFETY: LLVM gives a pointer and its length; callers copy before the next call.
+    unsafe { std::slice::from_raw_parts(start.cast(), len) }
+}
+
+struct Sink<'l> {
+    api: &'l Api,
+    errors: RefCell<Vec<String>>,
+}
+
+/// The BPF target machine.
+pub(crate) struct Machine<'l> {
+    api: &'l Api,
+    machine: api::Machine,
+}
+
+impl<'l> Machine<'l> {
+    /// For `bpfel` and the instruction set `cpu` (`v1` … `v4`).
+    pub(crate) fn new(llvm: &'l Llvm, cpu: &str) -> Result<Self, String> {
+        let api = &llvm.api;
+        let (triple, cpu, none) = (c("bpfel"), c(cpu), c(""));
+        let (mut target, mut err) = (api::Target::NULL, std::ptr::null_mut());
+        if api.target_from_triple(triple.as_ptr(), &mut target, &mut err) != 0 {
+            return Err(take(api, err));
+        }
+        let aggressive = 3;
+        let machine = api.create_machine(target, triple.as_ptr(), cpu.as_ptr(), none.as_ptr(), aggressive, 0, 0);
+        machine.get().map(|machine| Self { api, machine }).ok_or_else(|| "LLVM has no BPF machine".to_owned())
+    }
+}
+
+impl Drop for Machine<'_> {
+    fn drop(&mut self) {
+        self.api.dispose_machine(self.machine);
+    }
+}
+
+/// A module in a context of its own.
+pub(crate) struct Module<'l> {
+    api: &'l Api,
+    context: Context,
+    module: ModuleRef,
+    sink: Box<Sink<'l>>,
+}
+
+impl Drop for Module<'_> {
+    fn drop(&mut self) {
+        self.api.module_dispose(self.module);
+        self.api.context_dispose(self.context);
+    }
+}
+
+impl<'l> Module<'l> {
+    /// Reads bitcode (or textual IR).
+    pub(crate) fn parse(llvm: &'l Llvm, code: &[u8]) -> Result<Self, String> {
+        let api = &llvm.api;
+        let sink = Box::new(Sink { api, errors: RefCell::default() });
+        let context = api.context_create();
+        let opaque: *const Sink<'_> = &raw const *sink;
+        api.set_diagnostic_handler(context, collect, opaque.cast_mut().cast());
+        let name = c("policy");
+        let buffer = api.buffer_copy(code.as_ptr().cast(), code.len(), name.as_ptr());
+        let (mut module, mut err) = (ModuleRef::NULL, std::ptr::null_mut());
+        if api.parse_ir(context, buffer, &mut module, &mut err) != 0 {
+            let why = take(api, err);
+            api.context_dispose(context);
+            return Err(why);
+        }
+        Ok(Self { api, context, module, sink })
+    }
+
+    /// Makes it a module for `machine`: triple and data layout.
+    pub(crate) fn retarget(&self, machine: &Machine<'_>) {
+        let triple = c("bpfel");
+        self.api.set_target(self.module, triple.as_ptr());
+        let layout = self.api.create_data_layout(machine.machine);
+        self.api.set_data_layout(self.module, layout);
+        self.api.dispose_data_layout(layout);
+    }
+
+    /// The module as text.
+    pub(crate) fn print(&self) -> String {
+        take(self.api, self.api.print_module(self.module))
+    }
+
+    /// LLVM's own check.
+    pub(crate) fn verify(&self) -> Result<(), String> {
+        let (return_status, mut err) = (2, std::ptr::null_mut());
+        let broken = self.api.verify_module(self.module, return_status, &mut err) != 0;
+        let why = take(self.api, err);
+        if broken { Err(why) } else { Ok(()) }
+    }
+
+    /// Runs a pass pipeline in the syntax of `opt -passes`.
+    pub(crate) fn run(&self, passes: &str, machine: &Machine<'_>) -> Result<(), String> {
+        let (text, options) = (c(passes), self.api.pass_options());
+        let error = self.api.run_passes(self.module, text.as_ptr(), machine.machine, options);
+        self.api.dispose_pass_options(options);
+        if error.get().is_some() {
+            let message = self.api.error_message(error);
+            // SAFETY: a NUL-terminated string that stays until the next line.
+            let why = unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned();
+            self.api.dispose_error_message(message);
+            return Err(why);
+        }
+        self.errors()
+    }
+
+    /// Assembles it: `kind` 0 is assembly text, 1 an object.
+    pub(crate) fn emit(&self, machine: &Machine<'_>, kind: i32) -> Result<Vec<u8>, String> {
+        let (mut err, mut out) = (std::ptr::null_mut(), api::Buffer::NULL);
+        if self.api.emit(machine.machine, self.module, kind, &mut err, &mut out) != 0 {
+            return Err(take(self.api, err));
+        }
+        let object = bytes(self.api.buffer_start(out), self.api.buffer_size(out)).to_vec();
+        self.api.buffer_dispose(out);
+        self.errors()?;
+        Ok(object)
+    }
+
+    fn errors(&self) -> Result<(), String> {
+        let errors = self.sink.errors.take();
+        if errors.is_empty() { Ok(()) } else { Err(errors.join("\n")) }
+    }
+
+    /// All functions, defined and declared.
+    pub(crate) fn functions(&self) -> Vec<Value> {
+        successors(self.api.first_function(self.module).get(), |v| self.api.next_function(v).get())
+    }
+
+    /// All global variables.
+    pub(crate) fn globals(&self) -> Vec<Value> {
+        successors(self.api.first_global(self.module).get(), |v| self.api.next_global(v).get())
+    }
+
+    /// All instructions of a function.
+    pub(crate) fn instructions(&self, function: Value) -> Vec<Value> {
+        let blocks = successors(self.api.first_block(function).get(), |b| self.api.next_block(b).get());
+        let of = |b| successors(self.api.first_instruction(b).get(), |v| self.api.next_instruction(v).get());
+        blocks.into_iter().flat_map(of).collect()
+    }
+
+    /// All users of a value, one entry for each use.
+    pub(crate) fn users(&self, value: Value) -> Vec<Value> {
+        let uses = successors(self.api.first_use(value).get(), |u| self.api.next_use(u).get());
+        uses.into_iter().map(|u| self.api.user(u)).collect()
+    }
+
+    /// A value's name.
+    pub(crate) fn name(&self, value: Value) -> String {
+        let mut len = 0;
+        let start = self.api.value_name(value, &mut len);
+        String::from_utf8_lossy(bytes(start, len)).into_owned()
+    }
+
+    /// Puts a function or variable into a section.
+    pub(crate) fn set_section(&self, value: Value, section: &str) {
+        self.api.set_section(value, c(section).as_ptr());
+    }
+
+    /// Whether it has no body or initial value.
+    pub(crate) fn is_declaration(&self, value: Value) -> bool {
+        self.api.is_declaration(value) != 0
+    }
+
+    /// See [`linkage`].
+    pub(crate) fn linkage(&self, value: Value) -> i32 {
+        self.api.linkage(value)
+    }
+
+    /// See [`linkage`].
+    pub(crate) fn set_linkage(&self, value: Value, linkage: i32) {
+        self.api.set_linkage(value, linkage);
+    }
+
+    /// Takes attributes off a function: by name, enumerated ones and string ones.
+    pub(crate) fn strip_attributes(&self, function: Value, names: &[&str]) {
+        for name in names {
+            let kind = self.api.attribute_kind(name.as_ptr().cast(), name.len());
+            if kind == 0 {
+                self.api.remove_string_attribute(function, FUNCTION_INDEX, name.as_ptr().cast(), name.len() as c_uint);
+            } else {
+                self.api.remove_enum_attribute(function, FUNCTION_INDEX, kind);
+            }
+        }
+    }
+
+    /// The function of that name.
+    pub(crate) fn function(&self, name: &str) -> Option<Value> {
+        self.api.named_function(self.module, c(name).as_ptr()).get()
+    }
+
+    /// Removes a function that has no uses.
+    pub(crate) fn delete_function(&self, function: Value) {
+        self.api.delete_function(function);
+    }
+
+    /// Declares a function of the same type as `like`.
+    pub(crate) fn declare(&self, name: &str, ty: Type) -> Value {
+        self.api.add_function(self.module, c(name).as_ptr(), ty)
+    }
+
+    /// A function's type (not the pointer's).
+    pub(crate) fn function_type(&self, function: Value) -> Type {
+        self.api.value_type(function)
+    }
+
+    /// `Some` if the value is a call.
+    pub(crate) fn as_call(&self, value: Value) -> Option<Value> {
+        self.api.as_call(value).get()
+    }
+
+    /// The function that a call calls, unless it goes through a pointer.
+    pub(crate) fn callee(&self, call: Value) -> Option<Value> {
+        self.api.as_function(self.api.called_value(call)).get()
+    }
+
+    /// The arguments of a call.
+    pub(crate) fn arguments(&self, call: Value) -> Vec<Value> {
+        (0..self.api.nr_args(call)).map(|i| self.api.operand(call, i)).collect()
+    }
+
+    /// The integer type of that width.
+    pub(crate) fn int(&self, bits: u32) -> Type {
+        self.api.int_type(self.context, bits)
+    }
+
+    /// The pointer type of address space 0.
+    pub(crate) fn ptr(&self) -> Type {
+        self.api.pointer_type(self.context, 0)
+    }
+
+    /// An integer constant.
+    pub(crate) fn constant(&self, bits: u32, value: u64) -> Value {
+        self.api.const_int(self.int(bits), value, 0)
+    }
+
+    /// The null pointer.
+    pub(crate) fn null(&self) -> Value {
+        self.api.const_null(self.ptr())
+    }
+
+    /// A structure type of `n` bytes-sized members, for `elementtype`.
+    pub(crate) fn bytes_struct(&self, n: usize) -> Type {
+        let members = vec![self.int(8); n];
+        self.api.struct_type(self.context, members.as_ptr(), n as c_uint, 0)
+    }
+
+    /// A private constant string.
+    pub(crate) fn string(&self, text: &str) -> Value {
+        let value = self.api.const_string(self.context, text.as_ptr().cast(), text.len(), 0);
+        let global = self.api.add_global(self.module, self.api.type_of(value), c(".scxr").as_ptr());
+        self.api.set_initializer(global, value);
+        self.api.set_constant(global, 1);
+        self.api.set_linkage(global, linkage::INTERNAL);
+        global
+    }
+
+    /// Declares an overloaded intrinsic.
+    pub(crate) fn intrinsic(&self, name: &str, types: &[Type]) -> Result<Value, String> {
+        match self.api.intrinsic_id(name.as_ptr().cast(), name.len()) {
+            0 => Err(format!("this LLVM has no {name}")),
+            id => Ok(self.api.intrinsic(self.module, id, types.as_ptr(), types.len())),
+        }
+    }
+
+    /// Puts a call of `callee` before `call`, at its source position.
+    pub(crate) fn insert_call(&self, call: Value, ty: Type, callee: Value, args: &[Value]) -> Value {
+        self.with_builder(call, |b| {
+            self.api.build_call(b, ty, callee, args.as_ptr(), args.len() as c_uint, c("").as_ptr())
+        })
+    }
+
+    /// Puts `value != null` before `call`.
+    pub(crate) fn insert_non_null(&self, call: Value, value: Value) -> Value {
+        let not_equal = 33;
+        self.with_builder(call, |b| self.api.build_icmp(b, not_equal, value, self.null(), c("").as_ptr()))
+    }
+
+    /// Puts `value != 0` before `call`.
+    pub(crate) fn insert_non_zero(&self, call: Value, value: Value) -> Value {
+        let (not_equal, zero) = (33, self.api.const_null(self.api.type_of(value)));
+        self.with_builder(call, |b| self.api.build_icmp(b, not_equal, value, zero, c("").as_ptr()))
+    }
+
+    /// `void ()`.
+    pub(crate) fn void_function(&self) -> Type {
+        self.api.function_type(self.api.void_type(self.context), std::ptr::null(), 0, 0)
+    }
+
+    /// Replaces `call` by `value`, cast to the integer type that the call returned if it returned one.
+    pub(crate) fn replace_call(&self, call: Value, value: Value) {
+        let wanted = self.api.type_of(call);
+        let value = if wanted == self.api.type_of(value) {
+            value
+        } else {
+            self.with_builder(call, |b| self.api.build_int_cast(b, value, wanted, 0, c("").as_ptr()))
+        };
+        self.api.replace_all_uses(call, value);
+        self.api.erase(call);
+    }
+
+    fn with_builder(&self, before: Value, build: impl FnOnce(api::Builder) -> Value) -> Value {
+        let builder = self.api.create_builder(self.context);
+        self.api.position_before(builder, before);
+        self.api.set_location(builder, self.api.location(before));
+        let value = build(builder);
+        self.api.dispose_builder(builder);
+        value
+    }
+
+    /// The type that a call's callee has.
+    pub(crate) fn called_type(&self, call: Value) -> Type {
+        self.api.called_type(call)
+    }
+
+    /// An address given by number: how BPF names its helpers.
+    pub(crate) fn address(&self, number: u64) -> Value {
+        self.api.const_int_to_ptr(self.constant(64, number), self.ptr())
+    }
+
+    /// Replaces every use of `old`.
+    pub(crate) fn replace(&self, old: Value, new: Value) {
+        self.api.replace_all_uses(old, new);
+    }
+
+    /// Gives argument `index` (from 0) of a call the attribute `elementtype(ty)`.
+    pub(crate) fn set_element_type(&self, call: Value, index: u32, ty: Type) {
+        let name = "elementtype";
+        let kind = self.api.attribute_kind(name.as_ptr().cast(), name.len());
+        self.api.add_call_attribute(call, index + 1, self.api.type_attribute(self.context, kind, ty));
+    }
+
+    /// Attaches `!llvm.preserve.access.index` to an instruction.
+    pub(crate) fn set_access_type(&self, instruction: Value, ty: Metadata) {
+        let name = "llvm.preserve.access.index";
+        let kind = self.api.metadata_kind(self.context, name.as_ptr().cast(), name.len() as c_uint);
+        self.api.set_metadata(instruction, kind, self.api.metadata_as_value(self.context, ty));
+    }
+
+    /// Gives a declaration its debug information.
+    pub(crate) fn set_subprogram(&self, function: Value, subprogram: Metadata) {
+        self.api.set_subprogram(function, subprogram);
+    }
+
+    /// The chain of positions of an instruction: its own, then those of the calls it was inlined from.
+    pub(crate) fn sites(&self, instruction: Value) -> Vec<(PathBuf, Site)> {
+        let chain = successors(self.api.location(instruction).get(), |l| self.api.location_inlined_at(l).get());
+        chain.into_iter().map(|location| self.site(location)).collect()
+    }
+
+    fn site(&self, location: Metadata) -> (PathBuf, Site) {
+        let file = self.api.scope_file(self.api.location_scope(location));
+        let path = self.file_path(file);
+        let site = Site {
+            file: path.to_string_lossy().into_owned(),
+            line: self.api.location_line(location),
+            column: self.api.location_column(location),
+        };
+        (path, site)
+    }
+
+    fn file_path(&self, file: Metadata) -> PathBuf {
+        if file.get().is_none() {
+            return PathBuf::new();
+        }
+        let mut len = 0;
+        let text = |start, len: c_uint| String::from_utf8_lossy(bytes(start, len as usize)).into_owned();
+        let directory = self.api.file_directory(file, &mut len);
+        let directory = text(directory, len);
+        let name = self.api.file_name(file, &mut len);
+        PathBuf::from(directory).join(text(name, len))
+    }
+
+    /// Starts making debug information; the caller ends with [`Self::finish_debug_info`].
+    pub(crate) fn debug_info(&self) -> DiBuilder {
+        self.api.di_builder(self.module)
+    }
+
+    /// Completes what [`Self::debug_info`] began.
+    pub(crate) fn finish_debug_info(&self, di: DiBuilder) {
+        self.api.di_finalize(di);
+        self.api.di_dispose(di);
+    }
+
+    pub(super) fn api(&self) -> &'l Api {
+        self.api
+    }
+}
+
+fn successors<T: Copy>(first: Option<T>, next: impl Fn(T) -> Option<T>) -> Vec<T> {
+    std::iter::successors(first, |&item| next(item)).collect()
+}

@@ -1,0 +1,296 @@
+//! Replaces the calls that [`crate::marker`] describes by what LLVM's BPF back end makes relocation records,
+//! external functions and helper calls of.
+//!
+//! Kernel fields become `llvm.preserve.struct.access.index`, existence and size `llvm.bpf.preserve.field.info` and
+//! `llvm.bpf.preserve.type.info`, enumerators `llvm.bpf.preserve.enum.value`: what clang makes of C's
+//! `preserve_access_index`. The local types are partial structures that hold the members in use, by name.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Result};
+use crate::llvm::{DiBuilder, Member, Metadata, Module, Type, Value, linkage};
+use crate::marker::{CType, Enumerator, Field, Kfunc, Marker, PREFIX};
+
+/// `FIELD_BYTE_SIZE` and `FIELD_EXISTENCE` of LLVM's field information.
+const FIELD_SIZE: u64 = 1;
+const FIELD_EXISTS: u64 = 2;
+/// `PRESERVE_TYPE_INFO_EXISTENCE`, `PRESERVE_TYPE_INFO_SIZE`.
+const TYPE_EXISTS: u64 = 0;
+const TYPE_SIZE: u64 = 1;
+/// `PRESERVE_ENUM_VALUE_EXISTENCE`, `PRESERVE_ENUM_VALUE`.
+const ENUM_EXISTS: u64 = 0;
+const ENUM_VALUE: u64 = 1;
+
+/// The kernel functions that the module calls, by name, with their parameters' names.
+pub(crate) type Kfuncs = BTreeMap<String, Vec<String>>;
+
+/// What [`lower`] found.
+pub(crate) struct Lowered {
+    /// Kernel functions in use.
+    pub(crate) kfuncs: Kfuncs,
+    /// Kernel structures in use: their wrappers are not peeled in BTF.
+    pub(crate) structs: Vec<String>,
+}
+
+/// Replaces all markers of `module`.
+pub(crate) fn lower(module: &Module<'_>) -> Result<Lowered> {
+    let mut markers = Vec::new();
+    for function in module.functions() {
+        let name = module.name(function);
+        if name.starts_with(PREFIX) {
+            markers.push((function, name.clone(), Marker::parse(&name)?));
+        }
+    }
+    // rustc's order of declarations is its own affair; ours is by name
+    markers.sort_by(|a, b| a.1.cmp(&b.1));
+    let di = module.debug_info();
+    let types = Types::new(module, di, markers.iter().map(|(_, _, marker)| marker));
+    let mut lowering = Lowering { module, di, types, kfuncs: Kfuncs::new(), nr_sequences: 0 };
+    for (function, name, marker) in &markers {
+        lowering.replace(*function, marker).map_err(|why| Error::Declaration { declaration: name.clone(), why })?;
+    }
+    module.finish_debug_info(di);
+    let structs = lowering.types.structs.keys().cloned().collect();
+    Ok(Lowered { kfuncs: lowering.kfuncs, structs })
+}
+
+struct Lowering<'m, 'l> {
+    module: &'m Module<'l>,
+    di: DiBuilder,
+    types: Types<'m, 'l>,
+    kfuncs: Kfuncs,
+    nr_sequences: u64,
+}
+
+impl Lowering<'_, '_> {
+    fn replace(&mut self, function: Value, marker: &Marker) -> Result<(), String> {
+        if let Marker::Kfunc { weak, kfunc } = marker {
+            let target = self.kfunc(kfunc, Some(self.module.function_type(function)), *weak)?;
+            self.module.replace(function, target);
+            self.module.delete_function(function);
+            return Ok(());
+        }
+        for user in self.module.users(function) {
+            let call = self.module.as_call(user).filter(|&call| self.module.callee(call) == Some(function));
+            let call = call.ok_or("it is used otherwise than by a call")?;
+            let value = self.value(call, marker)?;
+            self.module.replace_call(call, value);
+        }
+        self.module.delete_function(function);
+        Ok(())
+    }
+
+    fn value(&mut self, call: Value, marker: &Marker) -> Result<Value, String> {
+        let module = self.module;
+        match marker {
+            Marker::FieldAddress(field) => {
+                let base = *module.arguments(call).first().ok_or("it has no argument")?;
+                self.access(call, base, field)
+            }
+            Marker::FieldExists(field) => self.field_info(call, field, FIELD_EXISTS),
+            Marker::FieldSize(field) => self.field_info(call, field, FIELD_SIZE),
+            Marker::TypeExists(name) => self.type_info(call, name, TYPE_EXISTS),
+            Marker::TypeSize(name) => self.type_info(call, name, TYPE_SIZE),
+            Marker::EnumExists(enumerator) => self.enum_value(call, enumerator, ENUM_EXISTS),
+            Marker::EnumValue(enumerator) => self.enum_value(call, enumerator, ENUM_VALUE),
+            Marker::KsymExists(kfunc) => {
+                let target = self.kfunc(kfunc, None, true)?;
+                Ok(module.insert_non_null(call, target))
+            }
+            Marker::Helper(number) => {
+                let (ty, args) = (module.called_type(call), module.arguments(call));
+                Ok(module.insert_call(call, ty, module.address(*number), &args))
+            }
+            Marker::Kfunc { .. } => Err("a kernel function is replaced as a whole".to_owned()),
+        }
+    }
+
+    /// The address of a field of `*base`.
+    fn access(&mut self, call: Value, base: Value, field: &Field) -> Result<Value, String> {
+        let module = self.module;
+        let (index, nr_members) = self.types.index(field);
+        let ptr = module.ptr();
+        let intrinsic = module.intrinsic("llvm.preserve.struct.access.index", &[ptr, ptr])?;
+        let index = module.constant(32, index);
+        let access = module.insert_call(call, module.function_type(intrinsic), intrinsic, &[base, index, index]);
+        module.set_element_type(access, 0, module.bytes_struct(nr_members));
+        module.set_access_type(access, self.types.structs[&field.owner]);
+        Ok(access)
+    }
+
+    fn field_info(&mut self, call: Value, field: &Field, what: u64) -> Result<Value, String> {
+        let module = self.module;
+        let address = self.access(call, module.null(), field)?;
+        let intrinsic = module.intrinsic("llvm.bpf.preserve.field.info", &[module.ptr()])?;
+        let args = [address, module.constant(64, what)];
+        let info = module.insert_call(call, module.function_type(intrinsic), intrinsic, &args);
+        Ok(self.truth(call, info, what == FIELD_EXISTS))
+    }
+
+    fn type_info(&mut self, call: Value, name: &str, what: u64) -> Result<Value, String> {
+        let module = self.module;
+        let intrinsic = module.intrinsic("llvm.bpf.preserve.type.info", &[])?;
+        let args = [self.sequence(), module.constant(64, what)];
+        let info = module.insert_call(call, module.function_type(intrinsic), intrinsic, &args);
+        module.set_access_type(info, self.types.structs[name]);
+        Ok(self.truth(call, info, what == TYPE_EXISTS))
+    }
+
+    fn enum_value(&mut self, call: Value, enumerator: &Enumerator, what: u64) -> Result<Value, String> {
+        let module = self.module;
+        let intrinsic = module.intrinsic("llvm.bpf.preserve.enum.value", &[])?;
+        let name = module.string(&format!("{}:{}", enumerator.name, enumerator.value.cast_signed()));
+        let args = [self.sequence(), name, module.constant(64, what)];
+        let info = module.insert_call(call, module.function_type(intrinsic), intrinsic, &args);
+        module.set_access_type(info, self.types.enums[&enumerator.owner]);
+        Ok(self.truth(call, info, what == ENUM_EXISTS))
+    }
+
+    /// A number that keeps LLVM from merging two of these calls.
+    fn sequence(&mut self) -> Value {
+        self.nr_sequences += 1;
+        self.module.constant(32, self.nr_sequences)
+    }
+
+    /// `info` itself, or whether it is not zero.
+    fn truth(&self, call: Value, info: Value, is_bool: bool) -> Value {
+        if is_bool { self.module.insert_non_zero(call, info) } else { info }
+    }
+
+    /// The declaration of a kernel function; made on its first use.
+    fn kfunc(&mut self, kfunc: &Kfunc, ty: Option<Type>, weak: bool) -> Result<Value, String> {
+        let module = self.module;
+        let known = module.function(&kfunc.name);
+        let target = match (known, ty) {
+            (Some(known), _) => known,
+            (None, Some(ty)) => module.declare(&kfunc.name, ty),
+            (None, None) => module.declare(&kfunc.name, module.void_function()),
+        };
+        if weak {
+            module.set_linkage(target, linkage::EXTERNAL_WEAK);
+        }
+        if self.kfuncs.contains_key(&kfunc.name) {
+            return Ok(target);
+        }
+        module.set_section(target, ".ksyms");
+        let mut types = vec![self.types.of(&kfunc.ret)];
+        types.extend(kfunc.params.iter().map(|(_, ty)| self.types.of(ty)));
+        let declaration = module.di_declaration(self.di, &kfunc.name, self.types.file, &types);
+        module.set_subprogram(target, declaration);
+        self.kfuncs.insert(kfunc.name.clone(), kfunc.params.iter().map(|(name, _)| name.clone()).collect());
+        Ok(target)
+    }
+}
+
+/// Debug information of the kernel's types, made from the members in use.
+struct Types<'m, 'l> {
+    module: &'m Module<'l>,
+    di: DiBuilder,
+    file: Metadata,
+    members: BTreeMap<String, BTreeMap<String, CType>>,
+    structs: BTreeMap<String, Metadata>,
+    enums: BTreeMap<String, Metadata>,
+}
+
+impl<'m, 'l> Types<'m, 'l> {
+    fn new<'a>(module: &'m Module<'l>, di: DiBuilder, markers: impl Iterator<Item = &'a Marker>) -> Self {
+        let mut members: BTreeMap<String, BTreeMap<String, CType>> = BTreeMap::new();
+        let mut enumerators: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
+        for marker in markers {
+            match marker {
+                Marker::FieldAddress(f) | Marker::FieldExists(f) | Marker::FieldSize(f) => {
+                    members.entry(f.owner.clone()).or_default().insert(f.name.clone(), f.ty.clone());
+                }
+                Marker::TypeExists(name) | Marker::TypeSize(name) => {
+                    members.entry(name.clone()).or_default();
+                }
+                Marker::EnumExists(e) | Marker::EnumValue(e) => {
+                    enumerators.entry(e.owner.clone()).or_default().insert(e.name.clone(), e.value);
+                }
+                Marker::Kfunc { .. } | Marker::KsymExists(_) | Marker::Helper(_) => {}
+            }
+        }
+        let file = module.di_file(di);
+        let enums = enumerators.into_iter().map(|(name, values)| {
+            let values: Vec<_> = values.into_iter().collect();
+            let made = module.di_enum(di, &name, file, &values);
+            (name, made)
+        });
+        let enums = enums.collect();
+        let mut types = Self { module, di, file, members, structs: BTreeMap::new(), enums };
+        let owners: Vec<String> = types.members.keys().cloned().collect();
+        for owner in owners {
+            types.structure(&owner);
+        }
+        types
+    }
+
+    /// Place of a field among the members of its structure, and their number.
+    fn index(&self, field: &Field) -> (u64, usize) {
+        let members = &self.members[&field.owner];
+        let index = members.keys().position(|name| *name == field.name).unwrap_or_default();
+        (index as u64, members.len())
+    }
+
+    fn of(&mut self, ty: &CType) -> Metadata {
+        match ty {
+            CType::Void => Metadata::NULL,
+            CType::Bool => self.module.di_bool(self.di),
+            CType::Int(name, bits, signed) => self.module.di_int(self.di, name, *bits, *signed),
+            CType::Pointer(pointee) => {
+                let pointee = self.of(pointee);
+                self.module.di_pointer(self.di, pointee)
+            }
+            CType::Array(element, count) => {
+                let made = self.of(element);
+                let bits = self.bits(element) * count;
+                self.module.di_array(self.di, made, bits, *count)
+            }
+            CType::Struct(name) => self.structure(name),
+        }
+    }
+
+    fn structure(&mut self, name: &str) -> Metadata {
+        if let Some(&made) = self.structs.get(name) {
+            return made;
+        }
+        let placeholder = self.module.di_placeholder(self.di, name, self.file);
+        self.structs.insert(name.to_owned(), placeholder);
+        let layout = self.members.get(name).cloned().unwrap_or_default();
+        let (mut members, mut offset) = (Vec::new(), 0u64);
+        for (field, ty) in &layout {
+            let (bits, made) = (self.bits(ty), self.of(ty));
+            offset = offset.next_multiple_of(self.align(ty));
+            members.push(Member { name: field, ty: made, bits, offset });
+            offset += bits;
+        }
+        let bits = offset.next_multiple_of(64);
+        let made = self.module.di_struct(self.di, name, self.file, placeholder, &members, bits);
+        self.structs.insert(name.to_owned(), made);
+        made
+    }
+
+    /// Size in bits. A structure that holds itself by value has none; the declaration macros cannot write one.
+    fn bits(&self, ty: &CType) -> u64 {
+        match ty {
+            CType::Void => 0,
+            CType::Bool => 8,
+            CType::Int(_, bits, _) => *bits,
+            CType::Pointer(_) => 64,
+            CType::Array(element, count) => self.bits(element) * count,
+            CType::Struct(name) => {
+                let members = self.members.get(name);
+                let sum = |sum: u64, ty| sum.next_multiple_of(self.align(ty)) + self.bits(ty);
+                members.map_or(0, |m| m.values().fold(0, sum)).next_multiple_of(64)
+            }
+        }
+    }
+
+    fn align(&self, ty: &CType) -> u64 {
+        match ty {
+            CType::Array(element, _) => self.align(element),
+            CType::Struct(_) => 64,
+            other => self.bits(other).max(8),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The Rust compiler in use, and the LLVM that it is linked with.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use object::read::elf::{Dyn, FileHeader, ProgramHeader};
+use object::{Endianness, elf::FileHeader64};
+
+use crate::error::{Error, Result};
+use crate::llvm::Llvm;
+
+/// The oldest compiler that the policy crate and this driver are written for.
+const MIN_RUSTC: (u32, u32) = (1, 90);
+pub(crate) const MIN_RUSTC_TEXT: &str = "1.90";
+
+/// A Rust compiler that was asked for its version.
+pub(crate) struct Rustc {
+    path: PathBuf,
+    sysroot: PathBuf,
+    release: String,
+    verbose: String,
+}
+
+impl fmt::Debug for Rustc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} ({})", self.path.display(), self.release, self.sysroot.display())
+    }
+}
+
+impl Rustc {
+    /// The one that `RUSTC` names, else the first `rustc` on the path.
+    pub(crate) fn find() -> Result<Self> {
+        Self::at(std::env::var_os("RUSTC").map_or_else(|| PathBuf::from("rustc"), PathBuf::from))
+    }
+
+    /// The one at `path`.
+    pub(crate) fn at(path: PathBuf) -> Result<Self> {
+        let verbose = ask(&path, &["-vV"])?;
+        let field = |key: &str| verbose.lines().find_map(|l| l.strip_prefix(key)).map(|v| v.trim().to_owned());
+        let Some(release) = field("release:") else {
+            return Err(Error::RustcAnswer { rustc: path, answer: verbose });
+        };
+        if !new_enough(&release) {
+            return Err(Error::RustcTooOld { rustc: path, found: release });
+        }
+        let sysroot = PathBuf::from(ask(&path, &["--print", "sysroot"])?.trim());
+        Ok(Self { path, sysroot, release, verbose })
+    }
+
+    /// Its release, such as `1.95.0`.
+    pub(crate) fn release(&self) -> &str {
+        &self.release
+    }
+
+    /// What tells this compiler from every other one.
+    pub(crate) fn identity(&self) -> &str {
+        &self.verbose
+    }
+
+    /// A run of it.
+    pub(crate) fn command(&self) -> Command {
+        Command::new(&self.path)
+    }
+
+    /// Loads the LLVM that the compiler itself is linked with.
+    ///
+    /// The driver library of rustc (`librustc_driver-*.so`) names it among the libraries that it needs; rustup's toolchains
+    /// keep it beside the driver, distributions where the dynamic loader finds it.
+    pub(crate) fn llvm(&self) -> Result<Llvm> {
+        let folders = self.library_folders();
+        let needed = folders.iter().flat_map(|folder| drivers(folder)).find_map(|driver| needed_llvm(&driver));
+        let Some(needed) = needed else {
+            let looked: Vec<String> = folders.iter().map(|f| f.display().to_string()).collect();
+            return Err(Error::LlvmMissing { rustc: self.path.clone(), looked: looked.join(", ") });
+        };
+        let beside = folders.iter().map(|folder| folder.join(&needed)).find(|file| file.is_file());
+        Llvm::load(&beside.unwrap_or_else(|| PathBuf::from(&needed)))
+    }
+
+    fn library_folders(&self) -> Vec<PathBuf> {
+        let lib = self.sysroot.join("lib");
+        let host = self.verbose.lines().find_map(|l| l.strip_prefix("host: ")).unwrap_or_default();
+        let architecture = host.split('-').next().unwrap_or_default();
+        let multiarch = lib.join(format!("{architecture}-linux-gnu"));
+        vec![lib.clone(), multiarch, self.sysroot.join("lib64")]
+    }
+}
+
+fn ask(rustc: &Path, args: &[&str]) -> Result<String> {
+    let output = Command::new(rustc).args(args).output();
+    let output = output.map_err(|source| Error::RustcMissing { rustc: rustc.to_owned(), source })?;
+    if !output.status.success() {
+        let answer = String::from_utf8_lossy(&output.stderr).into_owned();
+        return Err(Error::RustcAnswer { rustc: rustc.to_owned(), answer });
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn new_enough(release: &str) -> bool {
+    let mut parts = release.split(['.', '-']).map(|p| p.parse::<u32>().unwrap_or_default());
+    (parts.next().unwrap_or_default(), parts.next().unwrap_or_default()) >= MIN_RUSTC
+}
+
+/// The driver libraries of a folder, in order of their names.
+fn drivers(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path());
+    let is_driver = |p: &PathBuf| {
+        let name = p.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("librustc_driver") && name.contains(".so")
+    };
+    let mut found: Vec<PathBuf> = entries.filter(is_driver).collect();
+    found.sort();
+    found
+}
+
+/// The name of the libLLVM that a shared library needs.
+fn needed_llvm(driver: &Path) -> Option<String> {
+    let file = std::fs::File::open(driver).ok()?;
+    let cache = object::ReadCache::new(file);
+    let header = FileHeader64::<Endianness>::parse(&cache).ok()?;
+    let endian = header.endian().ok()?;
+    let sections = header.sections(endian, &cache).ok()?;
+    let segments = header.program_headers(endian, &cache).ok()?;
+    let dynamic = segments.iter().find_map(|s| s.dynamic(endian, &cache).ok().flatten())?;
+    let (_, link) = sections.dynamic(endian, &cache).ok()??;
+    let strings = sections.strings(endian, &cache, link).ok()?;
+    let needed = dynamic.iter().filter(|d| d.tag32(endian) == Some(object::elf::DT_NEEDED));
+    let names = needed.filter_map(|d| strings.get(d.d_val.get(endian) as u32).ok());
+    names.map(|n| String::from_utf8_lossy(n).into_owned()).find(|n| n.starts_with("libLLVM"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases_are_compared_by_number() {
+        for (release, expect) in
+            [("1.95.0", true), ("1.90.0", true), ("1.89.9", false), ("2.0.0", true), ("1.100.0-nightly", true)]
+        {
+            assert_eq!(new_enough(release), expect, "{release}");
+        }
+    }
+
+    #[test]
+    fn a_missing_compiler_is_named() {
+        let error = Rustc::at(PathBuf::from("/nowhere/rustc")).unwrap_err().to_string();
+        assert!(error.contains("/nowhere/rustc") && error.contains("1.90"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_compiler_is_said() {
+        let error = Rustc::at(PathBuf::from("/bin/echo")).unwrap_err().to_string();
+        assert!(error.contains("does not answer"), "{error}");
+    }
+}

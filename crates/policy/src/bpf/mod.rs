@@ -1,0 +1,133 @@
+//! The BPF back end: programs, maps, kernel functions.
+//!
+//! `unsafe` is confined to here. What the compiler cannot know, the verifier checks when the object is loaded.
+
+pub mod kernel;
+pub mod state;
+mod sys;
+
+use crate::{ExitInfo, Task};
+use kernel::{RawExitInfo, RawTask};
+
+/// A program of the table of operations.
+pub type Program = extern "C" fn(*const u64) -> i32;
+
+/// The context of a struct_ops program: the operation's arguments, one word each.
+#[derive(Clone, Copy, Debug)]
+pub struct Words(*const u64);
+
+impl Words {
+    #[inline(always)]
+    pub fn new(context: *const u64) -> Self {
+        Self(context)
+    }
+
+    #[inline(always)]
+    pub fn word(self, i: usize) -> u64 {
+        // SAFETY: the macro asks for arguments that the operation has.
+        unsafe { *self.0.add(i) }
+    }
+
+    #[inline(always)]
+    pub fn flag(self, i: usize) -> bool {
+        self.word(i) & 0xff != 0
+    }
+
+    #[inline(always)]
+    fn pointer<T>(self, i: usize) -> *mut T {
+        // SAFETY: as in `word`; loading it as a pointer keeps its provenance and the verifier's type.
+        unsafe { *self.0.add(i).cast::<*mut T>() }
+    }
+
+    #[inline(always)]
+    pub fn task<'a>(self, i: usize) -> Task<'a> {
+        Task::__new(self.pointer(i) as RawTask)
+    }
+
+    #[inline(always)]
+    pub fn optional_task<'a>(self, i: usize) -> Option<Task<'a>> {
+        let raw: RawTask = self.pointer(i);
+        if raw.is_null() { None } else { Some(Task::__new(raw)) }
+    }
+
+    #[inline(always)]
+    pub fn exit_info<'a>(self, i: usize) -> ExitInfo<'a> {
+        ExitInfo::__new(self.pointer(i) as RawExitInfo)
+    }
+}
+
+/// The name member of the table of operations.
+pub const fn ops_name(name: &str) -> [u8; 128] {
+    let (bytes, mut out, mut i) = (name.as_bytes(), [0; 128], 0);
+    while i < bytes.len() && i < 127 {
+        out[i] = bytes[i];
+        i += 1;
+    }
+    out
+}
+
+/// The programs and the table of a scheduler.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __scheduler {
+    ($S:ident, $name:literal, [$flags:expr], [$timeout_ms:expr], $($op:ident)*) => {
+        #[doc(hidden)]
+        #[allow(non_camel_case_types)]
+        mod __programs {
+            use super::*;
+
+            $($crate::__program! { $op, $S, $name })*
+
+            #[repr(C)]
+            pub struct sched_ext_ops {
+                $($op: $crate::backend::Program,)*
+                flags: u64,
+                timeout_ms: u32,
+                name: [u8; 128],
+            }
+
+            #[unsafe(export_name = concat!($name, "_ops"))]
+            #[unsafe(link_section = ".struct_ops.link")]
+            pub static OPS: sched_ext_ops = sched_ext_ops {
+                $($op,)*
+                flags: $flags.0,
+                timeout_ms: $timeout_ms,
+                name: $crate::backend::ops_name($name),
+            };
+
+            #[unsafe(export_name = "_license")]
+            #[unsafe(link_section = "license")]
+            pub static LICENSE: [u8; 4] = *b"GPL\0";
+        }
+    };
+}
+
+/// One program; those that may sleep are in a section of their own kind.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __program {
+    (init, $S:ident, $name:literal) => {
+        $crate::__program! { @ "struct_ops.s/", init, $S, $name }
+    };
+    (init_task, $S:ident, $name:literal) => {
+        $crate::__program! { @ "struct_ops.s/", init_task, $S, $name }
+    };
+    (cpu_online, $S:ident, $name:literal) => {
+        $crate::__program! { @ "struct_ops.s/", cpu_online, $S, $name }
+    };
+    (cpu_offline, $S:ident, $name:literal) => {
+        $crate::__program! { @ "struct_ops.s/", cpu_offline, $S, $name }
+    };
+    ($op:ident, $S:ident, $name:literal) => {
+        $crate::__program! { @ "struct_ops/", $op, $S, $name }
+    };
+    (@ $section:literal, $op:ident, $S:ident, $name:literal) => {
+        #[unsafe(export_name = concat!($name, "_", stringify!($op)))]
+        #[unsafe(link_section = concat!($section, $name, "_", stringify!($op)))]
+        pub extern "C" fn $op(ctx: *const u64) -> i32 {
+            let words = $crate::backend::Words::new(ctx);
+            let ret: i64 = $crate::__operation!($op, $S, words);
+            ret as i32
+        }
+    };
+}

@@ -1,0 +1,200 @@
+//! State as BPF has it: variables of the object, maps.
+
+use core::cell::UnsafeCell;
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+
+use super::kernel::load;
+use super::sys::{helper, types};
+use crate::{ExitInfo, Value};
+
+/// Set before load, constant after.
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct Tunable<T>(T);
+
+impl<T: Value> Tunable<T> {
+    #[doc(hidden)]
+    pub const fn __new(value: T) -> Self {
+        Self(value)
+    }
+
+    /// Its value.
+    #[inline(always)]
+    pub fn get(&self) -> T {
+        // volatile: the loader may have changed what the compiler sees
+        load(&raw const self.0)
+    }
+}
+
+/// One value, shared by all CPUs.
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct Global<T>(UnsafeCell<T>);
+
+// SAFETY: accesses are single volatile or atomic ones; a value of at most 8 bytes does not tear on the hosts of BPF.
+unsafe impl<T: Value> Sync for Global<T> {}
+
+impl<T: Value> Global<T> {
+    #[doc(hidden)]
+    pub const fn __new(value: T) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+
+    /// Its value.
+    #[inline(always)]
+    pub fn get(&self) -> T {
+        load(self.0.get())
+    }
+
+    /// Sets it.
+    #[inline(always)]
+    pub fn set(&self, value: T) {
+        // SAFETY: see `Sync`.
+        unsafe { self.0.get().write_volatile(value) }
+    }
+}
+
+impl Global<u64> {
+    /// Adds atomically, wrapping; the value before.
+    #[inline(always)]
+    pub fn fetch_add(&self, by: u64) -> u64 {
+        // SAFETY: a valid, aligned u64 that is accessed as in `Sync`.
+        unsafe { AtomicU64::from_ptr(self.0.get()) }.fetch_add(by, Ordering::Relaxed)
+    }
+}
+
+/// `N` values for each CPU: a map of the kind PERCPU_ARRAY, declared as libbpf wants it.
+#[derive(Debug)]
+#[repr(C)]
+pub struct PerCpuArray<T, const N: usize> {
+    r#type: *const [i32; 6],
+    key: *const u32,
+    value: *const T,
+    max_entries: *const [i32; N],
+}
+
+// SAFETY: the pointers are types for the loader and never followed.
+unsafe impl<T: Value, const N: usize> Sync for PerCpuArray<T, N> {}
+
+impl<T: Value, const N: usize> PerCpuArray<T, N> {
+    #[doc(hidden)]
+    pub const fn __new() -> Self {
+        use core::ptr::null;
+        Self { r#type: null(), key: null(), value: null(), max_entries: null() }
+    }
+
+    /// The current CPU's value at `index`; `None` past the end.
+    #[inline(always)]
+    pub fn get(&self, index: u32) -> Option<PerCpuValue<'_, T>> {
+        // SAFETY: the map is this static, the key is on the stack.
+        let found = unsafe { helper::map_lookup_elem((&raw const *self).cast(), &index) };
+        NonNull::new(found.cast()).map(|value| PerCpuValue(value, PhantomData))
+    }
+}
+
+/// A value of the current CPU.
+#[derive(Clone, Copy, Debug)]
+pub struct PerCpuValue<'a, T>(NonNull<T>, PhantomData<&'a T>);
+
+impl<T: Value> PerCpuValue<'_, T> {
+    /// Reads it.
+    #[inline(always)]
+    pub fn get(self) -> T {
+        load(self.0.as_ptr())
+    }
+
+    /// Writes it.
+    #[inline(always)]
+    pub fn set(self, value: T) {
+        // SAFETY: the look-up gave a value of this type.
+        unsafe { self.0.as_ptr().write_volatile(value) }
+    }
+}
+
+impl PerCpuValue<'_, u64> {
+    /// Adds, wrapping.
+    #[inline(always)]
+    pub fn add(self, by: u64) {
+        self.set(self.get().wrapping_add(by));
+    }
+}
+
+/// Why the scheduler ended: `struct user_exit_info` as the kernel's tools have it.
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct ExitRecord(UnsafeCell<user_exit_info>);
+
+#[allow(non_camel_case_types)]
+#[derive(Debug)]
+#[repr(C)]
+struct user_exit_info {
+    kind: i32,
+    exit_cpu: i32,
+    exit_code: i64,
+    reason: [u8; 128],
+    msg: [u8; 1024],
+}
+
+// SAFETY: written once, by `exit`; `kind` last and atomically.
+unsafe impl Sync for ExitRecord {}
+
+impl ExitRecord {
+    #[doc(hidden)]
+    pub const fn __new() -> Self {
+        Self(UnsafeCell::new(user_exit_info { kind: 0, exit_cpu: 0, exit_code: 0, reason: [0; 128], msg: [0; 1024] }))
+    }
+
+    /// Copies the information; the kind last, so that a reader that sees it sees the rest.
+    #[inline(always)]
+    pub fn record(&self, ei: ExitInfo<'_>) {
+        use types::scx_exit_info as info;
+        let (to, from) = (self.0.get(), ei.raw());
+        // SAFETY: `to` is this static, alive for ever; `from` is the kernel's.
+        unsafe {
+            helper::probe_read_kernel_str((&raw mut (*to).reason).cast(), 128, load(info::reason(from)));
+            helper::probe_read_kernel_str((&raw mut (*to).msg).cast(), 1024, load(info::msg(from)));
+            if types::has_exit_code() {
+                (&raw mut (*to).exit_code).write_volatile(load(info::exit_code(from)));
+            }
+            let cpu = if types::has_exit_cpu() { load(info::exit_cpu(from)) } else { -1 };
+            (&raw mut (*to).exit_cpu).write_volatile(cpu);
+            AtomicI32::from_ptr(&raw mut (*to).kind).swap(load(info::kind(from)), Ordering::SeqCst);
+        }
+    }
+}
+
+/// The items of `state!` as statics with the sections and names that loaders look for.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __state {
+    ([$n:expr] [$($done:tt)*]) => {};
+    ([$n:expr] [$($done:tt)*] $(#[$m:meta])* $vis:vis static $N:ident as $sym:literal: Tunable<$t:ty> = $init:expr; $($rest:tt)*) => {
+        $(#[$m])*
+        #[unsafe(export_name = $sym)]
+        #[unsafe(link_section = ".rodata")]
+        $vis static $N: $crate::Tunable<$t> = $crate::Tunable::__new($init);
+        $crate::__state! { [$n] [] $($rest)* }
+    };
+    ([$n:expr] [$($done:tt)*] $(#[$m:meta])* $vis:vis static $N:ident as $sym:literal: Global<$t:ty> = $init:expr; $($rest:tt)*) => {
+        $(#[$m])*
+        #[unsafe(export_name = $sym)]
+        $vis static $N: $crate::Global<$t> = $crate::Global::__new($init);
+        $crate::__state! { [$n] [] $($rest)* }
+    };
+    ([$n:expr] [$($done:tt)*] $(#[$m:meta])* $vis:vis static $N:ident as $sym:literal: PerCpuArray<$t:ty, $len:literal>; $($rest:tt)*) => {
+        $(#[$m])*
+        #[unsafe(export_name = $sym)]
+        #[unsafe(link_section = ".maps")]
+        $vis static $N: $crate::PerCpuArray<$t, $len> = $crate::PerCpuArray::__new();
+        $crate::__state! { [$n] [] $($rest)* }
+    };
+    ([$n:expr] [$($done:tt)*] $(#[$m:meta])* $vis:vis static $N:ident as $sym:literal: ExitRecord; $($rest:tt)*) => {
+        $(#[$m])*
+        #[unsafe(export_name = $sym)]
+        #[unsafe(link_section = ".data")]
+        $vis static $N: $crate::ExitRecord = $crate::ExitRecord::__new();
+        $crate::__state! { [$n] [] $($rest)* }
+    };
+}

@@ -1,0 +1,257 @@
+//! Time, virtual time, weights, CPUs and flags: integers that cannot be mixed up, with the arithmetic of the kernel.
+
+use core::ops::{Add, BitOr, Sub};
+
+use crate::backend::kernel;
+
+/// A duration in nanoseconds. Sums and differences wrap, as in the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Ns(pub u64);
+
+impl Ns {
+    /// No time.
+    pub const ZERO: Self = Self(0);
+    /// The slice that the kernel gives by default: 20 ms (`SCX_SLICE_DFL`).
+    pub const SLICE_DFL: Self = Self(20_000_000);
+    /// A slice that does not end (`SCX_SLICE_INF`).
+    pub const SLICE_INF: Self = Self(u64::MAX);
+
+    /// The time now, of this CPU's clock (`scx_bpf_now`).
+    #[inline(always)]
+    pub fn now() -> Self {
+        Self(kernel::now())
+    }
+
+    /// A number of microseconds.
+    pub const fn from_us(us: u64) -> Self {
+        Self(us.wrapping_mul(1_000))
+    }
+
+    /// A number of milliseconds.
+    pub const fn from_ms(ms: u64) -> Self {
+        Self(ms.wrapping_mul(1_000_000))
+    }
+}
+
+impl Add for Ns {
+    type Output = Self;
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        Self(self.0.wrapping_add(other.0))
+    }
+}
+
+impl Sub for Ns {
+    type Output = Self;
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        Self(self.0.wrapping_sub(other.0))
+    }
+}
+
+/// A virtual time: a point on a circle of 2^64 ns. It has no `<`; ask [`Vtime::before`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Vtime(pub u64);
+
+impl Vtime {
+    /// The start.
+    pub const ZERO: Self = Self(0);
+
+    /// Whether this point comes before `other`: their distance, as a signed number, is negative (`time_before64`).
+    #[inline(always)]
+    pub const fn before(self, other: Self) -> bool {
+        (self.0.wrapping_sub(other.0) as i64) < 0
+    }
+
+    /// The later of two points.
+    #[inline(always)]
+    pub const fn max(self, other: Self) -> Self {
+        if self.before(other) { other } else { self }
+    }
+}
+
+impl Add<Ns> for Vtime {
+    type Output = Self;
+    #[inline(always)]
+    fn add(self, by: Ns) -> Self {
+        Self(self.0.wrapping_add(by.0))
+    }
+}
+
+impl Sub<Ns> for Vtime {
+    type Output = Self;
+    #[inline(always)]
+    fn sub(self, by: Ns) -> Self {
+        Self(self.0.wrapping_sub(by.0))
+    }
+}
+
+/// A task's weight, 1 to 10,000; 100 is that of nice 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(transparent)]
+pub struct Weight(pub u32);
+
+impl Weight {
+    /// The weight of nice 0.
+    pub const DEFAULT: Self = Self(100);
+
+    /// What running for `ran` costs: `ran * 100 / weight`, wrapping. A weight of 0, which no task has, makes it 0, as a
+    /// division does on BPF.
+    #[inline(always)]
+    pub const fn charge(self, ran: Ns) -> Ns {
+        match ran.0.wrapping_mul(100).checked_div(self.0 as u64) {
+            Some(cost) => Ns(cost),
+            None => Ns::ZERO,
+        }
+    }
+}
+
+/// A CPU's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(transparent)]
+pub struct Cpu(pub i32);
+
+impl Cpu {
+    /// The one that the operation runs on.
+    #[inline(always)]
+    pub fn current() -> Self {
+        Self(kernel::cpu())
+    }
+
+    /// Makes this CPU look again (`scx_bpf_kick_cpu`).
+    #[inline(always)]
+    pub fn kick(self, flags: KickFlags) {
+        kernel::kick_cpu(self.0, flags.0);
+    }
+}
+
+/// The CPU that idle selection chose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Picked {
+    /// Where the task should go.
+    pub cpu: Cpu,
+    /// Whether that CPU is idle, and is now claimed for the task.
+    pub is_idle: bool,
+}
+
+/// A negative error number of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Errno(pub i32);
+
+impl Errno {
+    /// `Ok` for 0 and above, the number itself below.
+    #[inline(always)]
+    pub const fn check(ret: i32) -> Result<(), Self> {
+        if ret < 0 { Err(Self(ret)) } else { Ok(()) }
+    }
+}
+
+macro_rules! flags {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$flag_doc:meta])* $flag:ident = $value:expr;)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[repr(transparent)]
+        pub struct $name(pub u64);
+
+        impl $name {
+            /// No flag.
+            pub const NONE: Self = Self(0);
+            $($(#[$flag_doc])* pub const $flag: Self = Self($value);)*
+
+            /// Whether all flags of `other` are set.
+            #[inline(always)]
+            pub const fn contains(self, other: Self) -> bool {
+                self.0 & other.0 == other.0
+            }
+        }
+
+        impl BitOr for $name {
+            type Output = Self;
+            #[inline(always)]
+            fn bitor(self, other: Self) -> Self {
+                Self(self.0 | other.0)
+            }
+        }
+    )*};
+}
+
+flags! {
+    /// Why a task is inserted (`SCX_ENQ_*`); passed on from `enqueue` to the insertion.
+    EnqFlags {
+        /// The task was just woken.
+        WAKEUP = 1;
+        /// In front of all others.
+        HEAD = 1 << 4;
+        /// The CPU was chosen already: `select_cpu` ran.
+        CPU_SELECTED = 1 << 10;
+        /// Take the slice of the running task away.
+        PREEMPT = 1 << 32;
+        /// Bounced back from a CPU that a higher class took.
+        REENQ = 1 << 40;
+        /// The CPU has no other task of the class.
+        LAST = 1 << 41;
+    }
+    /// How a task is woken (`SCX_WAKE_*`).
+    WakeFlags {
+        /// After an exec.
+        EXEC = 2;
+        /// After a fork.
+        FORK = 4;
+        /// By a wakeup.
+        TTWU = 8;
+        /// The waker is about to sleep.
+        SYNC = 16;
+    }
+    /// How a CPU is kicked (`SCX_KICK_*`).
+    KickFlags {
+        /// Only if it is idle.
+        IDLE = 1;
+        /// Take the running task's slice away.
+        PREEMPT = 2;
+        /// Wait until it has rescheduled.
+        WAIT = 4;
+    }
+    /// Options of a scheduler (`SCX_OPS_*`).
+    OpsFlags {
+        /// The built-in idle tracking stays on though `update_idle` is implemented.
+        KEEP_BUILTIN_IDLE = 1;
+        /// A CPU's last task comes to `enqueue`.
+        ENQ_LAST = 1 << 1;
+        /// Exiting tasks come to `enqueue`.
+        ENQ_EXITING = 1 << 2;
+        /// Only tasks of policy SCHED_EXT.
+        SWITCH_PARTIAL = 1 << 3;
+        /// Tasks that may not migrate come to `enqueue`.
+        ENQ_MIGRATION_DISABLED = 1 << 4;
+    }
+}
+
+#[cfg(all(test, not(bpf)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vtime_order_wraps() {
+        for (a, b, expect) in
+            [(1, 2, true), (2, 1, false), (1, 1, false), (u64::MAX, 3, true), (3, u64::MAX, false), (0, 1 << 63, true)]
+        {
+            assert_eq!(Vtime(a).before(Vtime(b)), expect, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn the_charge_is_scaled_by_weight() {
+        for (ran, weight, expect) in [
+            (1000, 100, 1000),
+            (1000, 200, 500),
+            (1000, 3, 33_333),
+            (u64::MAX, 1, u64::MAX.wrapping_mul(100)),
+            (5, 0, 0),
+        ] {
+            assert_eq!(Weight(weight).charge(Ns(ran)), Ns(expect), "{ran} {weight}");
+        }
+    }
+}

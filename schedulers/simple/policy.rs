@@ -1,0 +1,95 @@
+//! simple: one queue for all CPUs, ordered by weighted virtual time, or first in, first out.
+
+use scxr_policy::prelude::*;
+
+#[path = "shared.rs"]
+pub mod shared;
+
+/// The one queue. A queue of ours, since the kernel's own global one cannot be ordered by virtual time.
+const SHARED_DSQ: Dsq = Dsq::user(0);
+
+state! {
+    /// First in, first out instead of by virtual time.
+    pub static FIFO_SCHED as "fifo_sched": Tunable<bool> = false;
+    /// The virtual time of the task that was farthest when it started to run.
+    static VTIME_NOW as "vtime_now": Global<Vtime> = Vtime::ZERO;
+    /// Insertions by kind; see [`shared`].
+    pub static STATS as "stats": PerCpuArray<u64, 2>;
+    /// Why the scheduler ended.
+    static UEI as "uei": ExitRecord;
+}
+
+/// Counts an insertion.
+#[inline(always)]
+fn count(stat: u32) {
+    if let Some(counter) = STATS.get(stat) {
+        counter.add(1);
+    }
+}
+
+scheduler! {
+    /// Global weighted virtual time.
+    pub struct Simple { name: "simple" }
+
+    impl Ops for Simple {
+        /// An idle CPU takes the task at once; otherwise `enqueue` decides.
+        fn select_cpu(cx: &SelectCpu, p: Task<'_>, prev_cpu: Cpu, wake_flags: WakeFlags) -> Cpu {
+            let picked = p.select_cpu_dfl(cx, prev_cpu, wake_flags);
+            if picked.is_idle {
+                count(shared::LOCAL);
+                Dsq::LOCAL.insert(cx, p, Ns::SLICE_DFL, EnqFlags::NONE);
+            }
+            picked.cpu
+        }
+
+        /// A task that slept long gets one slice of credit, no more.
+        fn enqueue(cx: &Enqueue, p: Task<'_>, enq_flags: EnqFlags) {
+            count(shared::GLOBAL);
+            if FIFO_SCHED.get() {
+                SHARED_DSQ.insert(cx, p, Ns::SLICE_DFL, enq_flags);
+                return;
+            }
+            let oldest = VTIME_NOW.get() - Ns::SLICE_DFL;
+            SHARED_DSQ.insert_vtime(cx, p, Ns::SLICE_DFL, p.dsq_vtime().max(oldest), enq_flags);
+        }
+
+        fn dispatch(cx: &Dispatch, _cpu: Cpu, _prev: Option<Task<'_>>) {
+            SHARED_DSQ.move_to_local(cx);
+        }
+
+        /// Virtual time goes forward with the tasks that run. CPUs race here; an update that is lost is soon made again.
+        fn running(_cx: &Event, p: Task<'_>) {
+            if FIFO_SCHED.get() {
+                return;
+            }
+            let vtime = p.dsq_vtime();
+            if VTIME_NOW.get().before(vtime) {
+                VTIME_NOW.set(vtime);
+            }
+        }
+
+        /// Charges what was used of the slice, by weight. A yield empties the slice, so it costs a whole one.
+        fn stopping(_cx: &Event, p: Task<'_>, _runnable: bool) {
+            if FIFO_SCHED.get() {
+                return;
+            }
+            let ran = Ns::SLICE_DFL - p.slice();
+            p.set_dsq_vtime(p.dsq_vtime() + p.weight().charge(ran));
+        }
+
+        /// A new task starts now, neither ahead nor behind.
+        fn enable(_cx: &Event, p: Task<'_>) {
+            p.set_dsq_vtime(VTIME_NOW.get());
+        }
+
+        fn init(cx: &Init) -> Result<(), Errno> {
+            SHARED_DSQ.create(cx).inspect_err(|errno| {
+                scx_error!("failed to create DSQ %llu (%lld)", SHARED_DSQ.id(), errno.0);
+            })
+        }
+
+        fn exit(_cx: &Event, ei: ExitInfo<'_>) {
+            UEI.record(ei);
+        }
+    }
+}
