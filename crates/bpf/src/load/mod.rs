@@ -1,1 +1,27 @@
-//! From an object file to an [`Image`](crate::image::Image).
+//! From an object's bytes to an [`Image`](crate::image::Image).
+//!
+//! [`Object::parse`] reads ELF, BTF and BTF.ext and depends on no kernel: it can be inspected and edited
+//! ([`Object::set_global`], [`Object::resize_map`], [`Object::set_struct_ops_member`]). [`Object::load`] resolves it
+//! against a kernel's BTF, by the rules of libbpf: externs, CO-RE, struct_ops. Neither panics on any input.
+
+mod core_patch;
+mod core_relo;
+mod core_spec;
+mod edit;
+mod elf;
+mod error;
+mod externs;
+mod inspect;
+mod link;
+mod maps;
+mod object;
+mod ops;
+mod reach;
+mod resolve;
+
+pub use edit::GlobalValue;
+pub use error::LoadError;
+pub use externs::KconfigValue;
+pub use inspect::{CoreInfo, ExternInfo, ExternKind, GlobalInfo, MapInfo, ProgramInfo, StructOpsInfo};
+pub use object::Object;
+pub use resolve::LoadOptions;
