@@ -199,6 +199,7 @@ impl Compiler {
         if !refusals.is_empty() {
             return Err(Error::Refused { name: name.to_owned(), refusals });
         }
+        module.attribute_lines(|file| file.starts_with(folder));
         let emit = |kind| module.emit(&machine, kind).map_err(fail);
         match options.emit {
             Emit::LlvmIr => Ok(module.print().into_bytes()),

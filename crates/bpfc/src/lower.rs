@@ -213,7 +213,7 @@ impl<'m, 'l> Types<'m, 'l> {
         let file = module.di_file(di);
         let enums = enumerators.into_iter().map(|(name, values)| {
             let values: Vec<_> = values.into_iter().collect();
-            let made = module.di_enum(di, &name, file, &values);
+            let made = module.di_enum(di, &name, file, 64, &values);
             (name, made)
         });
         let enums = enums.collect();
@@ -247,6 +247,14 @@ impl<'m, 'l> Types<'m, 'l> {
                 self.module.di_array(self.di, made, bits, *count)
             }
             CType::Struct(name) => self.structure(name),
+            CType::Enum(name) => match self.enums.get(name) {
+                Some(&made) => made,
+                None => {
+                    let made = self.module.di_enum(self.di, name, self.file, 32, &[]);
+                    self.enums.insert(name.clone(), made);
+                    made
+                }
+            },
         }
     }
 
@@ -276,6 +284,7 @@ impl<'m, 'l> Types<'m, 'l> {
             CType::Void => 0,
             CType::Bool => 8,
             CType::Int(_, bits, _) => *bits,
+            CType::Enum(_) => 32,
             CType::Pointer(_) => 64,
             CType::Array(element, count) => self.bits(element) * count,
             CType::Struct(name) => {

@@ -39,6 +39,8 @@ pub(crate) enum CType {
     Array(Box<CType>, u64),
     /// A structure, by name.
     Struct(String),
+    /// An enumeration of 32 bits, by name: `Enum<NAME>` in Rust.
+    Enum(String),
 }
 
 /// A member of a kernel structure.
@@ -159,6 +161,10 @@ fn ctype(text: &str) -> Option<CType> {
             CType::Int(text.to_owned(), text[1..].parse().ok()?, text.starts_with('i'))
         }
         "usize" => CType::Int("u64".to_owned(), 64, false),
+        _ if text.starts_with("Enum") => {
+            let name = text["Enum".len()..].trim().strip_prefix('<')?.strip_suffix('>')?;
+            CType::Enum(Some(ident(name)).filter(|name| is_identifier(name))?)
+        }
         _ => CType::Struct(Some(ident(text)).filter(|name| is_identifier(name))?),
     })
 }
@@ -191,6 +197,11 @@ mod tests {
         check("scxr.field:task_struct.pid:i32", Marker::FieldAddress(field("task_struct", "pid", int("i32"))));
         let comm = CType::Array(Box::new(int("u8")), 16);
         check("scxr.field:task_struct.comm:[u8; 16]", Marker::FieldAddress(field("task_struct", "comm", comm)));
+        let kind = CType::Enum("scx_exit_kind".to_owned());
+        check(
+            "scxr.field:scx_exit_info.kind:Enum<scx_exit_kind>",
+            Marker::FieldAddress(field("scx_exit_info", "kind", kind)),
+        );
         let mask = CType::Pointer(Box::new(structure("cpumask")));
         check(
             "scxr.field_exists:a::task_struct.r#cpus_ptr:*const b::cpumask",

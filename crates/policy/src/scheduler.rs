@@ -42,10 +42,10 @@ macro_rules! scheduler {
 
 /// Ends the scheduler with a message (`scx_bpf_error`): `scx_error!("cannot make DSQ %d (%d)", id, err)`.
 ///
-/// The format is the kernel's; arguments are integers, given as `u64`-convertible values by `as u64`.
+/// The format is the kernel's; arguments are integers, which `as u64` converts.
 #[macro_export]
 macro_rules! scx_error {
     ($format:literal $(, $arg:expr)* $(,)?) => {
-        $crate::backend::kernel::error(concat!($format, "\0"), [$($arg as u64),*])
+        $crate::backend::kernel::error($crate::__format!($format), [$($arg as u64),*])
     };
 }

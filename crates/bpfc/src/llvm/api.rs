@@ -186,6 +186,7 @@ api! {
     LLVMMetadataReplaceAllUsesWith as metadata_replace(temporary: Metadata, with: Metadata);
     LLVMSetSubprogram as set_subprogram(f: Value, sp: Metadata);
     LLVMInstructionGetDebugLoc as location(v: Value) -> Metadata;
+    LLVMInstructionSetDebugLoc as relocate(v: Value, loc: Metadata);
     LLVMDILocationGetLine as location_line(m: Metadata) -> c_uint;
     LLVMDILocationGetColumn as location_column(m: Metadata) -> c_uint;
     LLVMDILocationGetScope as location_scope(m: Metadata) -> Metadata;

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Llvm;
 use super::api::{self, Api, Context, DiBuilder, Diagnostic, Metadata, ModuleRef, Type, Value};
@@ -393,8 +393,26 @@ impl<'l> Module<'l> {
 
     /// The chain of positions of an instruction: its own, then those of the calls it was inlined from.
     pub(crate) fn sites(&self, instruction: Value) -> Vec<(PathBuf, Site)> {
-        let chain = successors(self.api.location(instruction).get(), |l| self.api.location_inlined_at(l).get());
-        chain.into_iter().map(|location| self.site(location)).collect()
+        self.chain(instruction).into_iter().map(|location| self.site(location)).collect()
+    }
+
+    /// Says of every inlined instruction that it is at the innermost position whose file is `own`, if it has one: what a
+    /// verifier or a loader reports should be a line of the policy.
+    pub(crate) fn attribute_lines(&self, own: impl Fn(&Path) -> bool) {
+        for function in self.functions().into_iter().filter(|&f| !self.is_declaration(f)) {
+            for instruction in self.instructions(function) {
+                let mut chain = self.chain(instruction).into_iter();
+                if let Some(location) =
+                    chain.find(|&l| own(&self.file_path(self.api.scope_file(self.api.location_scope(l)))))
+                {
+                    self.api.relocate(instruction, location);
+                }
+            }
+        }
+    }
+
+    fn chain(&self, instruction: Value) -> Vec<Metadata> {
+        successors(self.api.location(instruction).get(), |l| self.api.location_inlined_at(l).get())
     }
 
     fn site(&self, location: Metadata) -> (PathBuf, Site) {

@@ -121,14 +121,21 @@ impl Module<'_> {
         made
     }
 
-    /// An enumeration of 64-bit values.
-    pub(crate) fn di_enum(&self, di: DiBuilder, name: &str, file: Metadata, values: &[(String, u64)]) -> Metadata {
+    /// An enumeration whose values have `bits` bits.
+    pub(crate) fn di_enum(
+        &self,
+        di: DiBuilder,
+        name: &str,
+        file: Metadata,
+        bits: u64,
+        values: &[(String, u64)],
+    ) -> Metadata {
         let (api, none) = (self.api(), Metadata::NULL);
         let of = |(n, v): &(String, u64)| api.di_enumerator(di, n.as_ptr().cast(), n.len(), v.cast_signed(), 1);
         let values: Vec<Metadata> = values.iter().map(of).collect();
-        let base = self.di_int(di, "u64", 64, false);
+        let base = self.di_int(di, if bits == 64 { "u64" } else { "u32" }, bits, false);
         let (start, n) = (values.as_ptr(), values.len() as u32);
-        api.di_enumeration(di, none, name.as_ptr().cast(), name.len(), file, 0, 64, 0, start, n, base)
+        api.di_enumeration(di, none, name.as_ptr().cast(), name.len(), file, 0, bits, 0, start, n, base)
     }
 
     /// The declaration of a function: `types` holds the result (null for none) and then the parameters.

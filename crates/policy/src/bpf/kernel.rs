@@ -1,5 +1,7 @@
 //! Kernel functions and fields, with the fallbacks for kernels that lack the newest form.
 
+use core::cell::UnsafeCell;
+
 use super::sys::kfunc::*;
 use super::sys::types::{sched_ext_entity, scx_bpf_dsq_insert_vtime_args, task_struct};
 use super::sys::{helper, types};
@@ -156,9 +158,40 @@ pub fn now() -> u64 {
     unsafe { if scx_bpf_now::exists() { scx_bpf_now::call() } else { helper::ktime_get_ns() } }
 }
 
+/// A NUL-terminated format in writable memory: the kernel's function takes a `char *`, and the verifier refuses it
+/// read-only memory.
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct Format<const N: usize>(UnsafeCell<[u8; N]>);
+
+// SAFETY: nobody writes it.
+unsafe impl<const N: usize> Sync for Format<N> {}
+
+impl<const N: usize> Format<N> {
+    pub const fn new(text: &str) -> Self {
+        let (mut bytes, mut i) = ([0; N], 0);
+        while i < text.len() && i < N {
+            bytes[i] = text.as_bytes()[i];
+            i += 1;
+        }
+        Self(UnsafeCell::new(bytes))
+    }
+}
+
 #[inline(always)]
-pub fn error<const N: usize>(format: &'static str, args: [u64; N]) {
+pub fn error<const M: usize, const N: usize>(format: &'static Format<M>, args: [u64; N]) {
     let mut args = args;
-    // SAFETY: the format ends with a NUL (`scx_error!`), the arguments are ours.
-    unsafe { scx_bpf_error_bstr::call(format.as_ptr().cast_mut(), args.as_mut_ptr(), (N * 8) as u32) }
+    // SAFETY: the format ends with a NUL (`__format!`), the arguments are ours.
+    unsafe { scx_bpf_error_bstr::call(format.0.get().cast(), args.as_mut_ptr(), (N * 8) as u32) }
+}
+
+/// A format, as [`error`] takes it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __format {
+    ($format:literal) => {{
+        static FORMAT: $crate::backend::kernel::Format<{ concat!($format, "\0").len() }> =
+            $crate::backend::kernel::Format::new(concat!($format, "\0"));
+        &FORMAT
+    }};
 }

@@ -160,7 +160,7 @@ impl ExitRecord {
             }
             let cpu = if types::has_exit_cpu() { load(info::exit_cpu(from)) } else { -1 };
             (&raw mut (*to).exit_cpu).write_volatile(cpu);
-            AtomicI32::from_ptr(&raw mut (*to).kind).swap(load(info::kind(from)), Ordering::SeqCst);
+            AtomicI32::from_ptr(&raw mut (*to).kind).swap(load(info::kind(from)).0, Ordering::SeqCst);
         }
     }
 }

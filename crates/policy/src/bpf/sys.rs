@@ -94,13 +94,21 @@ pub mod types {
             weight: u32,
         }
         scx_exit_info {
-            kind: i32,
+            kind: Enum<scx_exit_kind>,
             exit_cpu: i32,
             exit_code: i64,
             reason: *const u8,
             msg: *const u8,
         }
     }
+
+    /// A value of a kernel enumeration of 32 bits.
+    #[derive(Clone, Copy, Debug)]
+    #[repr(transparent)]
+    pub struct Enum<T>(pub i32, core::marker::PhantomData<T>);
+
+    #[derive(Clone, Copy, Debug)]
+    pub enum scx_exit_kind {}
 
     /// What the newest form of vtime insertion takes: a structure of the kernel's ABI, passed whole.
     #[repr(C)]

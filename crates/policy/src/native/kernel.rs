@@ -72,8 +72,17 @@ pub(crate) fn now() -> u64 {
     call(|h| h.now())
 }
 
-/// `scx_error!`; the format ends with a NUL.
+/// `scx_error!`.
 #[doc(hidden)]
 pub fn error<const N: usize>(format: &'static str, args: [u64; N]) {
-    call(|h| h.error(format.trim_end_matches('\0'), &args));
+    call(|h| h.error(format, &args));
+}
+
+/// A format, as [`error`] takes it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __format {
+    ($format:literal) => {
+        $format
+    };
 }
