@@ -25,6 +25,7 @@ pub struct Latency {
     /// Number of samples.
     pub count: u64,
     /// Mean.
+    #[serde(skip)]
     pub mean: u64,
     /// Median.
     pub p50: u64,

@@ -6,9 +6,7 @@ use thiserror::Error;
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum WorkloadError {
     /// Neither a preset nor a file.
-    #[error(
-        "there is no workload '{name}'{hint}; presets are {known}; a file of rt-app's JSON ends in .json"
-    )]
+    #[error("there is no workload '{name}'{hint}; presets are {known}; a file of rt-app's JSON ends in .json")]
     Unknown {
         /// As given.
         name: String,
@@ -67,16 +65,11 @@ pub enum WorkloadError {
 
 /// `; did you mean 'X'?` for the candidate that is closest to `word`, if one is close.
 pub(crate) fn hint<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
-    closest(word, candidates)
-        .map(|c| format!(" (did you mean '{c}'?)"))
-        .unwrap_or_default()
+    closest(word, candidates).map(|c| format!(" (did you mean '{c}'?)")).unwrap_or_default()
 }
 
 /// The candidate closest to `word`, if its distance is at most a third of its length.
-pub(crate) fn closest<'a>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(crate) fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = |c: &str| (c.len().max(word.len()) / 3).max(1);
     candidates
         .into_iter()

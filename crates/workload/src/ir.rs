@@ -198,10 +198,7 @@ impl Program {
     /// One phase.
     pub fn looped(loops: Loops, ops: Vec<Op>) -> Program {
         let attrs = PhaseAttrs::default();
-        Program {
-            loops: Loops::Times(1),
-            phases: vec![Phase { loops, attrs, ops }],
-        }
+        Program { loops: Loops::Times(1), phases: vec![Phase { loops, attrs, ops }] }
     }
 }
 
@@ -281,8 +278,7 @@ impl Resources {
     /// A row of `n` pipes that hold `capacity` messages each; the first of them.
     pub fn pipes(&mut self, n: u32, capacity: u32) -> PipeId {
         let first = PipeId(self.pipes.len() as u32);
-        self.pipes
-            .extend(std::iter::repeat_n(capacity.max(1), n as usize));
+        self.pipes.extend(std::iter::repeat_n(capacity.max(1), n as usize));
         first
     }
 }

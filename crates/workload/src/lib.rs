@@ -5,9 +5,11 @@
 
 mod error;
 pub mod ir;
+mod json;
 pub mod params;
 pub mod presets;
 mod rng;
+mod rtapp;
 mod shared;
 pub mod sim;
 
@@ -17,5 +19,8 @@ pub use presets::{Preset, presets};
 
 /// Reads a workload: the path of an rt-app JSON file (it ends in `.json`), or `PRESET` or `PRESET:key=value,…`.
 pub fn load(spec: &str, nr_cpus: usize, seed: u64) -> Result<Workload, WorkloadError> {
-    presets::load(spec, nr_cpus, seed)
+    match spec.ends_with(".json") {
+        true => rtapp::load(spec, nr_cpus, seed),
+        false => presets::load(spec, nr_cpus, seed),
+    }
 }

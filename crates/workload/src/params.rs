@@ -18,9 +18,7 @@ pub struct Param {
 
 /// Reads a length of time: `10ms`, `500us`, `2s`, `300ns`, `1m`, `0`; a fraction is allowed (`1.5ms`).
 pub fn parse_duration(text: &str) -> Result<Ns, String> {
-    let split = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let scale: u64 = match unit {
         "ns" => 1,
@@ -30,9 +28,7 @@ pub fn parse_duration(text: &str) -> Result<Ns, String> {
         "m" => 60_000_000_000,
         "" if number == "0" => 1,
         "" if !number.is_empty() => {
-            return Err(format!(
-                "'{text}' has no unit; write {text}ms, or another of ns, us, s, m"
-            ));
+            return Err(format!("'{text}' has no unit; write {text}ms, or another of ns, us, s, m"));
         }
         _ => return Err(format!("'{text}' is not a length of time such as 10ms")),
     };
@@ -63,11 +59,7 @@ pub(crate) struct Params<'a> {
 
 impl<'a> Params<'a> {
     /// Splits `key=value,key=value`.
-    pub(crate) fn parse(
-        preset: &'a str,
-        text: &'a str,
-        known: &[Param],
-    ) -> Result<Params<'a>, WorkloadError> {
+    pub(crate) fn parse(preset: &'a str, text: &'a str, known: &[Param]) -> Result<Params<'a>, WorkloadError> {
         let mut given: Vec<(&str, &str)> = Vec::new();
         for part in text.split(',').filter(|p| !p.is_empty()) {
             let (key, value) = part.split_once('=').unwrap_or((part, ""));
@@ -101,12 +93,7 @@ impl<'a> Params<'a> {
         self.given.iter().find(|g| g.0 == key).map(|g| g.1)
     }
 
-    fn read<T>(
-        &self,
-        key: &str,
-        default: T,
-        read: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Result<T, WorkloadError> {
+    fn read<T>(&self, key: &str, default: T, read: impl FnOnce(&str) -> Result<T, String>) -> Result<T, WorkloadError> {
         let Some(value) = self.text(key) else {
             return Ok(default);
         };
@@ -124,13 +111,7 @@ impl<'a> Params<'a> {
     }
 
     /// A number from `low` to `high`.
-    pub(crate) fn number(
-        &self,
-        key: &str,
-        default: u64,
-        low: u64,
-        high: u64,
-    ) -> Result<u64, WorkloadError> {
+    pub(crate) fn number(&self, key: &str, default: u64, low: u64, high: u64) -> Result<u64, WorkloadError> {
         self.read(key, default, |v| match v.parse::<u64>() {
             Ok(n) if (low..=high).contains(&n) => Ok(n),
             _ => Err(format!("expected a whole number from {low} to {high}")),
@@ -146,9 +127,7 @@ impl<'a> Params<'a> {
     pub(crate) fn nices(&self, key: &str, default: &[i8]) -> Result<Vec<i8>, WorkloadError> {
         let nice = |s: &str| match s.trim().parse::<i8>() {
             Ok(n) if (-20..=19).contains(&n) => Ok(n),
-            _ => Err(format!(
-                "'{s}' is not a nice value (-20 to 19); write several as -5/0/5"
-            )),
+            _ => Err(format!("'{s}' is not a nice value (-20 to 19); write several as -5/0/5")),
         };
         self.read(key, default.to_vec(), |v| v.split('/').map(nice).collect())
     }

@@ -42,11 +42,7 @@ static PRESETS: &[Preset] = &[
         name: "spin",
         about: "tasks that only compute",
         params: &[
-            param(
-                "n",
-                "<2 per CPU, or one for each nice value>",
-                "number of tasks",
-            ),
+            param("n", "<2 per CPU, or one for each nice value>", "number of tasks"),
             param("nice", "0", "nice values, dealt out in turn: -5/0/5/10"),
             param("cpus", "<all>", "CPUs that they may use: 0-3 or 0/2"),
         ],
@@ -57,11 +53,7 @@ static PRESETS: &[Preset] = &[
         about: "pairs of tasks that send a message to and fro; an operation is one round trip",
         params: &[
             param("pairs", "1", "number of pairs"),
-            param(
-                "run",
-                "1us",
-                "time that each side computes before it answers",
-            ),
+            param("run", "1us", "time that each side computes before it answers"),
             param("trips", "0", "round trips of each pair; 0: no end"),
         ],
         build: pipe,
@@ -72,21 +64,13 @@ static PRESETS: &[Preset] = &[
         params: &[
             param("groups", "10", "number of groups"),
             param("fds", "20", "senders, and receivers, of a group"),
-            param(
-                "msg",
-                "100",
-                "messages from each sender to each receiver; 0: no end",
-            ),
+            param("msg", "100", "messages from each sender to each receiver; 0: no end"),
             param(
                 "size",
                 "100",
                 "bytes of a message: how many a pipe holds (64 KiB), and 1 ns for each 8 bytes and side",
             ),
-            param(
-                "cost",
-                "500ns",
-                "time that each side needs for a message besides",
-            ),
+            param("cost", "500ns", "time that each side needs for a message besides"),
         ],
         build: hackbench,
     },
@@ -97,11 +81,7 @@ static PRESETS: &[Preset] = &[
             param("m", "1", "message threads"),
             param("t", "<1 per CPU>", "workers of each message thread"),
             param("work", "1ms", "time that a request computes"),
-            param(
-                "think",
-                "100us",
-                "time that a worker sleeps before its next request (exponential)",
-            ),
+            param("think", "100us", "time that a worker sleeps before its next request (exponential)"),
         ],
         build: schbench,
     },
@@ -110,34 +90,14 @@ static PRESETS: &[Preset] = &[
         about: "a machine with more work than time: hogs at nice -5/0/5/10, interactive tasks, periodic ones with deadlines, pinned ones",
         params: &[
             param("hogs", "<1 per CPU>", "tasks that only compute"),
-            param(
-                "nice",
-                "-5/0/5/10",
-                "nice values of the hogs, dealt out in turn",
-            ),
-            param(
-                "interactive",
-                "<1 per CPU>",
-                "tasks that answer in short bursts; an operation is one answer",
-            ),
+            param("nice", "-5/0/5/10", "nice values of the hogs, dealt out in turn"),
+            param("interactive", "<1 per CPU>", "tasks that answer in short bursts; an operation is one answer"),
             param("burst", "500us", "mean time of a burst (exponential)"),
             param("think", "8ms", "mean time between bursts (exponential)"),
-            param(
-                "periodic",
-                "<1 for 2 CPUs>",
-                "tasks that compute in each period; an operation is one period's work",
-            ),
+            param("periodic", "<1 for 2 CPUs>", "tasks that compute in each period; an operation is one period's work"),
             param("period", "16666us", "length of a period"),
-            param(
-                "run",
-                "2ms",
-                "time that it computes in a period (even, half to one and a half times)",
-            ),
-            param(
-                "pinned",
-                "<1 for 4 CPUs>",
-                "tasks that may use one CPU only",
-            ),
+            param("run", "2ms", "time that it computes in a period (even, half to one and a half times)"),
+            param("pinned", "<1 for 4 CPUs>", "tasks that may use one CPU only"),
         ],
         build: mixed,
     },
@@ -166,14 +126,7 @@ pub(crate) fn load(spec: &str, nr_cpus: usize, seed: u64) -> Result<Workload, Wo
     };
     let params = Params::parse(name, params, preset.params)?;
     let (tasks, resources) = (preset.build)(&params, nr_cpus.max(1))?;
-    Ok(Workload {
-        name: spec.into(),
-        seed,
-        duration: None,
-        tasks,
-        resources,
-        warnings: Vec::new(),
-    })
+    Ok(Workload { name: spec.into(), seed, duration: None, tasks, resources, warnings: Vec::new() })
 }
 
 /// 0 means no end.
@@ -197,12 +150,7 @@ fn hogs(name: &str, n: u32, nices: &[i8]) -> Vec<TaskTemplate> {
         TaskTemplate::new(name, instances, program).nice(nice)
     };
     let mut distinct: Vec<TaskTemplate> = Vec::new();
-    for t in nices
-        .iter()
-        .enumerate()
-        .map(one)
-        .filter(|t| t.instances > 0)
-    {
+    for t in nices.iter().enumerate().map(one).filter(|t| t.instances > 0) {
         match distinct.iter_mut().find(|d| d.nice == t.nice) {
             Some(same) => same.instances += t.instances,
             None => distinct.push(t),
@@ -233,13 +181,7 @@ fn pipe(p: &Params<'_>, _nr_cpus: usize) -> Result<Built, WorkloadError> {
     let back = Target::Own(resources.pipes(pairs, 16));
     let send = |to| Op::Send { to, sync: true };
     let recv = |from| Op::Recv { from };
-    let ping = vec![
-        Op::Mark,
-        run.clone(),
-        send(there),
-        recv(back),
-        Op::Work(Since::Mark),
-    ];
+    let ping = vec![Op::Mark, run.clone(), send(there), recv(back), Op::Work(Since::Mark)];
     let pong = vec![recv(there), run, send(back)];
     let tasks = vec![
         TaskTemplate::new("ping", pairs, Program::looped(trips, ping)),
@@ -268,16 +210,8 @@ fn hackbench(p: &Params<'_>, _nr_cpus: usize) -> Result<Built, WorkloadError> {
         let receive = vec![Op::Recv { from }, Op::Run(cost), Op::Work(Since::Message)];
         let receives = loops(msg.saturating_mul(u64::from(fds)));
         tasks.extend([
-            TaskTemplate::new(
-                format!("send{group}"),
-                fds,
-                Program::looped(loops(msg), sends),
-            ),
-            TaskTemplate::new(
-                format!("recv{group}"),
-                fds,
-                Program::looped(receives, receive),
-            ),
+            TaskTemplate::new(format!("send{group}"), fds, Program::looped(loops(msg), sends)),
+            TaskTemplate::new(format!("recv{group}"), fds, Program::looped(receives, receive)),
         ]);
     }
     Ok((tasks, resources))
@@ -293,32 +227,17 @@ fn schbench(p: &Params<'_>, nr_cpus: usize) -> Result<Built, WorkloadError> {
     for message in 0..m {
         let ask = Target::One(resources.pipes(1, t));
         let wake = resources.pipes(t, 1);
-        let serve = vec![
-            Op::Recv { from: ask },
-            Op::Run(Dur::Fixed(US)),
-            Op::Send {
-                to: Target::Reply(wake),
-                sync: false,
-            },
-        ];
+        let serve =
+            vec![Op::Recv { from: ask }, Op::Run(Dur::Fixed(US)), Op::Send { to: Target::Reply(wake), sync: false }];
         let worker = vec![
             think.clone(),
             Op::Mark,
-            Op::Send {
-                to: ask,
-                sync: false,
-            },
-            Op::Recv {
-                from: Target::Own(wake),
-            },
+            Op::Send { to: ask, sync: false },
+            Op::Recv { from: Target::Own(wake) },
             work.clone(),
             Op::Work(Since::Mark),
         ];
-        let suffix = if m == 1 {
-            String::new()
-        } else {
-            message.to_string()
-        };
+        let suffix = if m == 1 { String::new() } else { message.to_string() };
         tasks.extend([
             TaskTemplate::new(format!("message{suffix}"), 1, Program::forever(serve)),
             TaskTemplate::new(format!("worker{suffix}"), t, Program::forever(worker)),
@@ -337,19 +256,11 @@ fn mixed(p: &Params<'_>, nr_cpus: usize) -> Result<Built, WorkloadError> {
         Op::Work(Since::Release),
     ];
     let n = p.number("interactive", cpus, 0, TASKS_MAX)? as u32;
-    tasks.push(TaskTemplate::new(
-        "interactive",
-        n,
-        Program::forever(interactive),
-    ));
+    tasks.push(TaskTemplate::new("interactive", n, Program::forever(interactive)));
     let run = p.duration("run", 2 * MS)?;
     let period = p.duration("period", 16_666 * US)?;
     let periodic = vec![
-        Op::Timer {
-            timer: crate::ir::TimerRef::Own(0),
-            period: period.max(1),
-            relative: true,
-        },
+        Op::Timer { timer: crate::ir::TimerRef::Own(0), period: period.max(1), relative: true },
         Op::Run(Dur::Uniform(run / 2, run + run / 2)),
         Op::Work(Since::Release),
     ];
@@ -357,20 +268,13 @@ fn mixed(p: &Params<'_>, nr_cpus: usize) -> Result<Built, WorkloadError> {
     tasks.push(TaskTemplate::new("periodic", n, Program::forever(periodic)));
     let n = p.number("pinned", cpus.div_ceil(4), 0, TASKS_MAX)?;
     for i in 0..n {
-        let ops = vec![
-            Op::Sleep(Dur::Exp(2 * MS)),
-            Op::Run(Dur::Exp(200 * US)),
-            Op::Work(Since::Release),
-        ];
+        let ops = vec![Op::Sleep(Dur::Exp(2 * MS)), Op::Run(Dur::Exp(200 * US)), Op::Work(Since::Release)];
         let mut t = TaskTemplate::new(format!("pinned-{i}"), 1, Program::forever(ops));
         // Spread over the machine: every fourth CPU when there is one for four.
         t.cpus = Some(CpuMask::of(CpuId((i * cpus / n % cpus) as u32)));
         tasks.push(t);
     }
-    let resources = Resources {
-        own_timers: 1,
-        ..Resources::default()
-    };
+    let resources = Resources { own_timers: 1, ..Resources::default() };
     Ok((tasks, resources))
 }
 

@@ -14,14 +14,9 @@ impl Stream {
     /// The stream `name` of a run with `seed`.
     pub(crate) fn new(seed: u64, name: &str) -> Stream {
         let mix = |start: u64| {
-            name.bytes().chain(seed.to_le_bytes()).fold(start, |h, b| {
-                (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
-            })
+            name.bytes().chain(seed.to_le_bytes()).fold(start, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3))
         };
-        Stream(Pcg32::new(
-            mix(0xcbf2_9ce4_8422_2325),
-            mix(0x9e37_79b9_7f4a_7c15),
-        ))
+        Stream(Pcg32::new(mix(0xcbf2_9ce4_8422_2325), mix(0x9e37_79b9_7f4a_7c15)))
     }
 
     /// A number from 0 to `bound` - 1, by multiplication (the bias of 2^-64 · bound is of no account here).
@@ -72,11 +67,9 @@ mod tests {
 
     #[test]
     fn means_are_right() {
-        for (dur, low, high) in [
-            (Dur::Fixed(1000), 1000, 1000),
-            (Dur::Uniform(0, 2000), 980, 1020),
-            (Dur::Exp(1000), 975, 1025),
-        ] {
+        for (dur, low, high) in
+            [(Dur::Fixed(1000), 1000, 1000), (Dur::Uniform(0, 2000), 980, 1020), (Dur::Exp(1000), 975, 1025)]
+        {
             let m = mean(dur);
             assert!((low..=high).contains(&m), "{dur:?}: {m}");
         }
@@ -85,9 +78,7 @@ mod tests {
     #[test]
     fn exponential_tail_is_right() {
         let mut s = Stream::new(1, "tail");
-        let over = (0..20_000)
-            .filter(|_| s.draw(Dur::Exp(1000)) > 3000)
-            .count();
+        let over = (0..20_000).filter(|_| s.draw(Dur::Exp(1000)) > 3000).count();
         // exp(-3) = 4.98 %
         assert!((900..1100).contains(&over), "{over}");
     }

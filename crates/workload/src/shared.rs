@@ -100,11 +100,7 @@ impl Cond {
         let rest = (nr - wake).min(self.arriving.len());
         self.arriving.drain(..rest).for_each(|t| t.set(true));
         let queue = self.queue;
-        (wake > 0).then_some(Action::Wake {
-            queue,
-            nr: wake as u32,
-            sync: false,
-        })
+        (wake > 0).then_some(Action::Wake { queue, nr: wake as u32, sync: false })
     }
 }
 
@@ -197,28 +193,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(
-        resources: &Resources,
-        templates: usize,
-        alloc: &mut dyn FnMut() -> WaitQueueId,
-    ) -> Shared {
-        let mut gate = |users| Gate {
-            opened: 0,
-            arrived: 0,
-            users,
-            waiters: Waiters::new(alloc()),
-        };
-        let barriers = resources
-            .barriers
-            .iter()
-            .map(|&users| gate(users))
-            .collect();
+    pub(crate) fn new(resources: &Resources, templates: usize, alloc: &mut dyn FnMut() -> WaitQueueId) -> Shared {
+        let mut gate = |users| Gate { opened: 0, arrived: 0, users, waiters: Waiters::new(alloc()) };
+        let barriers = resources.barriers.iter().map(|&users| gate(users)).collect();
         let suspends = (0..resources.suspends).map(|_| gate(0)).collect();
         let mut waiters = || Waiters::new(alloc());
-        let mutex = |waiters| Mutex {
-            locked: false,
-            waiters,
-        };
+        let mutex = |waiters| Mutex { locked: false, waiters };
         let mutexes = (0..resources.mutexes).map(|_| mutex(waiters())).collect();
         let sem = |waiters| Sem { count: 0, waiters };
         let sems = (0..resources.sems).map(|_| sem(waiters())).collect();
@@ -229,11 +209,7 @@ impl Shared {
             writers: waiters(),
         };
         let pipes = resources.pipes.iter().map(&mut pipe).collect();
-        let cond = |queue| Cond {
-            queue,
-            arriving: VecDeque::new(),
-            queued: VecDeque::new(),
-        };
+        let cond = |queue| Cond { queue, arriving: VecDeque::new(), queued: VecDeque::new() };
         Shared {
             mutexes,
             conds: (0..resources.conds).map(|_| cond(alloc())).collect(),

@@ -24,20 +24,12 @@ impl Workload {
     pub fn tasks(&self, alloc: &mut dyn FnMut() -> WaitQueueId) -> Vec<TaskSpec> {
         let shared = Shared::new(&self.resources, self.tasks.len(), alloc);
         let workload = Rc::new(self.clone());
-        let world = World {
-            workload: Rc::clone(&workload),
-            shared: Rc::new(RefCell::new(shared)),
-        };
+        let world = World { workload: Rc::clone(&workload), shared: Rc::new(RefCell::new(shared)) };
         let instances = |(index, t): (usize, &TaskTemplate)| {
             let world = world.clone();
             (0..t.instances).map(move |i| world.spec(index, i, None))
         };
-        workload
-            .tasks
-            .iter()
-            .enumerate()
-            .flat_map(instances)
-            .collect()
+        workload.tasks.iter().enumerate().flat_map(instances).collect()
     }
 }
 
@@ -53,10 +45,7 @@ impl World {
     fn spec(&self, index: usize, instance: u32, fork: Option<u32>) -> TaskSpec {
         let template = &self.workload.tasks[index];
         let stream = match fork {
-            None => format!(
-                "{}/{index}.{}/{instance}",
-                self.workload.name, template.name
-            ),
+            None => format!("{}/{index}.{}/{instance}", self.workload.name, template.name),
             Some(n) => format!("{}/{index}.{}/fork{n}", self.workload.name, template.name),
         };
         let behavior = Interpreter {
@@ -128,11 +117,7 @@ struct Attrs {
 
 impl Attrs {
     fn of(t: &TaskTemplate) -> Attrs {
-        Attrs {
-            cpus: t.cpus,
-            policy: t.policy,
-            nice: t.nice,
-        }
+        Attrs { cpus: t.cpus, policy: t.policy, nice: t.nice }
     }
 }
 
@@ -156,10 +141,10 @@ impl Behavior for Interpreter {
         let world = self.world.clone();
         let template = &world.workload.tasks[self.template];
         for _ in 0..FREE_STEPS_MAX {
-            if let Stage::Begin = self.stage {
-                if let Some(action) = self.begin(cx, template) {
-                    return action;
-                }
+            if let Stage::Begin = self.stage
+                && let Some(action) = self.begin(cx, template)
+            {
+                return action;
             }
             let Some(phase) = self.phase(template) else {
                 return Action::Exit;
@@ -261,8 +246,7 @@ impl Interpreter {
             bodies.push((*times, body.len()));
             (ops, at) = (body, *inner);
         }
-        while let (Some((done, at)), Some((times, len))) = (self.at.inner.last_mut(), bodies.pop())
-        {
+        while let (Some((done, at)), Some((times, len))) = (self.at.inner.last_mut(), bodies.pop()) {
             *at += 1;
             if *at < len {
                 return;
@@ -286,11 +270,9 @@ impl Interpreter {
         self.at.inner.clear();
         self.at.entered = false;
         self.at.passes += 1;
-        if let Loops::Times(n) = phase.loops {
-            if self.at.passes >= n {
-                self.at.passes = 0;
-                self.at.phase += 1;
-            }
+        if matches!(phase.loops, Loops::Times(n) if self.at.passes >= n) {
+            self.at.passes = 0;
+            self.at.phase += 1;
         }
         let phases = &self.world.workload.tasks[self.template].program.phases;
         if self.at.phase >= phases.len() {
@@ -312,11 +294,7 @@ impl Interpreter {
                 self.release = cx.now + ns;
                 self.done(Action::Sleep(ns))
             }
-            Op::Timer {
-                timer,
-                period,
-                relative,
-            } => self.timer(timer, period, relative, cx, shared),
+            Op::Timer { timer, period, relative } => self.timer(timer, period, relative, cx, shared),
             Op::Lock(m) => match shared.mutexes[m.0 as usize].try_lock() {
                 true => self.fast(None),
                 false => Some(shared.mutexes[m.0 as usize].waiters.wait()),
@@ -325,9 +303,7 @@ impl Interpreter {
                 let wake = shared.mutexes[m.0 as usize].unlock();
                 self.fast(wake)
             }
-            Op::CondWait { cond, mutex } => {
-                self.cond_wait(cond.0 as usize, mutex.0 as usize, shared)
-            }
+            Op::CondWait { cond, mutex } => self.cond_wait(cond.0 as usize, mutex.0 as usize, shared),
             Op::Signal(c) => {
                 let wake = shared.conds[c.0 as usize].signal(1);
                 self.fast(wake)
@@ -360,10 +336,7 @@ impl Interpreter {
             }
             Op::Send { to, sync } => {
                 let pipe = &mut shared.pipes[self.pipe(to)];
-                let msg = Msg {
-                    sent: cx.now,
-                    from: self.instance,
-                };
+                let msg = Msg { sent: cx.now, from: self.instance };
                 match pipe.put(msg, sync) {
                     None => Some(pipe.writers.wait()),
                     Some(wake) => self.fast(wake),
