@@ -191,7 +191,10 @@ pub(crate) fn put_prev_task(k: &mut Kernel, cpu: CpuId, p: TaskId, next: Option<
         ClassId::Stop => {
             k.update_curr_common(cpu);
         }
-        ClassId::Rt => rt::put_prev_task(k, cpu, p),
+        ClassId::Rt => {
+            rt::put_prev_task(k, cpu, p);
+            fair::update_rt(k, cpu, true);
+        }
         ClassId::Fair => fair::put_prev_task(k, cpu, p),
         ClassId::Ext => ext::put_prev_task(k, cpu, p, next),
         ClassId::Idle => ext::idle::update_idle(k, cpu, false, true),
@@ -203,7 +206,10 @@ pub(crate) fn put_prev_task(k: &mut Kernel, cpu: CpuId, p: TaskId, next: Option<
 pub(crate) fn set_next_task(k: &mut Kernel, cpu: CpuId, p: TaskId, first: bool) {
     match k.task(p).class {
         ClassId::Stop => k.set_exec_start(cpu, p),
-        ClassId::Rt => rt::set_next_task(k, cpu, p, first),
+        ClassId::Rt => {
+            rt::set_next_task(k, cpu, p, first);
+            fair::update_rt(k, cpu, false);
+        }
         ClassId::Fair => fair::set_next_task(k, cpu, p, first),
         ClassId::Ext => ext::set_next_task(k, cpu, p, first),
         ClassId::Idle => {
@@ -236,7 +242,10 @@ pub(crate) fn task_woken(k: &mut Kernel, cpu: CpuId, p: TaskId) {
 /// [task_tick]: a tick hit `cpu` while its `curr` ran. Rq lock held.
 pub(crate) fn task_tick(k: &mut Kernel, cpu: CpuId) {
     match k.curr(cpu).class {
-        ClassId::Rt => rt::task_tick(k, cpu),
+        ClassId::Rt => {
+            rt::task_tick(k, cpu);
+            fair::update_rt(k, cpu, true);
+        }
         ClassId::Fair => fair::task_tick(k, cpu),
         ClassId::Ext => ext::task_tick(k, cpu),
         _ => {}

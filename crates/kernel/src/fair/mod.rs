@@ -1,127 +1,133 @@
-//! The fair class.
+//! The fair class: EEVDF, with CPU selection and load balancing, after Linux 7.2 [kernel/sched/fair.c].
+//!
+//! Choices where the kernel has options: preemption mode "full" (a lazy request to reschedule is an ordinary one),
+//! HRTICK off (slices end at ticks), buddies, groups and bandwidth not present, cache-aware balancing off. The features
+//! that are on are those of the kernel's defaults.
+//!
+//! | file | idea |
+//! | --- | --- |
+//! | `entity` | what is known about a task and a queue |
+//! | `timeline` | the queue ordered by deadline |
+//! | `vruntime` | virtual time, lag, placement, pick |
+//! | `queue` | coming, leaving, running; delayed dequeue |
+//! | `preempt` | wakeup preemption |
+//! | `pelt`, `load` | load tracking, and where it is applied |
+//! | `domains`, `stats` | who is balanced with whom; what groups look like |
+//! | `select`, `idlest` | CPU selection of wakeups; of births and execs |
+//! | `balance` | load balancing |
 
-use crate::class::Pick;
+mod balance;
+mod domains;
+mod entity;
+mod idlest;
+mod load;
+mod mru;
+mod pelt;
+mod preempt;
+mod queue;
+mod select;
+mod stats;
+mod timeline;
+mod vruntime;
+
+pub use entity::{CfsRq, Entity};
+
+pub(crate) use balance::{
+    active_balance, nohz_balance, run_rebalance_domains, trigger_load_balance,
+};
+pub(crate) use load::update_rt;
+pub(crate) use preempt::{prio_changed, switched_to, wakeup_preempt};
+pub(crate) use queue::{
+    dequeue_task, enqueue_task, pick_task, put_prev_task, set_next_task, task_tick, update_curr,
+    yield_task,
+};
+pub(crate) use select::select_task_rq;
+
 use crate::config::Config;
 use crate::executor::Kernel;
-use crate::ids::{CpuId, TaskId};
+use crate::ids::{CpuId, Ns, TaskId};
+use crate::task::OnRq;
 use crate::topology::Topology;
 
-/// Fair part of a task.
-#[derive(Clone, Debug, Default)]
-pub struct Entity {
-    recent_used_cpu: CpuId,
-    vruntime: u64,
-}
-impl Entity {
-    pub(crate) fn is_delayed(&self) -> bool {
-        false
-    }
-    pub(crate) fn set_recent_used_cpu(&mut self, cpu: CpuId) {
-        self.recent_used_cpu = cpu;
-    }
-}
-/// Fair part of a run queue.
-#[derive(Clone, Debug, Default)]
-pub struct CfsRq {
-    q: std::collections::BTreeSet<(u64, TaskId)>,
-    min: u64,
-    start: u64,
-}
-impl CfsRq {
-    pub(crate) fn nr_queued(&self) -> u32 {
-        self.q.len() as u32
-    }
-}
+/// Unscaled slice [normalized_sysctl_sched_base_slice].
+const NORMALIZED_SLICE_NS: Ns = 700_000;
+
 /// Fair part of the machine.
 #[derive(Debug)]
-pub struct Fair {}
+pub struct Fair {
+    /// Length of a request in ns (rule 0.3) [sysctl_sched_base_slice].
+    pub base_slice: Ns,
+    pub(crate) domains: domains::Domains,
+}
+
+/// Slice for a number of online CPUs: it grows with their logarithm, up to 8 [get_update_sysctl_factor].
+fn base_slice(online: usize) -> Ns {
+    NORMALIZED_SLICE_NS * Ns::from(1 + online.clamp(1, 8).ilog2())
+}
+
 impl Fair {
-    pub(crate) fn new(_t: &Topology, _c: &Config) -> Fair {
-        Fair {}
-    }
-}
-pub(crate) fn enqueue_task(k: &mut Kernel, cpu: CpuId, p: TaskId, _f: u64) {
-    let min = k.rqs[cpu].fair.min;
-    let e = &mut k.task_mut(p).se;
-    e.vruntime = e.vruntime.max(min);
-    let v = e.vruntime;
-    k.rqs[cpu].fair.q.insert((v, p));
-    k.rqs[cpu].nr_running += 1;
-}
-pub(crate) fn dequeue_task(k: &mut Kernel, cpu: CpuId, p: TaskId, _f: u64) -> bool {
-    let v = k.task(p).se.vruntime;
-    if k.rqs[cpu].curr == p {
-        update_curr(k, cpu);
-    }
-    k.rqs[cpu].fair.q.remove(&(v, p));
-    let v = k.task(p).se.vruntime;
-    k.rqs[cpu].fair.q.remove(&(v, p));
-    k.rqs[cpu].nr_running -= 1;
-    true
-}
-pub(crate) fn update_curr(k: &mut Kernel, cpu: CpuId) {
-    let p = k.rqs[cpu].curr;
-    let d = k.update_curr_common(cpu);
-    let t = k.task_mut(p);
-    let old = t.se.vruntime;
-    t.se.vruntime += d * 1024 / u64::from(t.weight());
-    let new = t.se.vruntime;
-    if k.rqs[cpu].fair.q.remove(&(old, p)) {
-        k.rqs[cpu].fair.q.insert((new, p));
-    }
-}
-pub(crate) fn yield_task(_k: &mut Kernel, _cpu: CpuId) {}
-pub(crate) fn wakeup_preempt(k: &mut Kernel, cpu: CpuId, p: TaskId, _f: u64) {
-    if k.curr(cpu).class == crate::class::ClassId::Fair {
-        update_curr(k, cpu);
-        if k.task(p).se.vruntime + 1_000_000 < k.curr(cpu).se.vruntime {
-            k.resched_curr(cpu);
+    pub(crate) fn new(topology: &Topology, _config: &Config) -> Fair {
+        Fair {
+            base_slice: base_slice(topology.nr_cpus()),
+            domains: domains::Domains::new(topology),
         }
     }
 }
-pub(crate) fn pick_task(k: &mut Kernel, cpu: CpuId) -> Pick {
-    match k.rqs[cpu].fair.q.first() {
-        Some(&(v, p)) => {
-            k.rqs[cpu].fair.min = v.max(k.rqs[cpu].fair.min);
-            Pick::Task(p)
+
+/// A task is being made [__sched_fork].
+pub(crate) fn task_fork(k: &mut Kernel, p: TaskId) {
+    let weight = load::wanted_weight(k, p);
+    k.task_mut(p).se.weight = weight;
+}
+
+/// A new task is about to be enqueued for the first time [post_init_entity_util_avg].
+pub(crate) fn post_init_entity(k: &mut Kernel, cpu: CpuId, p: TaskId) {
+    load::init_task(k, cpu, p);
+}
+
+/// The task goes to another CPU [migrate_task_rq_fair].
+pub(crate) fn migrate_task_rq(k: &mut Kernel, p: TaskId, _to: CpuId) {
+    if k.task(p).on_rq == OnRq::Migrating {
+        k.task_mut(p).se.avg.last_update_time = 0; // detached when it was dequeued
+    } else {
+        load::leave(k, p);
+    }
+}
+
+/// The task leaves the class [switched_from_fair].
+pub(crate) fn switched_from(k: &mut Kernel, cpu: CpuId, p: TaskId) {
+    load::detach(k, cpu, p);
+}
+
+/// The weight follows nice value and policy (rule 4.7) [reweight_task_fair]. The task is in no queue.
+pub(crate) fn reweight_task(k: &mut Kernel, cpu: CpuId, p: TaskId) {
+    let weight = load::wanted_weight(k, p);
+    let attached = k.task(p).se.attached;
+    if attached {
+        load::detach(k, cpu, p);
+    }
+    k.task_mut(p).se.reweight(weight);
+    if attached {
+        load::attach(k, cpu, p);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_of_machines() {
+        for (cpus, us) in [
+            (1, 700),
+            (2, 1400),
+            (3, 1400),
+            (4, 2100),
+            (7, 2100),
+            (8, 2800),
+            (512, 2800),
+        ] {
+            assert_eq!(base_slice(cpus), us * 1000, "{cpus} CPUs");
         }
-        None => Pick::None,
     }
 }
-pub(crate) fn put_prev_task(k: &mut Kernel, cpu: CpuId, _p: TaskId) {
-    update_curr(k, cpu);
-}
-pub(crate) fn set_next_task(k: &mut Kernel, cpu: CpuId, p: TaskId, _first: bool) {
-    k.set_exec_start(cpu, p);
-    k.rqs[cpu].fair.start = k.rqs[cpu].clock;
-}
-pub(crate) fn select_task_rq(k: &mut Kernel, p: TaskId, prev: CpuId, _f: u64) -> CpuId {
-    let m = k.task(p).cpus.and(&k.online);
-    if k.rqs[prev].is_idle() && k.rqs[prev].nr_running == 0 && m.test(prev) {
-        return prev;
-    }
-    m.iter()
-        .min_by_key(|&c| k.rqs[c].nr_running)
-        .unwrap_or(prev)
-}
-pub(crate) fn task_tick(k: &mut Kernel, cpu: CpuId) {
-    update_curr(k, cpu);
-    if k.rqs[cpu].nr_running > 1 {
-        k.resched_curr(cpu);
-    }
-}
-pub(crate) fn migrate_task_rq(_k: &mut Kernel, _p: TaskId, _to: CpuId) {}
-pub(crate) fn switched_from(_k: &mut Kernel, _cpu: CpuId, _p: TaskId) {}
-pub(crate) fn switched_to(k: &mut Kernel, cpu: CpuId, p: TaskId) {
-    if k.rqs[cpu].curr != p {
-        k.resched_curr(cpu);
-    }
-}
-pub(crate) fn prio_changed(_k: &mut Kernel, _cpu: CpuId, _p: TaskId, _old: i32) {}
-pub(crate) fn reweight_task(_k: &mut Kernel, _cpu: CpuId, _p: TaskId) {}
-pub(crate) fn task_fork(_k: &mut Kernel, _p: TaskId) {}
-pub(crate) fn post_init_entity(_k: &mut Kernel, _cpu: CpuId, _p: TaskId) {}
-pub(crate) fn trigger_load_balance(_k: &mut Kernel, _cpu: CpuId) {}
-pub(crate) fn run_rebalance_domains(_k: &mut Kernel, _cpu: CpuId) {}
-pub(crate) fn nohz_balance(_k: &mut Kernel, _cpu: CpuId) {}
-pub(crate) fn active_balance(_k: &mut Kernel, _cpu: CpuId, _to: CpuId) {}
