@@ -1,7 +1,7 @@
 //! JSON as rt-app reads it, with positions.
 //!
-//! rt-app's files are looser than JSON: comments (`/* … */`, `// …`), commas before a closing bracket, and objects in which a
-//! key is there several times, in an order that means something. So a document is kept as it was written: an object is a
+//! rt-app's files are looser than JSON: comments (`/* … */`, `// …`), commas before a closing bracket, keys without a value (`"yield",`),
+//! and objects in which a key is there several times, in an order that means something. So a document is kept as it was written: an object is a
 //! list of members, and each value knows its line and column.
 
 /// A place in a file; both from 1, columns in characters.
@@ -50,7 +50,7 @@ impl Value {
     /// What it is, for messages.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
-            Value::Null => "null",
+            Value::Null => "nothing",
             Value::Bool(_) => "a boolean",
             Value::Int(_) => "an integer",
             Value::Number(_) => "a number that is not an integer",
@@ -177,17 +177,25 @@ impl<'a> Parser<'a> {
                 Some(c) => return Err(self.error(format!("expected a key in quotes, found '{c}'"))),
                 None => return Err(self.error("the file ends inside of an object")),
             };
-            self.space()?;
-            if self.peek() != Some(':') {
-                return Err(self.error(format!("expected ':' after the key \"{key}\"")));
-            }
-            self.skip(1);
-            let node = self.node(depth + 1)?;
+            let node = self.member_value(&key, pos, depth)?;
             members.push(Member { key, pos, node });
             more = self.another('}')?;
         }
         self.skip(1);
         Ok(members)
+    }
+
+    /// After a key: its value, which may be left out.
+    fn member_value(&mut self, key: &str, pos: Pos, depth: u32) -> Result<Node, SyntaxError> {
+        self.space()?;
+        match self.peek() {
+            Some(':') => {
+                self.skip(1);
+                self.node(depth + 1)
+            }
+            Some(',' | '}') => Ok(Node { pos, value: Value::Null }),
+            _ => Err(self.error(format!("expected ':' after the key \"{key}\""))),
+        }
     }
 
     fn array(&mut self, depth: u32) -> Result<Vec<Node>, SyntaxError> {
@@ -314,6 +322,7 @@ mod tests {
             ("/* a\n * b */ { // c\n \"k\" : true /**/ }", "{k:true}"),
             ("[1.5, 1e3, 99999999999999999999, 08]", "[~1.5,~1e3,~99999999999999999999,8]"),
             ("[True, FALSE, null]", "[true,false,null]"),
+            ("{\"a\", \"b\"}", "{a:null,b:null}"),
             (r#"["a\"\\\/\n\u00e9\ud83d\ude00"]"#, "[\"a\\\"\\\\/\\né😀\"]"),
         ] {
             assert_eq!(parse(text).map(|n| show(&n)), Ok(expect.to_string()), "{text}");

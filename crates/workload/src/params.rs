@@ -105,11 +105,6 @@ impl<'a> Params<'a> {
         })
     }
 
-    /// Was it given?
-    pub(crate) fn has(&self, key: &str) -> bool {
-        self.text(key).is_some()
-    }
-
     /// A number from `low` to `high`.
     pub(crate) fn number(&self, key: &str, default: u64, low: u64, high: u64) -> Result<u64, WorkloadError> {
         self.read(key, default, |v| match v.parse::<u64>() {

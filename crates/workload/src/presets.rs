@@ -42,7 +42,7 @@ static PRESETS: &[Preset] = &[
         name: "spin",
         about: "tasks that only compute",
         params: &[
-            param("n", "<2 per CPU, or one for each nice value>", "number of tasks"),
+            param("n", "<2 per CPU; 1 for each of several nice values>", "number of tasks"),
             param("nice", "0", "nice values, dealt out in turn: -5/0/5/10"),
             param("cpus", "<all>", "CPUs that they may use: 0-3 or 0/2"),
         ],
@@ -161,9 +161,9 @@ fn hogs(name: &str, n: u32, nices: &[i8]) -> Vec<TaskTemplate> {
 
 fn spin(p: &Params<'_>, nr_cpus: usize) -> Result<Built, WorkloadError> {
     let nices = p.nices("nice", &[0])?;
-    let default = match p.has("nice") {
-        true => nices.len() as u64,
-        false => 2 * nr_cpus as u64,
+    let default = match nices.len() {
+        1 => 2 * nr_cpus as u64,
+        n => n as u64,
     };
     let n = p.number("n", default, 1, TASKS_MAX)?;
     let cpus = p.cpus("cpus", nr_cpus)?;

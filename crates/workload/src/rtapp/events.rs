@@ -75,7 +75,10 @@ impl Reader {
             "suspend" => Op::Suspend(names.suspend(task.name)),
             "resume" => {
                 let whom = string(m)?;
-                task_index(m, whom, task)?;
+                if !task.tasks.contains(&whom) {
+                    let hint = crate::error::hint(whom, task.tasks.iter().copied());
+                    self.warnings.push(format!("resume: there is no task '{whom}'{hint}, so it does nothing"));
+                }
                 Op::Resume(names.suspend(whom))
             }
             "yield" => Op::Yield,
