@@ -1,1 +1,52 @@
-fn main() {}
+//! `scxr`: run, compare and inspect schedulers.
+//!
+//! Arguments are read raw ([`args`]), resolved into a request that can be carried out ([`resolve`]), run without printing
+//! ([`session`]) and reported ([`report`]). Data goes to standard output, talk to standard error. The exit code tells whose
+//! affair a failure is ([`failure`]).
+
+mod args;
+mod compare;
+mod crash;
+mod failure;
+mod inject;
+mod list;
+mod progress;
+mod replay;
+mod report;
+mod resolve;
+mod run;
+mod scenario;
+mod scheduler;
+mod session;
+mod suggest;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use failure::{Failure, Outcome};
+
+fn main() -> ExitCode {
+    crash::install();
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Compare(args) => compare::compare(&args),
+        Command::List(args) => list::list(&args),
+        Command::Version(args) => list::version(&args),
+    };
+    match result {
+        Ok(Outcome::Fine) => ExitCode::SUCCESS,
+        Ok(Outcome::SchedulerAtFault) => ExitCode::from(failure::CODE_SCHEDULER),
+        // Who reads our output has seen enough.
+        Err(Failure::BrokenPipe) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let mut stderr = io::stderr();
+            // Nothing is left to be done if nobody can be told.
+            let _ = writeln!(stderr, "scxr: {failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}

@@ -40,7 +40,8 @@ fn parse(manifest: &str) -> (String, BTreeSet<String>) {
             section = line;
         } else if let Some(n) = line.strip_prefix("name = ").filter(|_| section == "[package]") {
             name = n.trim_matches('"').to_string();
-        } else if section == "[dependencies]" || section.starts_with("[target.") && section.ends_with(".dependencies]") {
+        } else if section == "[dependencies]" || section.starts_with("[target.") && section.ends_with(".dependencies]")
+        {
             let dep = line.split(['.', ' ', '=']).next().unwrap_or_default();
             if dep.starts_with("scxr") {
                 deps.insert(dep.to_string());

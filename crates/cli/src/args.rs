@@ -1,0 +1,147 @@
+//! The command line, as it is typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// sched_ext in Rust: run schedulers on a simulated kernel and compare them.
+#[derive(Debug, Parser)]
+#[command(name = "scxr", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 it worked; 1 the scheduler was refused, was ejected, or did not do what a scenario \
+expects; 2 something is wrong with the command line or a file; 3 a bug of scxr; 4 something has to be installed first.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a scheduler under a workload and report
+    Run(RunArgs),
+    /// Run several schedulers under the same workload and compare them
+    Compare(CompareArgs),
+    /// Show schedulers, workloads, machines and kernels that there are
+    List(ListArgs),
+    /// Show versions
+    Version(ListArgs),
+}
+
+/// Where a scheduler runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum On {
+    /// The simulated kernel
+    #[default]
+    Sim,
+    /// Linux in a virtual machine
+    Vm,
+    /// The kernel of this machine
+    Host,
+}
+
+/// Where simulated CPUs may interleave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InterleaveArg {
+    /// At each operation of a scheduler
+    Callback,
+    /// Also at each kfunc and helper
+    Kfunc,
+    /// Also at each BPF instruction
+    Insn,
+}
+
+/// What `run` and `compare` have in common. What is not given comes from the scenario, then from the defaults.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct MachineArgs {
+    /// Where to run
+    #[arg(long, value_enum)]
+    pub(crate) on: Option<On>,
+    /// Kernel whose class and ABI are modelled [default: the newest]
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) kernel: Option<String>,
+    /// Machine: CPUs (8), or CORESxTHREADS, NODESxCORESxTHREADS, NODESxLLCSxCORESxTHREADS (2x4x8x2) [default: 8]
+    #[arg(long, value_name = "SPEC")]
+    pub(crate) machine: Option<String>,
+    /// Workload: PRESET, PRESET:key=value,… (see `scxr list`), or a file of rt-app's JSON [default: mixed]
+    #[arg(long, value_name = "PRESET|FILE")]
+    pub(crate) workload: Option<String>,
+    /// Simulated time to run for, such as 500ms or 2s [default: the workload's own, else 1s]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) duration: Option<String>,
+    /// Seed of all that is random [default: 1]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Ticks a second, 100 to 1000 [default: 250]
+    #[arg(long, value_name = "N")]
+    pub(crate) hz: Option<u32>,
+    /// CPUs whose tick stops while they run one task, such as 2-7
+    #[arg(long, value_name = "CPUS")]
+    pub(crate) nohz_full: Option<String>,
+    /// Write a global variable of the object before it is loaded (repeatable)
+    #[arg(long, value_name = "VAR=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Set the number of entries of a map before it is made (repeatable)
+    #[arg(long, value_name = "MAP=N")]
+    pub(crate) resize: Vec<String>,
+    /// Make something happen during the run (repeatable): '1s affinity TASK 0-3', '1s nice TASK 5', '50ms rt cpu2 20ms', '300ms sysrq-s'
+    #[arg(long, value_name = "'AT EVENT'")]
+    pub(crate) inject: Vec<String>,
+    /// Where simulated CPUs may interleave [default: callback]
+    #[arg(long, value_enum)]
+    pub(crate) interleave: Option<InterleaveArg>,
+    /// Run the schedulers that come with scxr as native code instead of from their BPF objects
+    #[arg(long)]
+    pub(crate) native: bool,
+    /// Folder of headers for X.bpf.c (repeatable)
+    #[arg(long, short = 'I', value_name = "DIR")]
+    pub(crate) include: Vec<PathBuf>,
+    /// Print one JSON object instead of tables
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// No progress bar and no notes on standard error
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Scheduler: a name (see `scxr list`), X.bpf.o, X.rs (a policy in Rust), X.bpf.c, or eevdf (none: the fair class)
+    #[arg(value_name = "SCHED", required_unless_present = "scenario")]
+    pub(crate) sched: Option<String>,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+    /// Read machine, workload, scheduler, events and expectations from a file; options given here win
+    #[arg(long, value_name = "FILE.toml")]
+    pub(crate) scenario: Option<PathBuf>,
+    /// Write all events to a file as text (`-`: standard output, instead of the report)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
+    /// Report the scheduler's global variables at the end
+    #[arg(long)]
+    pub(crate) globals: bool,
+    /// Options of the scheduler itself
+    #[arg(last = true, value_name = "SCHED-ARGS")]
+    pub(crate) sched_args: Vec<String>,
+}
+
+/// Arguments of `compare`.
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// Schedulers, as for `run`; ratios are against the first
+    #[arg(value_name = "SCHED", required = true, num_args = 2..)]
+    pub(crate) scheds: Vec<String>,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+    /// Number of seeds, from --seed on
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub(crate) seeds: u64,
+}
+
+/// Arguments of `list` and `version`.
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}

@@ -1,0 +1,237 @@
+//! What happens during a run besides the workload: `AT EVENT`, as `--inject` and scenarios give it.
+//!
+//! A change of a task's attributes is made by a task of its own, at real-time priority, through the same system calls that
+//! taskset(1) and renice(1) use. Its target is looked up by name just before.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use scxr_kernel::Machine;
+use scxr_kernel::behavior::{Action, Policy, TaskCx, TaskSpec, Whom};
+use scxr_kernel::cpumask::CpuMask;
+use scxr_kernel::ids::{CpuId, Ns, TaskId};
+use scxr_workload::params::parse_duration;
+
+use crate::failure::{Failure, Result};
+use crate::suggest;
+
+/// Real-time priority of tasks that injections make.
+const PRIORITY: u8 = 50;
+/// Name of the tasks that change others.
+const COMM: &str = "inject";
+
+/// What can be injected, for messages.
+const KNOWN: &str = "affinity TASK CPUS; nice TASK N; rt cpuN TIME; sysrq-s";
+const WORDS: [&str; 4] = ["affinity", "nice", "rt", "sysrq-s"];
+
+/// Something that happens at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Injection {
+    /// When, ns.
+    pub(crate) at: Ns,
+    /// What.
+    pub(crate) event: Event,
+    /// As it was given.
+    pub(crate) text: String,
+}
+
+/// What happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// The CPUs that a task may use change.
+    Affinity {
+        /// Name of the task.
+        task: String,
+        /// The CPUs.
+        cpus: CpuMask,
+    },
+    /// A task's nice value changes.
+    Nice {
+        /// Name of the task.
+        task: String,
+        /// -20 to 19.
+        nice: i8,
+    },
+    /// A real-time task takes a CPU for a time.
+    Rt {
+        /// The CPU.
+        cpu: CpuId,
+        /// For how long, ns of computing.
+        length: Ns,
+    },
+    /// SysRq-S: the scheduler is disabled as by the key combination.
+    SysrqS,
+}
+
+impl Injection {
+    /// Reads `AT EVENT`.
+    pub(crate) fn parse(text: &str, nr_cpus: usize) -> Result<Injection> {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let fail = |why: String| Failure::input(format_args!("--inject '{text}': {why}"));
+        let [at, word, rest @ ..] = &words[..] else {
+            return Err(fail(format!("write 'AT EVENT', with EVENT one of: {KNOWN}")));
+        };
+        let at = parse_duration(at).map_err(fail)?;
+        let cpus = |list: &str| {
+            let mask = CpuMask::parse(list)?;
+            match mask.is_empty() || !mask.subset_of(&CpuMask::first_n(nr_cpus)) {
+                true => Err(format!("the machine has CPUs 0 to {} only", nr_cpus - 1)),
+                false => Ok(mask),
+            }
+        };
+        let event = match (*word, rest) {
+            ("affinity", [task, list]) => Event::Affinity { task: task.to_string(), cpus: cpus(list).map_err(fail)? },
+            ("nice", [task, nice]) => Event::Nice { task: task.to_string(), nice: parse_nice(nice).map_err(fail)? },
+            ("rt", [cpu, length]) => {
+                let mask = cpus(cpu.strip_prefix("cpu").unwrap_or(cpu)).map_err(fail)?;
+                let cpu = mask.first().filter(|_| mask.weight() == 1);
+                Event::Rt {
+                    cpu: cpu.ok_or_else(|| fail("give one CPU, such as cpu2".into()))?,
+                    length: parse_duration(length).map_err(fail)?,
+                }
+            }
+            ("sysrq-s", []) => Event::SysrqS,
+            (word, _) if WORDS.contains(&word) => {
+                return Err(fail(format!("'{word}' takes other arguments: {KNOWN}")));
+            }
+            (word, _) => {
+                let hint = suggest::hint(word, WORDS);
+                return Err(fail(format!("unknown event '{word}'{hint}; there are: {KNOWN}")));
+            }
+        };
+        let text = words.join(" ");
+        Ok(Injection { at, event, text })
+    }
+}
+
+fn parse_nice(text: &str) -> Result<i8, String> {
+    let nice = text.parse::<i8>().ok().filter(|n| (-20..=19).contains(n));
+    nice.ok_or_else(|| format!("'{text}' is not a nice value (-20 to 19)"))
+}
+
+/// The injections of a run, under way.
+pub(crate) struct Injector {
+    /// In order of time.
+    pending: Vec<Pending>,
+}
+
+struct Pending {
+    injection: Injection,
+    target: Rc<Cell<Option<TaskId>>>,
+}
+
+impl Injector {
+    /// Prepares all of them on a machine that has not run yet.
+    pub(crate) fn new(m: &mut Machine, injections: &[Injection]) -> Injector {
+        let mut pending = Vec::new();
+        for injection in injections {
+            let target = Rc::new(Cell::new(None));
+            prepare(m, injection, &target);
+            pending.push(Pending { injection: injection.clone(), target });
+        }
+        pending.sort_by_key(|p| p.injection.at);
+        Injector { pending }
+    }
+
+    /// Time just before the next one, up to which the machine may run now.
+    pub(crate) fn next_stop(&self) -> Option<Ns> {
+        Some(self.pending.first()?.injection.at.saturating_sub(1))
+    }
+
+    /// Looks the targets up of all that come now.
+    pub(crate) fn arm(&mut self, m: &Machine) -> Result<()> {
+        let now = self.next_stop();
+        while self.next_stop().is_some() && self.next_stop() == now {
+            let p = self.pending.remove(0);
+            if let Event::Affinity { task, .. } | Event::Nice { task, .. } = &p.injection.event {
+                p.target.set(Some(find(m, task, &p.injection.text)?));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn find(m: &Machine, name: &str, text: &str) -> Result<TaskId> {
+    let state = m.state();
+    let tasks = state.all_tasks();
+    let comms: Vec<&str> = tasks.iter().map(|&p| state.task(p).comm.as_str()).collect();
+    if let Some(at) = comms.iter().position(|c| *c == name) {
+        return Ok(tasks[at]);
+    }
+    let hint = suggest::hint(name, comms.iter().copied());
+    Err(Failure::input(format_args!("--inject '{text}': no task has the name '{name}' at that time{hint}")))
+}
+
+fn prepare(m: &mut Machine, injection: &Injection, target: &Rc<Cell<Option<TaskId>>>) {
+    let at = injection.at;
+    let change: Box<dyn Fn(TaskId) -> Action> = match injection.event.clone() {
+        Event::Affinity { cpus, .. } => Box::new(move |p| Action::SetAffinity(Whom::Task(p), cpus)),
+        Event::Nice { nice, .. } => Box::new(move |p| Action::SetNice(Whom::Task(p), nice)),
+        Event::Rt { cpu, length } => {
+            let mut spec = once("rt", at, move || Some(Action::Run(length)));
+            spec.affinity = Some(CpuMask::of(cpu));
+            return m.spawn(spec);
+        }
+        Event::SysrqS => return sysrq(m, at),
+    };
+    let target = Rc::clone(target);
+    m.spawn(once(COMM, at, move || target.get().map(&change)));
+}
+
+/// A real-time task that does one thing at time `at` and exits.
+fn once(comm: &str, at: Ns, act: impl Fn() -> Option<Action> + 'static) -> TaskSpec {
+    let mut step = 0;
+    let behavior = move |_: &TaskCx| {
+        step += 1;
+        match step {
+            1 => Action::SleepUntil(at),
+            2 => act().unwrap_or(Action::Exit),
+            _ => Action::Exit,
+        }
+    };
+    let mut spec = TaskSpec::new(comm, behavior);
+    spec.policy = Policy::Fifo(PRIORITY);
+    spec
+}
+
+fn sysrq(_m: &mut Machine, _at: Ns) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events() {
+        let check = |text: &str, at, event| {
+            let i = Injection::parse(text, 4).expect(text);
+            assert_eq!((i.at, i.event), (at, event), "{text}");
+        };
+        let task = || "worker-2".to_string();
+        let cpus = CpuMask::parse("0-2").unwrap();
+        check("1s affinity worker-2 0-2", 1_000_000_000, Event::Affinity { task: task(), cpus });
+        check("  2ms  nice worker-2 -5 ", 2_000_000, Event::Nice { task: task(), nice: -5 });
+        let (cpu, length) = (CpuId(2), 20_000_000);
+        check("50ms rt cpu2 20ms", 50_000_000, Event::Rt { cpu, length });
+        check("300ms sysrq-s", 300_000_000, Event::SysrqS);
+    }
+
+    #[test]
+    fn errors_say_what_to_write() {
+        for (text, why) in [
+            ("", "write 'AT EVENT'"),
+            ("1s", "write 'AT EVENT'"),
+            ("1 sysrq-s", "no unit"),
+            ("1s sysrqs", "did you mean 'sysrq-s'?"),
+            ("1s hotplug 3 off", "unknown event 'hotplug'; there are: affinity"),
+            ("1s nice worker 20", "-20 to 19"),
+            ("1s nice worker", "takes other arguments"),
+            ("1s affinity worker 4", "CPUs 0 to 3"),
+            ("1s rt cpu9 1ms", "CPUs 0 to 3"),
+            ("1s rt 0-1 1ms", "give one CPU"),
+        ] {
+            let e = Injection::parse(text, 4).unwrap_err();
+            assert!(e.to_string().contains(why), "{text}: {e}");
+            assert_eq!(e.code(), 2);
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! Tables for people.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use comfy_table::{CellAlignment, Table, presets};
+use scxr_analyze::Report;
+use scxr_analyze::compare::{Cell, Row};
+use scxr_analyze::report::{Latency, TaskReport};
+
+use super::units::{count, digits, percent, time, value};
+use crate::resolve::Request;
+use crate::scheduler::Scheduler;
+use crate::session::{Exit, RunResult};
+
+/// Most lines of the table of tasks.
+const TASK_LINES_MAX: usize = 24;
+
+/// The report of a run.
+pub(crate) fn run(q: &Request, s: &Scheduler, r: &RunResult) -> String {
+    let mut out = String::new();
+    heading(&mut out, &s.name, q, &format!("seed {}", r.seed));
+    exit(&mut out, &s.name, &r.exit);
+    totals(&mut out, &r.report);
+    out += &latencies(&r.report);
+    out += &tasks(&r.report.tasks);
+    if let Some(globals) = &r.globals {
+        out += "globals\n";
+        for (name, value) in globals {
+            writeln!(out, "  {name} = {value}").expect("a string takes everything");
+        }
+    }
+    out
+}
+
+/// The speed of a run, for standard error: it is not the same twice.
+pub(crate) fn speed(r: &RunResult) -> String {
+    let simulated = r.report.duration_ns as f64;
+    format!(
+        "{} of simulated time in {} ({} events/s)",
+        time(simulated),
+        time(r.wall_ns as f64),
+        super::units::number(r.events_per_sec() as f64)
+    )
+}
+
+fn heading(out: &mut String, what: &str, q: &Request, more: &str) {
+    let t = &q.topology;
+    let mut shape = format!("{} CPUs", t.nr_cpus());
+    for (n, unit) in [(t.nodes.len(), "nodes"), (t.llcs.len(), "LLCs")] {
+        if n > 1 {
+            write!(shape, ", {n} {unit}").expect("a string takes everything");
+        }
+    }
+    if t.has_smt() {
+        shape += ", SMT";
+    }
+    let duration = time(q.duration as f64);
+    writeln!(out, "{what} · {} · {shape} · kernel {} · {duration} · {more}\n", q.workload, q.kernel)
+        .expect("a string takes everything");
+}
+
+fn exit(out: &mut String, name: &str, exit: &Exit) {
+    if exit.kind == "none" {
+        return;
+    }
+    let what = match exit.is_fault() {
+        true if exit.kind == "load" => "was refused",
+        true => "was ejected; its tasks went on under the fair class",
+        false => "was disabled; its tasks went on under the fair class",
+    };
+    *out += &format!("{name} {what}\n  exit kind {}", exit.kind);
+    if exit.code != 0 {
+        *out += &format!(", code {:#x}", exit.code);
+    }
+    *out += "\n";
+    for (label, text) in [("reason", &exit.reason), ("message", &exit.msg)] {
+        if !text.is_empty() {
+            *out += &format!("  {label}: {}\n", text.replace('\n', "\n    "));
+        }
+    }
+    for line in &exit.bt {
+        *out += &format!("    {line}\n");
+    }
+    if !exit.dump.is_empty() {
+        *out += &format!("\n{}\n", exit.dump.trim_end());
+    }
+    *out += "\n";
+}
+
+fn totals(out: &mut String, r: &Report) {
+    let t = &r.totals;
+    let busy: u64 = r.cpus.iter().map(|c| c.busy_ns).sum();
+    let capacity = r.duration_ns as f64 * r.cpus.len().max(1) as f64;
+    let mut line = vec![
+        format!("{} busy", percent(busy as f64 / capacity)),
+        format!("{} events", count(t.events)),
+        format!("{} wakeups", count(t.wakeups)),
+        format!("{} context switches", count(t.context_switches)),
+        format!("{} migrations", count(t.migrations)),
+        format!("{} idle with work waiting", time(t.idle_with_work_ns as f64)),
+    ];
+    if r.work.latency_ns.count > 0 {
+        line.push(format!("{} operations/s", super::units::number(r.work.per_second)));
+    }
+    if r.fairness.nr_tasks > 1 {
+        line.push(format!("fairness {:.4} (Jain, {} hogs)", r.fairness.jain, r.fairness.nr_tasks));
+    }
+    *out += &wrap(&line.join(" · "));
+    *out += "\n";
+}
+
+/// Breaks a line between its parts so that it fits a terminal of 100 columns.
+fn wrap(line: &str) -> String {
+    let mut out = String::new();
+    let mut width = 0;
+    for part in line.split(" · ") {
+        let length = part.chars().count();
+        if width > 0 && width + 3 + length > 100 {
+            out += "\n";
+            width = 0;
+        } else if width > 0 {
+            out += " · ";
+            width += 3;
+        }
+        out += part;
+        width += length;
+    }
+    out + "\n"
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(header);
+    table
+}
+
+/// The table's text, its numbers to the right.
+fn finish(mut table: Table, nr_left: usize) -> String {
+    for (i, column) in table.column_iter_mut().enumerate() {
+        if i >= nr_left {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let text = table.to_string();
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    lines.join("\n") + "\n\n"
+}
+
+fn latencies(r: &Report) -> String {
+    let mut t = table(&["latency", "count", "mean", "p50", "p99", "p99.9", "max"]);
+    let rows: [(&str, &Latency); 3] = [
+        ("wakeup to running", &r.latency_ns.wakeup),
+        ("runnable to running", &r.latency_ns.runqueue),
+        ("operation", &r.work.latency_ns),
+    ];
+    for (name, l) in rows.into_iter().filter(|(_, l)| l.count > 0) {
+        let mut row = vec![name.to_string(), count(l.count)];
+        row.extend([l.mean, l.p50, l.p99, l.p999, l.max].map(|ns| time(ns as f64)));
+        t.add_row(row);
+    }
+    finish(t, 1)
+}
+
+/// Tasks that one line of the table stands for.
+#[derive(Default)]
+struct Fold<'a> {
+    tasks: Vec<&'a TaskReport>,
+}
+
+impl Fold<'_> {
+    fn sum(&self, read: fn(&TaskReport) -> u64) -> u64 {
+        self.tasks.iter().map(|t| read(t)).sum()
+    }
+
+    fn row(&self, name: &str, weight: u32) -> Vec<String> {
+        let n = self.tasks.len();
+        let share: f64 = self.tasks.iter().map(|t| t.share).sum();
+        let cpu = |pick: fn(u64, u64) -> u64| self.tasks.iter().map(|t| t.cpu_ns).reduce(pick).unwrap_or(0) as f64;
+        let wait = self.tasks.iter().map(|t| t.wait_ns_max).max().unwrap_or(0);
+        let each = match n {
+            1 => String::new(),
+            _ => format!("{} … {}", time(cpu(u64::min)), time(cpu(u64::max))),
+        };
+        vec![
+            name.to_string(),
+            count(n as u64),
+            weight.to_string(),
+            time(self.sum(|t| t.cpu_ns) as f64),
+            percent(share),
+            each,
+            count(self.sum(|t| t.wakeups)),
+            count(self.sum(|t| t.nivcsw)),
+            count(self.sum(|t| t.migrations)),
+            time(wait as f64),
+        ]
+    }
+}
+
+/// Tasks with the same name but for its number, weight and cgroup, on one line.
+fn tasks(tasks: &[TaskReport]) -> String {
+    let mut folds: BTreeMap<(u32, &str, &str, u32), Fold<'_>> = BTreeMap::new();
+    let mut first: BTreeMap<(&str, &str, u32), u32> = BTreeMap::new();
+    for task in tasks {
+        let key = (stem(&task.comm), task.group.as_str(), task.weight);
+        let pid = *first.entry(key).or_insert(task.pid);
+        folds.entry((pid, key.0, key.1, key.2)).or_default().tasks.push(task);
+    }
+    let mut t = table(&[
+        "tasks",
+        "n",
+        "weight",
+        "CPU time",
+        "share",
+        "each",
+        "wakeups",
+        "preempted",
+        "migrations",
+        "longest wait",
+    ]);
+    for ((_, stem, group, weight), fold) in folds.iter().take(TASK_LINES_MAX) {
+        let name = match (fold.tasks.len(), *group) {
+            (1, "/") => fold.tasks[0].comm.clone(),
+            (1, group) => format!("{} ({group})", fold.tasks[0].comm),
+            (_, "/") => stem.to_string(),
+            (_, group) => format!("{stem} ({group})"),
+        };
+        t.add_row(fold.row(&name, *weight));
+    }
+    let mut out = finish(t, 1);
+    if folds.len() > TASK_LINES_MAX {
+        let more = folds.len() - TASK_LINES_MAX;
+        out = format!("{}\n  … and {more} more kinds of tasks; all are in --json\n\n", out.trim_end());
+    }
+    out
+}
+
+/// A task's name without the number at its end.
+fn stem(comm: &str) -> &str {
+    let without = comm.trim_end_matches(|c: char| c.is_ascii_digit());
+    match without.strip_suffix('-') {
+        Some(stem) if without.len() < comm.len() => stem,
+        _ => comm,
+    }
+}
+
+/// The table of a comparison.
+pub(crate) fn compare(q: &Request, names: &[&str], nr_seeds: usize, rows: &[Row]) -> String {
+    let mut out = String::new();
+    let seeds = match nr_seeds {
+        1 => format!("seed {}", q.config.seed),
+        n => format!("seeds {} to {}", q.config.seed, q.config.seed + n as u64 - 1),
+    };
+    heading(&mut out, &names.join(" · "), q, &seeds);
+    let mut header = vec!["".to_string(), names[0].to_string()];
+    for name in &names[1..] {
+        header.extend([name.to_string(), format!("against {}", names[0])]);
+    }
+    let mut t = table(&header.iter().map(String::as_str).collect::<Vec<_>>());
+    for row in rows.iter().filter(|r| r.cells.iter().any(|c| c.value.mean != 0.0)) {
+        let mut line = vec![row.metric.to_string()];
+        for (i, cell) in row.cells.iter().enumerate() {
+            line.push(value(cell.value.mean, row.unit));
+            if i > 0 {
+                line.push(ratio(cell));
+            }
+        }
+        t.add_row(line);
+    }
+    out + &finish(t, 1)
+}
+
+/// `1.23x ± 0.04`
+fn ratio(cell: &Cell) -> String {
+    match cell.ratio {
+        None => String::new(),
+        Some(r) if r.n < 2 => format!("{}x", digits(r.mean)),
+        Some(r) => format!("{}x ± {:.2}", digits(r.mean), r.ci95),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stems() {
+        for (comm, expect) in [
+            ("hog-5-0", "hog-5"),
+            ("hog-5-12", "hog-5"),
+            ("worker-3", "worker"),
+            ("worker", "worker"),
+            ("cpu12", "cpu12"),
+            ("spin+0", "spin+0"),
+        ] {
+            assert_eq!(stem(comm), expect, "{comm}");
+        }
+    }
+
+    #[test]
+    fn long_lines_break_between_parts() {
+        let part = "x".repeat(40);
+        let text = wrap(&[part.as_str(); 3].join(" · "));
+        assert_eq!(text, format!("{part} · {part}\n{part}\n"));
+    }
+}

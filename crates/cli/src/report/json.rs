@@ -1,0 +1,130 @@
+//! The JSON of `run` and `compare`. `schema` names the version: keys stay within one, new ones may come.
+
+use indexmap::IndexMap;
+use scxr_analyze::compare::Row;
+use scxr_analyze::report::{CpuReport, Distances, Fairness, GroupReport, Latencies, TaskReport, Totals, WorkReport};
+use scxr_kernel::topology::Topology;
+use serde::Serialize;
+
+use crate::resolve::Request;
+use crate::scheduler::Scheduler;
+use crate::session::{Exit, RunResult};
+
+/// Schema of `run --json`.
+pub(crate) const RUN_SCHEMA: &str = "scxr-run/1";
+/// Schema of `compare --json`.
+pub(crate) const COMPARE_SCHEMA: &str = "scxr-compare/1";
+
+/// A scheduler.
+#[derive(Debug, Serialize)]
+pub(crate) struct SchedulerJson<'a> {
+    name: &'a str,
+    /// The file that it came from; null for what comes with scxr.
+    object: Option<&'a str>,
+    args: &'a [String],
+}
+
+impl<'a> SchedulerJson<'a> {
+    pub(crate) fn new(s: &'a Scheduler) -> SchedulerJson<'a> {
+        SchedulerJson { name: &s.name, object: s.object.as_deref(), args: &s.args }
+    }
+}
+
+/// A machine.
+#[derive(Debug, Serialize)]
+pub(crate) struct MachineJson<'a> {
+    spec: &'a str,
+    nr_cpus: usize,
+    nr_cores: usize,
+    nr_llcs: usize,
+    nr_nodes: usize,
+}
+
+impl<'a> MachineJson<'a> {
+    pub(crate) fn new(t: &'a Topology) -> MachineJson<'a> {
+        MachineJson {
+            spec: &t.spec,
+            nr_cpus: t.nr_cpus(),
+            nr_cores: t.cores.len(),
+            nr_llcs: t.llcs.len(),
+            nr_nodes: t.nodes.len(),
+        }
+    }
+}
+
+/// A run.
+#[derive(Debug, Serialize)]
+pub(crate) struct RunJson<'a> {
+    schema: &'static str,
+    scheduler: SchedulerJson<'a>,
+    on: &'a str,
+    kernel: String,
+    machine: MachineJson<'a>,
+    workload: &'a str,
+    seed: u64,
+    duration_ns: u64,
+    exit: &'a Exit,
+    totals: &'a Totals,
+    latency_ns: &'a Latencies,
+    work: &'a WorkReport,
+    fairness: &'a Fairness,
+    migrations: &'a Distances,
+    cpus: &'a [CpuReport],
+    groups: &'a [GroupReport],
+    tasks: &'a [TaskReport],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    globals: Option<&'a IndexMap<String, serde_json::Value>>,
+    wall_ns: u64,
+    events_per_sec: u64,
+}
+
+impl<'a> RunJson<'a> {
+    pub(crate) fn new(q: &'a Request, s: &'a Scheduler, r: &'a RunResult) -> RunJson<'a> {
+        RunJson {
+            schema: RUN_SCHEMA,
+            scheduler: SchedulerJson::new(s),
+            on: q.on,
+            kernel: q.kernel.to_string(),
+            machine: MachineJson::new(&q.topology),
+            workload: &q.workload,
+            seed: r.seed,
+            duration_ns: q.duration,
+            exit: &r.exit,
+            totals: &r.report.totals,
+            latency_ns: &r.report.latency_ns,
+            work: &r.report.work,
+            fairness: &r.report.fairness,
+            migrations: &r.report.migrations,
+            cpus: &r.report.cpus,
+            groups: &r.report.groups,
+            tasks: &r.report.tasks,
+            globals: r.globals.as_ref(),
+            wall_ns: r.wall_ns,
+            events_per_sec: r.events_per_sec(),
+        }
+    }
+}
+
+/// How one run of a comparison ended.
+#[derive(Debug, Serialize)]
+pub(crate) struct ExitJson<'a> {
+    pub(crate) scheduler: &'a str,
+    pub(crate) seed: u64,
+    pub(crate) exit: &'a Exit,
+}
+
+/// A comparison.
+#[derive(Debug, Serialize)]
+pub(crate) struct CompareJson<'a> {
+    pub(crate) schema: &'static str,
+    pub(crate) schedulers: Vec<SchedulerJson<'a>>,
+    pub(crate) on: &'a str,
+    pub(crate) kernel: String,
+    pub(crate) machine: MachineJson<'a>,
+    pub(crate) workload: &'a str,
+    pub(crate) seeds: Vec<u64>,
+    pub(crate) duration_ns: u64,
+    pub(crate) exits: Vec<ExitJson<'a>>,
+    pub(crate) rows: &'a [Row],
+    pub(crate) reading: String,
+}

@@ -1,0 +1,75 @@
+//! `scxr run`.
+
+use std::path::Path;
+
+use crate::args::RunArgs;
+use crate::failure::{Failure, Outcome, Result};
+use crate::report::{self, human, json};
+use crate::resolve::{self, Request};
+use crate::scenario::Scenario;
+use crate::scheduler::{self, Scheduler};
+use crate::session::{self, Keep, RunResult};
+use crate::{progress, replay};
+
+/// Runs one scheduler and reports.
+pub(crate) fn run(args: &RunArgs) -> Result<Outcome> {
+    let scenario = args.scenario.as_deref().map(Scenario::read).transpose()?;
+    let (mut machine, mut sched_args) = (args.machine.clone(), args.sched_args.clone());
+    let mut sched = args.sched.clone();
+    if let Some(s) = &scenario {
+        s.fill(&mut machine, &mut sched, &mut sched_args);
+    }
+    let Some(sched) = sched else {
+        return Err(Failure::input("the scenario names no scheduler; give one as SCHED"));
+    };
+    let request = resolve::request(&machine)?;
+    let options = scheduler::Options { args: &sched_args, native: machine.native, include: &machine.include };
+    let scheduler = scheduler::prepare(&sched, &options)?;
+    if !machine.quiet {
+        request.warnings.iter().for_each(|w| report::note(w));
+    }
+    let keep = Keep { trace: args.trace.is_some(), globals: args.globals };
+    let result = observe(&request, &scheduler, keep, &machine, &sched)?;
+    print(args, &request, &scheduler, &result)?;
+    if !machine.quiet && !machine.json {
+        report::note(&human::speed(&result));
+    }
+    if let Some(s) = &scenario {
+        let value = serde_json::to_value(json::RunJson::new(&request, &scheduler, &result));
+        return s.judge(&value.map_err(Failure::input)?);
+    }
+    Ok(match result.exit.is_fault() {
+        true => Outcome::SchedulerAtFault,
+        false => Outcome::Fine,
+    })
+}
+
+/// Runs with a progress bar.
+fn observe(
+    request: &Request,
+    scheduler: &Scheduler,
+    keep: Keep,
+    machine: &crate::args::MachineArgs,
+    sched: &str,
+) -> Result<RunResult> {
+    let bar = progress::bar(request.duration, machine.quiet);
+    bar.set_message(scheduler.name.clone());
+    let seed = request.config.seed;
+    let replay = replay::command(request, sched, &scheduler.args, machine, seed);
+    let result = session::run(request, scheduler, seed, keep, replay, |t| bar.set_position(t));
+    bar.finish_and_clear();
+    result
+}
+
+fn print(args: &RunArgs, q: &Request, s: &Scheduler, r: &RunResult) -> Result<()> {
+    if let (Some(path), Some(trace)) = (&args.trace, &r.trace) {
+        if path == Path::new("-") {
+            return report::print(trace);
+        }
+        std::fs::write(path, trace).map_err(|e| Failure::file(path, &e))?;
+    }
+    match args.machine.json {
+        true => report::print(&report::json_text(&json::RunJson::new(q, s, r))),
+        false => report::print(&human::run(q, s, r)),
+    }
+}

@@ -1,0 +1,205 @@
+//! One run, from a request to a result. Prints nothing.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Instant;
+
+use indexmap::IndexMap;
+use scxr_analyze::{Analyzer, Options, Place, Report};
+use scxr_kernel::Machine;
+use scxr_kernel::ids::{CpuId, Ns};
+use scxr_kernel::topology::Topology;
+use scxr_trace::{EventKind, Recorder, Sink};
+use serde::Serialize;
+
+use crate::crash::{self, Position};
+use crate::failure::Result;
+use crate::inject::Injector;
+use crate::resolve::Request;
+use crate::scheduler::{Kind, Scheduler};
+
+/// Number of stretches in which a run is made, for the progress bar. Where they end has no influence on the run.
+const STRETCHES: u64 = 100;
+
+/// What a run is to keep besides its report.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Keep {
+    /// All events.
+    pub(crate) trace: bool,
+    /// The scheduler's variables.
+    pub(crate) globals: bool,
+}
+
+/// How a scheduler's time ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Exit {
+    /// The kernel's name without its prefix, in lower case; `load`: refused before it was enabled.
+    pub(crate) kind: String,
+    /// Exit code.
+    pub(crate) code: i64,
+    /// Reason in words.
+    pub(crate) reason: String,
+    /// Details.
+    pub(crate) msg: String,
+    /// Backtrace, one symbol a line.
+    pub(crate) bt: Vec<String>,
+    /// Debug dump.
+    pub(crate) dump: String,
+}
+
+impl Exit {
+    /// Nothing happened.
+    fn none() -> Exit {
+        Exit { kind: "none".into(), ..Exit::default() }
+    }
+
+    /// Did the scheduler do something wrong?
+    pub(crate) fn is_fault(&self) -> bool {
+        self.kind == "load" || self.kind.starts_with("error")
+    }
+}
+
+/// What came out of a run.
+#[derive(Debug)]
+pub(crate) struct RunResult {
+    /// Name of the scheduler.
+    pub(crate) scheduler: String,
+    /// Seed.
+    pub(crate) seed: u64,
+    /// How the scheduler's time ended.
+    pub(crate) exit: Exit,
+    /// What the run was like; `tasks` are those of the workload.
+    pub(crate) report: Report,
+    /// The scheduler's variables.
+    pub(crate) globals: Option<IndexMap<String, serde_json::Value>>,
+    /// All events, as text.
+    pub(crate) trace: Option<String>,
+    /// Real time from the start of loading to the end of the run, ns.
+    pub(crate) wall_ns: u64,
+    /// Real time of that in which the machine ran, ns.
+    pub(crate) run_ns: u64,
+    /// Events.
+    pub(crate) nr_events: u64,
+}
+
+impl RunResult {
+    /// Events per second of real time.
+    pub(crate) fn events_per_sec(&self) -> u64 {
+        let per_sec = u128::from(self.nr_events) * 1_000_000_000 / u128::from(self.run_ns.max(1));
+        u64::try_from(per_sec).unwrap_or(u64::MAX)
+    }
+}
+
+/// Runs `scheduler`. `progress` is told the simulated time now and then.
+pub(crate) fn run(
+    request: &Request,
+    scheduler: &Scheduler,
+    seed: u64,
+    keep: Keep,
+    replay: String,
+    mut progress: impl FnMut(Ns),
+) -> Result<RunResult> {
+    let start = Instant::now();
+    let position = Rc::new(Position { seed, replay, ..Position::default() });
+    crash::watch(Rc::clone(&position));
+    let sink = Rc::new(RefCell::new(RunSink::new(&request.topology, keep, Rc::clone(&position))));
+    let mut config = request.config.clone();
+    config.seed = seed;
+    let mut m = Machine::new(request.topology.clone(), config, Box::new(Rc::clone(&sink)));
+    let last_boot_pid = last_pid(&m);
+    let workload = request.load_workload(seed)?;
+    let mut injector = Injector::new(&mut m, &request.inject);
+    match &scheduler.kind {
+        Kind::Eevdf => {}
+    }
+    for spec in workload.tasks(&mut || m.wait_queue()) {
+        m.spawn(spec);
+    }
+    let begin = Instant::now();
+    advance(&mut m, &mut injector, request.duration, &mut progress)?;
+    let run_ns = begin.elapsed().as_nanos() as u64;
+    let exit = Exit::none();
+    let nr_events = m.state().nr_events;
+    drop(m);
+    crash::unwatch();
+    let (mut report, trace) = sink.borrow_mut().finish(request.duration);
+    report.tasks.retain(|t| t.pid > last_boot_pid);
+    Ok(RunResult {
+        scheduler: scheduler.name.clone(),
+        seed,
+        exit,
+        report,
+        globals: keep.globals.then(IndexMap::new),
+        trace,
+        wall_ns: start.elapsed().as_nanos() as u64,
+        run_ns,
+        nr_events,
+    })
+}
+
+/// The highest pid of the tasks that exist from boot on.
+fn last_pid(m: &Machine) -> u32 {
+    let state = m.state();
+    let pids = state.all_tasks().into_iter().map(|p| state.task(p).pid);
+    pids.max().unwrap_or(0)
+}
+
+/// Runs to the end, with stops where something is to be injected.
+fn advance(m: &mut Machine, injector: &mut Injector, end: Ns, progress: &mut dyn FnMut(Ns)) -> Result<()> {
+    let stretch = (end / STRETCHES).max(1);
+    let mut now = 0;
+    while now < end {
+        let stop = injector.next_stop().filter(|&t| t < end);
+        if stop.is_some_and(|t| t <= now) {
+            injector.arm(m)?;
+            continue;
+        }
+        now = (now + stretch).min(end).min(stop.unwrap_or(end));
+        m.run_until(now);
+        progress(now);
+    }
+    Ok(())
+}
+
+/// Everything that listens to a run.
+struct RunSink {
+    position: Rc<Position>,
+    analyzer: Option<Analyzer>,
+    recorder: Option<Recorder>,
+}
+
+impl RunSink {
+    fn new(topology: &Topology, keep: Keep, position: Rc<Position>) -> RunSink {
+        RunSink {
+            position,
+            analyzer: Some(Analyzer::new(Options { places: places(topology) })),
+            recorder: keep.trace.then(Recorder::new),
+        }
+    }
+
+    fn finish(&mut self, end: Ns) -> (Report, Option<String>) {
+        let report = self.analyzer.take().map(|a| a.finish(end));
+        let trace = self.recorder.take();
+        let trace = trace.map(|mut r| scxr_trace::text::write(&r.finish()));
+        (report.unwrap_or_default(), trace)
+    }
+}
+
+impl Sink for RunSink {
+    #[inline]
+    fn event(&mut self, t: u64, cpu: u32, kind: EventKind) {
+        self.position.event.set(self.position.event.get() + 1);
+        self.position.t.set(t);
+        if let Some(analyzer) = &mut self.analyzer {
+            analyzer.take(t, cpu, &kind);
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.event(t, cpu, kind);
+        }
+    }
+}
+
+fn places(topology: &Topology) -> Vec<Place> {
+    let cpus = (0..topology.nr_cpus() as u32).map(CpuId);
+    cpus.map(|c| topology.cpus[c]).map(|p| Place { core: p.core, llc: p.llc, node: p.node }).collect()
+}
