@@ -3,10 +3,11 @@
 //!
 //! All edits keep the length of every type; new strings are appended.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::lower::Kfuncs;
+use crate::session::plain_len;
 
 const HEADER_LEN: usize = 24;
 const MAGIC: u16 = 0xeb9f;
@@ -44,6 +45,15 @@ pub(crate) struct Btf {
 
 fn word(data: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(data.get(at..at + 4)?.try_into().ok()?))
+}
+
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.'
+}
+
+/// A symbol's name as [`Btf::sanitize_names`] leaves it.
+pub(crate) fn sanitized(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii() && is_plain(c as u8) { c } else { '_' }).collect()
 }
 
 /// Bytes after the common words: a fixed part, and one for each member.
@@ -114,8 +124,11 @@ impl Btf {
     }
 
     fn name_at(&self, at: usize) -> String {
-        let start = word(&self.types, at).unwrap_or_default() as usize;
-        let rest = self.strings.get(start..).unwrap_or_default();
+        self.string(word(&self.types, at).unwrap_or_default())
+    }
+
+    fn string(&self, start: u32) -> String {
+        let rest = self.strings.get(start as usize..).unwrap_or_default();
         let end = rest.iter().position(|&b| b == 0).unwrap_or(rest.len());
         String::from_utf8_lossy(&rest[..end]).into_owned()
     }
@@ -152,11 +165,23 @@ impl Btf {
             let mut at = start;
             while let Some(byte) = self.strings.get_mut(at).filter(|b| **b != 0) {
                 let first_digit = at == start && byte.is_ascii_digit();
-                if first_digit || !(byte.is_ascii_alphanumeric() || *byte == b'_' || *byte == b'.') {
+                if first_digit || !is_plain(*byte) {
                     *byte = b'_';
                 }
                 at += 1;
             }
+        }
+    }
+
+    /// Cuts off what [`crate::session`] added to the names of kernel structures.
+    pub(crate) fn cut_session(&mut self) {
+        let mut at = 0;
+        while at < self.strings.len() {
+            let len = self.strings[at..].iter().position(|&b| b == 0).unwrap_or(self.strings.len() - at);
+            if let Some(plain) = plain_len(&self.strings[at..at + len]) {
+                self.strings[at + plain..at + len].fill(0);
+            }
+            at += len + 1;
         }
     }
 
@@ -241,6 +266,52 @@ impl Btf {
             8..=11 | 18 => deeper(record.size_or_type),
             _ => None,
         }
+    }
+
+    /// Gives every section of data its size, and its variables the places that the symbol table says, in order.
+    ///
+    /// LLVM leaves this to relocations of `.BTF`. `sections` and `symbols` are those of the ELF file.
+    pub(crate) fn place_variables(&mut self, sections: &BTreeMap<String, u64>, symbols: &BTreeMap<String, u64>) {
+        for record in self.records.clone().into_iter().filter(|r| r.kind == kind::DATASEC) {
+            let Some(&size) = sections.get(&self.name_at(record.at)) else { continue };
+            let entries = (0..record.vlen).map(|i| record.at + 12 + 12 * i);
+            let place = |at| {
+                let (var, len) = (word(&self.types, at)?, word(&self.types, at + 8)?);
+                let offset = *symbols.get(&self.name_at(self.record(var)?.at))?;
+                Some((offset as u32, var, len))
+            };
+            let Some(mut places) = entries.map(place).collect::<Option<Vec<_>>>() else { continue };
+            places.sort_unstable();
+            self.put(record.at + 8, size as u32);
+            for (i, (offset, var, len)) in places.into_iter().enumerate() {
+                for (j, value) in [var, offset, len].into_iter().enumerate() {
+                    self.put(record.at + 12 + 12 * i + 4 * j, value);
+                }
+            }
+        }
+    }
+
+    /// Gives functions the names of their symbols where these are not mangled: a program is then called the same in BTF and in
+    /// the symbol table. `ext` is `.BTF.ext`, `symbols` the functions by section and byte offset.
+    pub(crate) fn name_functions(&mut self, ext: &[u8], symbols: &BTreeMap<(String, u64), String>) -> Option<()> {
+        let start = (word(ext, 4)? + word(ext, 8)?) as usize;
+        let info = ext.get(start..start + word(ext, 12)? as usize)?;
+        let (record_len, mut at) = (word(info, 0)? as usize, 4);
+        while at < info.len() {
+            let (section, nr) = (self.string(word(info, at)?), word(info, at + 4)? as usize);
+            at += 8;
+            for record in info.get(at..at + nr * record_len)?.chunks_exact(record_len) {
+                let place = (section.clone(), word(record, 0)?.into());
+                let mangled = |name: &&String| name.starts_with("_R") || name.starts_with("_ZN");
+                let function = self.record(word(record, 4)?)?;
+                if let Some(name) = symbols.get(&place).filter(|name| !mangled(name)) {
+                    let name = self.add_string(name);
+                    self.put(function.at, name);
+                }
+            }
+            at += nr * record_len;
+        }
+        Some(())
     }
 
     /// Replaces the folder `from` at the start of a string by `to`, in place (`to` must not be longer).

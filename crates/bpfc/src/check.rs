@@ -14,13 +14,17 @@ pub(crate) struct Places<'a> {
 }
 
 impl Places<'_> {
-    /// The innermost position of `instruction` in the policy's own files.
-    fn site(&self, module: &Module<'_>, instruction: Value) -> Option<Site> {
-        let own = |(path, site): (std::path::PathBuf, Site)| {
-            let file = path.strip_prefix(self.policy).ok()?.to_string_lossy().into_owned();
-            (site.line != 0).then_some(Site { file, ..site })
-        };
-        module.sites(instruction).into_iter().find_map(own)
+    /// Where a call is in the policy's own files: what a panic function is told of its caller, else the innermost position
+    /// in debug information.
+    fn site(&self, module: &Module<'_>, call: Value) -> Option<Site> {
+        let arguments = module.arguments(call).into_iter().rev();
+        let told = arguments.filter_map(|argument| module.panic_location(argument)).find_map(|site| self.own(site));
+        told.or_else(|| module.sites(call).into_iter().find_map(|site| self.own(site)))
+    }
+
+    fn own(&self, site: Site) -> Option<Site> {
+        let file = Path::new(&site.file).strip_prefix(self.policy).ok()?.to_string_lossy().into_owned();
+        (site.line != 0).then_some(Site { file, ..site })
     }
 }
 

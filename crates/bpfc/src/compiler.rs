@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::llvm::{Llvm, Machine, Module, linkage};
 use crate::lower::{self, Lowered};
 use crate::object;
+use crate::session::Session;
 use crate::toolchain::Rustc;
 
 /// The sources of the policy crate.
@@ -150,24 +151,31 @@ impl Compiler {
         }
         let root = folder.join("src/lib.rs");
         let mut command = self.rustc.command();
-        // written under another name first: two builds may share the cache
-        let partial = folder.join(format!("libscxr_policy-{}.rlib.partial", std::process::id()));
+        // written elsewhere first: two builds may share the cache
+        let partial = tempfile::tempdir_in(&folder).map_err(|source| Error::Io { path: folder.clone(), source })?;
         command.args(RUSTC_FLAGS).args(["--crate-name", "scxr_policy", "--cap-lints", "allow"]);
-        command.arg(format!("--emit=link={}", partial.display())).arg(&root);
+        command.arg("--emit=link").arg("--out-dir").arg(partial.path()).arg(&root);
         run(command, &root)?;
-        std::fs::rename(&partial, &library).map_err(|source| Error::Io { path: library, source })?;
+        std::fs::rename(partial.path().join("libscxr_policy.rlib"), &library)
+            .map_err(|source| Error::Io { path: library, source })?;
         Ok(folder)
     }
 
     /// rustc's part: the policy as LLVM bitcode of the host.
     fn front_end(&self, source: &Path, name: &str, policy_crate: &Path, work: &Path) -> Result<Front> {
-        let (root, bitcode, deps) = (work.join("root.rs"), work.join("policy.bc"), work.join("policy.d"));
+        let crate_name = format!("{name}_policy");
+        let out = |extension: &str| work.join(&crate_name).with_extension(extension);
+        let (root, bitcode, deps) = (work.join("root.rs"), out("bc"), out("d"));
         let text = format!("#![no_std]\n#[path = {source:?}]\npub mod policy;\n");
         write(&root, text.as_bytes())?;
         let mut command = self.rustc.command();
-        command.args(RUSTC_FLAGS).args(["--crate-name", &format!("{name}_policy")]);
+        command
+            .args(RUSTC_FLAGS)
+            .args(["--crate-name", &crate_name, "--emit=llvm-bc,dep-info"])
+            .arg("--out-dir")
+            .arg(work);
         command.arg("--extern").arg(format!("scxr_policy={}", policy_crate.join("libscxr_policy.rlib").display()));
-        command.arg(format!("--emit=llvm-bc={},dep-info={}", bitcode.display(), deps.display())).arg(&root);
+        command.arg(&root);
         let warnings = run(command, source)?;
         let bitcode = std::fs::read(&bitcode).map_err(|source| Error::Io { path: bitcode, source })?;
         let deps = std::fs::read_to_string(&deps).map_err(|source| Error::Io { path: deps, source })?;
@@ -189,9 +197,10 @@ impl Compiler {
         let fail = |why: String| Error::Llvm { name: name.to_owned(), why };
         let machine = Machine::new(&self.llvm, options.cpu.name()).map_err(fail)?;
         let module = Module::parse(&self.llvm, bitcode).map_err(fail)?;
+        let session = Session::begin();
         prepare(&module, &machine);
         module.run(EARLY_PASSES, &machine).map_err(fail)?;
-        let lowered = lower::lower(&module)?;
+        let lowered = lower::lower(&module, &session)?;
         module.verify().map_err(fail)?;
         module.run("default<O3>", &machine).map_err(fail)?;
         let folder = source.parent().unwrap_or(Path::new("/"));

@@ -24,6 +24,7 @@ mod llvm;
 mod lower;
 mod marker;
 mod object;
+mod session;
 mod toolchain;
 
 pub use build::{build_policy, build_policy_or_exit};

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use crate::error::{Error, Result};
 use crate::llvm::{DiBuilder, Member, Metadata, Module, Type, Value, linkage};
 use crate::marker::{CType, Enumerator, Field, Kfunc, Marker, PREFIX};
+use crate::session::Session;
 
 /// `FIELD_BYTE_SIZE` and `FIELD_EXISTENCE` of LLVM's field information.
 const FIELD_SIZE: u64 = 1;
@@ -33,7 +34,7 @@ pub(crate) struct Lowered {
 }
 
 /// Replaces all markers of `module`.
-pub(crate) fn lower(module: &Module<'_>) -> Result<Lowered> {
+pub(crate) fn lower(module: &Module<'_>, session: &Session) -> Result<Lowered> {
     let mut markers = Vec::new();
     for function in module.functions() {
         let name = module.name(function);
@@ -44,7 +45,7 @@ pub(crate) fn lower(module: &Module<'_>) -> Result<Lowered> {
     // rustc's order of declarations is its own affair; ours is by name
     markers.sort_by(|a, b| a.1.cmp(&b.1));
     let di = module.debug_info();
-    let types = Types::new(module, di, markers.iter().map(|(_, _, marker)| marker));
+    let types = Types::new(module, session, di, markers.iter().map(|(_, _, marker)| marker));
     let mut lowering = Lowering { module, di, types, kfuncs: Kfuncs::new(), nr_sequences: 0 };
     for (function, name, marker) in &markers {
         lowering.replace(*function, marker).map_err(|why| Error::Declaration { declaration: name.clone(), why })?;
@@ -185,6 +186,7 @@ impl Lowering<'_, '_> {
 /// Debug information of the kernel's types, made from the members in use.
 struct Types<'m, 'l> {
     module: &'m Module<'l>,
+    session: &'m Session,
     di: DiBuilder,
     file: Metadata,
     members: BTreeMap<String, BTreeMap<String, CType>>,
@@ -193,7 +195,12 @@ struct Types<'m, 'l> {
 }
 
 impl<'m, 'l> Types<'m, 'l> {
-    fn new<'a>(module: &'m Module<'l>, di: DiBuilder, markers: impl Iterator<Item = &'a Marker>) -> Self {
+    fn new<'a>(
+        module: &'m Module<'l>,
+        session: &'m Session,
+        di: DiBuilder,
+        markers: impl Iterator<Item = &'a Marker>,
+    ) -> Self {
         let mut members: BTreeMap<String, BTreeMap<String, CType>> = BTreeMap::new();
         let mut enumerators: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
         for marker in markers {
@@ -217,7 +224,7 @@ impl<'m, 'l> Types<'m, 'l> {
             (name, made)
         });
         let enums = enums.collect();
-        let mut types = Self { module, di, file, members, structs: BTreeMap::new(), enums };
+        let mut types = Self { module, session, di, file, members, structs: BTreeMap::new(), enums };
         let owners: Vec<String> = types.members.keys().cloned().collect();
         for owner in owners {
             types.structure(&owner);
@@ -262,7 +269,8 @@ impl<'m, 'l> Types<'m, 'l> {
         if let Some(&made) = self.structs.get(name) {
             return made;
         }
-        let placeholder = self.module.di_placeholder(self.di, name, self.file);
+        let unique = self.session.unique(name);
+        let placeholder = self.module.di_placeholder(self.di, &unique, self.file);
         self.structs.insert(name.to_owned(), placeholder);
         let layout = self.members.get(name).cloned().unwrap_or_default();
         let (mut members, mut offset) = (Vec::new(), 0u64);
@@ -273,7 +281,7 @@ impl<'m, 'l> Types<'m, 'l> {
             offset += bits;
         }
         let bits = offset.next_multiple_of(64);
-        let made = self.module.di_struct(self.di, name, self.file, placeholder, &members, bits);
+        let made = self.module.di_struct(self.di, &unique, self.file, placeholder, &members, bits);
         self.structs.insert(name.to_owned(), made);
         made
     }

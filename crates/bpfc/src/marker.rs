@@ -113,14 +113,14 @@ fn ident(text: &str) -> String {
 }
 
 fn field(text: &str) -> Option<Field> {
-    let (path, ty) = text.split_once(':')?;
-    let (owner, name) = path.split_once('.')?;
+    let (owner, member) = text.split_once('.')?;
+    let (name, ty) = member.split_once(':')?;
     Some(Field { owner: ident(owner), name: ident(name), ty: ctype(ty)? })
 }
 
 fn enumerator(text: &str) -> Option<Enumerator> {
-    let (path, value) = text.split_once(':')?;
-    let (owner, name) = path.split_once('.')?;
+    let (owner, enumerator) = text.split_once('.')?;
+    let (name, value) = enumerator.split_once(':')?;
     let digits = value.trim().replace('_', "");
     let value = match digits.strip_prefix("0x") {
         Some(hex) => u64::from_str_radix(hex, 16).ok()?,

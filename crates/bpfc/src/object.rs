@@ -1,11 +1,12 @@
 //! The last step: the ELF that LLVM wrote, with its BTF completed and without what no BPF loader reads.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use object::build::elf::{Builder, SectionData};
 use object::elf;
 
-use crate::btf::Btf;
+use crate::btf::{Btf, sanitized};
 use crate::error::{Error, Refusal, Result};
 use crate::lower::Lowered;
 
@@ -23,7 +24,7 @@ pub(crate) fn finish(name: &str, data: &[u8], lowered: &Lowered, remaps: &Remaps
     }
     for section in &mut builder.sections {
         if let Some(target) = section.name.to_string().strip_prefix(".rel").map(str::to_owned) {
-            section.delete |= is_dropped(&target);
+            section.delete |= is_dropped(&target) || target.starts_with(".BTF");
         }
     }
     // LLVM keeps all names in one table, the writer wants one of its own for those of sections
@@ -47,11 +48,21 @@ fn complete_btf(
     builder: &mut Builder<'_>,
     lowered: &Lowered,
     remaps: &Remaps<'_>,
-) -> Result<std::collections::BTreeSet<String>, &'static str> {
-    let section = builder.sections.iter_mut().find(|s| s.name.as_slice() == b".BTF").ok_or("LLVM wrote no BTF")?;
-    let SectionData::Data(data) = &section.data else { return Err(".BTF has no data") };
-    let mut btf = Btf::parse(data)?;
+) -> Result<BTreeSet<String>, &'static str> {
+    let content = |name: &str| {
+        let section = builder.sections.iter().find(|s| s.name.to_string() == name);
+        match section.map(|s| &s.data) {
+            Some(SectionData::Data(data)) => Some(data.to_vec()),
+            _ => None,
+        }
+    };
+    let mut btf = Btf::parse(&content(".BTF").ok_or("LLVM wrote no BTF")?)?;
+    let ext = content(".BTF.ext").ok_or("LLVM wrote no .BTF.ext")?;
+    btf.cut_session();
     btf.sanitize_names();
+    let places = Places::new(builder);
+    btf.place_variables(&places.sections, &places.variables);
+    btf.name_functions(&ext, &places.functions).ok_or(".BTF.ext ends early")?;
     btf.name_parameters(&lowered.kfuncs);
     btf.peel_wrappers(&lowered.structs);
     for (from, to) in remaps {
@@ -60,12 +71,51 @@ fn complete_btf(
     if !lowered.kfuncs.is_empty() && !btf.sections().contains(".ksyms") {
         return Err("LLVM wrote no .ksyms section into BTF");
     }
-    section.data = SectionData::Data(btf.write().into());
+    if let Some(section) = builder.sections.iter_mut().find(|s| s.name.as_slice() == b".BTF") {
+        section.data = SectionData::Data(btf.write().into());
+    }
     Ok(btf.externs())
 }
 
+/// Where the ELF file says that things are.
+struct Places {
+    /// Size of each section of data.
+    sections: BTreeMap<String, u64>,
+    /// Offset of each variable in its section.
+    variables: BTreeMap<String, u64>,
+    /// Functions by section and offset.
+    functions: BTreeMap<(String, u64), String>,
+}
+
+impl Places {
+    fn new(builder: &Builder<'_>) -> Self {
+        let mut places = Self { sections: BTreeMap::new(), variables: BTreeMap::new(), functions: BTreeMap::new() };
+        for section in &builder.sections {
+            let size = match &section.data {
+                SectionData::Data(data) => data.len() as u64,
+                SectionData::UninitializedData(len) => *len,
+                _ => continue,
+            };
+            places.sections.insert(section.name.to_string(), size);
+        }
+        for symbol in &builder.symbols {
+            let Some(section) = symbol.section.map(|id| builder.sections.get(id).name.to_string()) else { continue };
+            match symbol.st_type() {
+                elf::STT_OBJECT => {
+                    places.variables.insert(sanitized(&symbol.name.to_string()), symbol.st_value);
+                }
+                elf::STT_FUNC => {
+                    places.functions.insert((section, symbol.st_value), symbol.name.to_string());
+                }
+                _ => {}
+            }
+        }
+        places
+    }
+}
+
 /// Every undefined symbol has to be a kernel function that BTF describes.
-fn refuse_undefined(name: &str, builder: &Builder<'_>, externs: &std::collections::BTreeSet<String>) -> Result<()> {
+fn refuse_undefined(name: &str, builder: &Builder<'_>, externs: &BTreeSet<String>) -> Result<()> {
     let undefined = builder.symbols.iter().filter(|s| s.section.is_none() && s.st_shndx == elf::SHN_UNDEF);
     let names = undefined.map(|s| s.name.to_string()).filter(|s| !s.is_empty() && (s == TRAP || !externs.contains(s)));
     let refusals: Vec<Refusal> = names.map(|symbol| explain(&symbol)).collect();

@@ -139,6 +139,12 @@ api! {
     LLVMGetNextUse as next_use(u: Use) -> Use;
     LLVMGetUser as user(u: Use) -> Value;
     LLVMGetValueName2 as value_name(v: Value, len: *mut usize) -> *const c_char;
+    LLVMIsAGlobalVariable as as_global(v: Value) -> Value;
+    LLVMGetInitializer as initializer(v: Value) -> Value;
+    LLVMGetNumOperands as nr_operands(v: Value) -> c_int;
+    LLVMIsConstantString as is_string(v: Value) -> c_int;
+    LLVMIsAConstantDataSequential as as_data(v: Value) -> Value;
+    LLVMGetAsString as string_bytes(v: Value, len: *mut usize) -> *const c_char;
     LLVMIsDeclaration as is_declaration(v: Value) -> c_int;
     LLVMSetSection as set_section(v: Value, section: *const c_char);
     LLVMGetLinkage as linkage(v: Value) -> c_int;

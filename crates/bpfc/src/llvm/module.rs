@@ -392,8 +392,38 @@ impl<'l> Module<'l> {
     }
 
     /// The chain of positions of an instruction: its own, then those of the calls it was inlined from.
-    pub(crate) fn sites(&self, instruction: Value) -> Vec<(PathBuf, Site)> {
+    pub(crate) fn sites(&self, instruction: Value) -> Vec<Site> {
         self.chain(instruction).into_iter().map(|location| self.site(location)).collect()
+    }
+
+    /// The `core::panic::Location` that a constant pointer points to, which rustc lays out as file, length, line, column.
+    pub(crate) fn panic_location(&self, pointer: Value) -> Option<Site> {
+        let location = self.constant_of(pointer)?;
+        if self.api.nr_operands(location) != 2 {
+            return None;
+        }
+        let file = self.data(self.constant_of(self.api.operand(location, 0))?)?;
+        let rest = self.data(self.api.operand(location, 1))?;
+        let word = |at: usize| Some(u32::from_le_bytes(rest.get(at..at + 4)?.try_into().ok()?));
+        // newer compilers end the file name with a NUL that its length does not count
+        let name = String::from_utf8_lossy(&file).trim_end_matches('\0').to_owned();
+        Some(Site { file: name, line: word(8)?, column: word(12)? })
+    }
+
+    /// The initial value of a global variable.
+    fn constant_of(&self, pointer: Value) -> Option<Value> {
+        let global = self.api.as_global(pointer).get().filter(|&g| !self.is_declaration(g))?;
+        let value = self.api.initializer(global).get()?;
+        // a constant of one part comes wrapped in a structure
+        let wrapped = self.api.as_data(value).get().is_none() && self.api.nr_operands(value) == 1;
+        Some(if wrapped { self.api.operand(value, 0) } else { value })
+    }
+
+    fn data(&self, constant: Value) -> Option<Vec<u8>> {
+        let constant = self.api.as_data(constant).get().filter(|&c| self.api.is_string(c) != 0)?;
+        let mut len = 0;
+        let start = self.api.string_bytes(constant, &mut len);
+        Some(bytes(start, len).to_vec())
     }
 
     /// Says of every inlined instruction that it is at the innermost position whose file is `own`, if it has one: what a
@@ -415,15 +445,14 @@ impl<'l> Module<'l> {
         successors(self.api.location(instruction).get(), |l| self.api.location_inlined_at(l).get())
     }
 
-    fn site(&self, location: Metadata) -> (PathBuf, Site) {
+    fn site(&self, location: Metadata) -> Site {
         let file = self.api.scope_file(self.api.location_scope(location));
         let path = self.file_path(file);
-        let site = Site {
+        Site {
             file: path.to_string_lossy().into_owned(),
             line: self.api.location_line(location),
             column: self.api.location_column(location),
-        };
-        (path, site)
+        }
     }
 
     fn file_path(&self, file: Metadata) -> PathBuf {

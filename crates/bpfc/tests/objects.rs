@@ -1,0 +1,207 @@
+//! What the driver writes has the structure that loaders want.
+
+mod support;
+
+use std::path::Path;
+
+use scxr_bpfc::{Cpu, Emit, Options};
+use support::{Object, compile, compiler, policy, simple};
+
+#[test]
+fn simple_has_the_sections_of_a_scheduler() {
+    let object = Object::read(&simple().bytes);
+    for section in [
+        "struct_ops/simple_enqueue",
+        "struct_ops.s/simple_init",
+        ".struct_ops.link",
+        ".maps",
+        ".rodata",
+        ".bss",
+        "license",
+    ] {
+        assert!(object.sections.contains_key(section), "{section}");
+    }
+    assert_eq!(object.sections["license"], b"GPL\0");
+    let unwanted = |name: &&String| name.contains("debug") || name.contains("kfunc") || name.starts_with(".rel.BTF");
+    assert_eq!(object.sections.keys().find(unwanted), None);
+    let marker = |data: &Vec<u8>| data.windows(5).any(|w| w == b"scxr.");
+    assert!(!object.sections.values().any(marker), "a marker is left");
+}
+
+#[test]
+fn only_implemented_operations_are_in_the_table() {
+    let object = Object::read(&simple().bytes);
+    let members: Vec<&str> =
+        object.btf.find(4, "sched_ext_ops").members.iter().map(|(name, _)| name.as_str()).collect();
+    let expect = [
+        "select_cpu",
+        "enqueue",
+        "dispatch",
+        "running",
+        "stopping",
+        "enable",
+        "init",
+        "exit",
+        "flags",
+        "timeout_ms",
+        "name",
+    ];
+    assert_eq!(members, expect);
+    assert_eq!(object.btf.find(14, "simple_ops").name, "simple_ops");
+}
+
+#[test]
+fn kernel_functions_have_prototypes() {
+    let object = Object::read(&simple().bytes);
+    let expect = "i32 scx_bpf_select_cpu_dfl(task_struct* p, i32 prev_cpu, u64 wake_flags, bool* is_idle)";
+    assert_eq!(object.btf.prototype("scx_bpf_select_cpu_dfl"), expect);
+    assert_eq!(object.btf.prototype("scx_bpf_create_dsq"), "i32 scx_bpf_create_dsq(u64 dsq_id, i32 node)");
+    let ksyms = object.btf.find(15, ".ksyms");
+    let listed: Vec<&str> = ksyms.members.iter().map(|(_, id)| object.btf.get(*id).name.as_str()).collect();
+    assert_eq!(listed.len(), object.undefined.len());
+    assert!(object.undefined.keys().all(|name| listed.contains(&name.as_str())));
+}
+
+#[test]
+fn optional_kernel_functions_are_weak() {
+    let object = Object::read(&simple().bytes);
+    for (name, weak) in [
+        ("scx_bpf_create_dsq", false),
+        ("scx_bpf_select_cpu_dfl", false),
+        ("scx_bpf_dsq_insert___v2___compat", true),
+        ("__scx_bpf_dsq_insert_vtime", true),
+        ("scx_bpf_task_set_dsq_vtime", true),
+    ] {
+        assert_eq!(object.undefined.get(name), Some(&weak), "{name}");
+    }
+}
+
+#[test]
+fn kernel_fields_are_relocated() {
+    let found = Object::read(&simple().bytes).relocations();
+    for expect in [
+        "byte_off task_struct.scx.dsq_vtime",
+        "byte_off task_struct.scx.slice",
+        "byte_off task_struct.scx.weight",
+        "byte_off scx_exit_info.kind",
+        "byte_off scx_exit_info.reason",
+        "field_exists scx_exit_info.exit_code",
+        "field_exists scx_exit_info.exit_cpu",
+    ] {
+        assert!(found.contains(expect), "{expect} is not in {found:?}");
+    }
+}
+
+/// Every kind of relocation, from declarations as the policy crate writes them.
+#[test]
+fn all_kinds_of_relocation_can_be_asked_for() {
+    let items = r#"
+        #[repr(C)] pub struct rq { _opaque: [u8; 0] }
+        unsafe extern "C" {
+            #[link_name = "scxr.field_exists:rq.nr_running:u32"] safe fn field_exists() -> bool;
+            #[link_name = "scxr.field_size:rq.nr_running:u32"] safe fn field_size() -> u32;
+            #[link_name = "scxr.type_exists:rq"] safe fn type_exists() -> bool;
+            #[link_name = "scxr.type_size:rq"] safe fn type_size() -> u64;
+            #[link_name = "scxr.enum_exists:scx_public_consts.SCX_SLICE_DFL:20000000"] safe fn enum_exists() -> bool;
+            #[link_name = "scxr.enum_value:scx_public_consts.SCX_SLICE_DFL:20000000"] safe fn enum_value() -> u64;
+        }
+    "#;
+    let body = "
+        let mut sum = u64::from(field_exists()) + u64::from(type_exists()) + u64::from(enum_exists());
+        sum = sum.wrapping_add(u64::from(field_size())).wrapping_add(type_size()).wrapping_add(enum_value());
+        Dsq::GLOBAL.insert(cx, p, Ns(sum), enq_flags);";
+    let built = compile("kinds", &policy(items, body)).expect("compiles");
+    let found = Object::read(&built.bytes).relocations();
+    for expect in [
+        "field_exists rq.nr_running",
+        "byte_sz rq.nr_running",
+        "type_exists rq",
+        "type_size rq",
+        "enum_exists scx_public_consts.SCX_SLICE_DFL",
+        "enum_value scx_public_consts.SCX_SLICE_DFL",
+    ] {
+        assert!(found.contains(expect), "{expect} is not in {found:?}");
+    }
+}
+
+#[test]
+fn names_are_identifiers_and_wrappers_are_peeled() {
+    let object = Object::read(&simple().bytes);
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+    for ty in &object.btf.types {
+        let section = ty.kind == 15;
+        assert!(section || ty.name.chars().all(plain), "{}", ty.name);
+    }
+    for (variable, ty) in [("vtime_now", "u64"), ("fifo_sched", "bool"), ("uei", "user_exit_info")] {
+        assert_eq!(object.btf.spell(object.btf.find(14, variable).size_or_type), ty, "{variable}");
+    }
+    let map = object.btf.get(object.btf.find(14, "stats").size_or_type);
+    let members: Vec<&str> = map.members.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(members, ["type", "key", "value", "max_entries"]);
+}
+
+#[test]
+fn variables_have_their_places() {
+    let object = Object::read(&simple().bytes);
+    let data = object.btf.find(15, ".data");
+    assert_eq!(data.size_or_type as usize, object.sections[".data"].len());
+    let offsets = &object.btf.find(15, ".data").third;
+    assert!(!offsets.is_empty());
+    assert_eq!(object.btf.find(15, ".rodata").size_or_type, 1);
+}
+
+#[test]
+fn programs_are_called_the_same_everywhere() {
+    let object = Object::read(&simple().bytes);
+    for op in ["select_cpu", "enqueue", "dispatch", "running", "stopping", "enable", "init", "exit"] {
+        assert_eq!(object.btf.find(12, &format!("simple_{op}")).linkage, 1);
+    }
+}
+
+/// The same text in two folders, with two caches, gives the same bytes, and none of them tells a folder.
+#[test]
+fn objects_are_reproducible() {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schedulers/simple/policy.rs"))
+        .unwrap();
+    let shared =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schedulers/simple/shared.rs"))
+            .unwrap();
+    let build = |depth: &str| {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join(depth).join("simple");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("policy.rs"), &text).unwrap();
+        std::fs::write(folder.join("shared.rs"), &shared).unwrap();
+        let cache = Some(root.path().join("c"));
+        let options = Options { cache, ..Options::default() };
+        let bytes = compiler().compile(&folder.join("policy.rs"), &options).unwrap().bytes;
+        let place = root.path().to_string_lossy().into_owned();
+        assert!(!bytes.windows(place.len()).any(|w| w == place.as_bytes()), "the object names {place}");
+        bytes
+    };
+    let (first, second) = (build("a"), build("much/deeper/down"));
+    assert!(first == second, "two builds differ");
+    let lines = |file: &str| first.windows(file.len()).any(|w| w == file.as_bytes());
+    assert!(lines("policy.rs"), "the object does not name its source");
+}
+
+#[test]
+fn the_instruction_set_can_be_chosen() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schedulers/simple/policy.rs");
+    for cpu in [Cpu::V3, Cpu::V4] {
+        let built = compiler().compile(&source, &Options { cpu, ..Options::default() }).expect("compiles");
+        Object::read(&built.bytes);
+    }
+    let ir = compiler().compile(&source, &Options { emit: Emit::LlvmIr, ..Options::default() }).expect("compiles");
+    assert!(String::from_utf8(ir.bytes).unwrap().contains("target triple = \"bpfel\""));
+    let asm = compiler().compile(&source, &Options { emit: Emit::Assembly, ..Options::default() }).expect("compiles");
+    assert!(String::from_utf8(asm.bytes).unwrap().contains("simple_enqueue:"));
+}
+
+#[test]
+fn sources_are_reported() {
+    let built = simple();
+    let names: Vec<_> = built.sources.iter().map(|p| p.file_name().unwrap().to_string_lossy().into_owned()).collect();
+    assert_eq!(names, ["policy.rs", "shared.rs"]);
+    assert_eq!(built.warnings, "");
+}
