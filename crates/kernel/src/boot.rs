@@ -69,11 +69,7 @@ pub(crate) fn boot(state: &mut State) {
 }
 
 /// A kernel thread of real-time priority, as the class's helpers are.
-pub(crate) fn add_fifo_kthread(
-    state: &mut State,
-    comm: &str,
-    body: crate::task::KthreadFn,
-) -> TaskId {
+pub(crate) fn add_fifo_kthread(state: &mut State, comm: &str, body: crate::task::KthreadFn) -> TaskId {
     let p = state.add_kthread(comm, body);
     let t = state.task_mut(p);
     t.class = ClassId::Rt;
@@ -87,6 +83,9 @@ fn sleep_forever(_k: &mut Kernel, _me: TaskId) -> KthreadNext {
 
 /// Body of the loader: one step after the other.
 fn run_loader(k: &mut Kernel, me: TaskId) -> KthreadNext {
+    if crate::ext::enable::in_progress(k) {
+        return KthreadNext::Block; // woken for a step that was added meanwhile
+    }
     match k.boot.steps.pop_front() {
         None => KthreadNext::Block,
         Some(Step::Fork(spec)) => {

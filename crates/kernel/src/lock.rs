@@ -55,10 +55,7 @@ impl Kernel {
                 let (free_at, by) = l.released;
                 if free_at > now && by != me {
                     // It was still held at our local time: we would have waited for it.
-                    let handover = CostTable::by_distance(
-                        &self.cost.lock_handover,
-                        self.topology.distance(me, by),
-                    );
+                    let handover = CostTable::by_distance(&self.cost.lock_handover, self.topology.distance(me, by));
                     self.cpus[me].clock = free_at + handover;
                 }
             }
@@ -85,16 +82,15 @@ impl Kernel {
         let me = self.this_cpu();
         let now = self.now();
         let l = self.lock_state(id);
-        assert_eq!(
-            l.owner,
-            Some(me),
-            "{me:?} releases {id:?}, which it does not hold"
-        );
+        assert_eq!(l.owner, Some(me), "{me:?} releases {id:?}, which it does not hold");
         l.released = (now, me);
         l.owner = l.waiters.pop_front();
-        if let Some(next) = l.owner {
-            let handover =
-                CostTable::by_distance(&self.cost.lock_handover, self.topology.distance(me, next));
+        let next = l.owner;
+        if let LockId::Rq(cpu) = id {
+            crate::ext::rq_clock_invalidate(self, cpu);
+        }
+        if let Some(next) = next {
+            let handover = CostTable::by_distance(&self.cost.lock_handover, self.topology.distance(me, next));
             let at = now.max(self.cpus[next].clock) + handover;
             self.exec.unblock(next, at);
         }

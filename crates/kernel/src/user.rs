@@ -24,6 +24,7 @@ pub(crate) struct UserRun {
 /// What a CPU does for ever.
 pub(crate) fn cpu_main(k: &mut Kernel, cpu: CpuId) {
     loop {
+        crate::ext::quiescent_state(k, cpu);
         k.take_interrupts();
         if k.rqs[cpu].need_resched {
             k.schedule();
@@ -66,13 +67,8 @@ impl Kernel {
     fn speed(&self, cpu: CpuId) -> u32 {
         let capacity = self.topology.cpus[cpu].capacity;
         let siblings = self.topology.smt_mask(cpu);
-        let shared =
-            siblings.weight() > 1 && siblings.iter().any(|s| s != cpu && !self.rqs[s].is_idle());
-        let scale = if shared {
-            self.cost.smt_busy_speed
-        } else {
-            CAPACITY_SCALE
-        };
+        let shared = siblings.weight() > 1 && siblings.iter().any(|s| s != cpu && !self.rqs[s].is_idle());
+        let scale = if shared { self.cost.smt_busy_speed } else { CAPACITY_SCALE };
         (capacity * scale / CAPACITY_SCALE).max(1)
     }
 
@@ -85,11 +81,7 @@ impl Kernel {
         let (since, speed) = (self.now(), self.speed(cpu));
         let end = since.saturating_add(Self::run_length(self.task(p).work_left, speed));
         let until = end.min(self.cpus[cpu].irq.next_event().max(since));
-        self.cpus[cpu].user_run = Some(UserRun {
-            task: p,
-            since,
-            speed,
-        });
+        self.cpus[cpu].user_run = Some(UserRun { task: p, since, speed });
         self.suspend_until(until);
         let now = self.now();
         self.account_progress(cpu, now);
@@ -108,10 +100,7 @@ impl Kernel {
         } else {
             *left -= (elapsed * u64::from(run.speed) / u64::from(CAPACITY_SCALE)).min(*left - 1);
         }
-        self.cpus[cpu].user_run = Some(UserRun {
-            since: t.max(run.since),
-            ..run
-        });
+        self.cpus[cpu].user_run = Some(UserRun { since: t.max(run.since), ..run });
     }
 
     /// `cpu` became busy or idle: the other threads of its core go on at another speed.
@@ -120,24 +109,14 @@ impl Kernel {
             return;
         }
         let now = self.now();
-        for sibling in self
-            .topology
-            .smt_mask(cpu)
-            .and_not(&crate::cpumask::CpuMask::of(cpu))
-            .iter()
-        {
+        for sibling in self.topology.smt_mask(cpu).and_not(&crate::cpumask::CpuMask::of(cpu)).iter() {
             let speed = self.speed(sibling);
             match self.cpus[sibling].user_run {
                 Some(run) if run.speed != speed && self.exec.is_waiting(sibling) => {
                     self.account_progress(sibling, now);
                     let since = now.max(run.since);
-                    self.cpus[sibling].user_run = Some(UserRun {
-                        since,
-                        speed,
-                        ..run
-                    });
-                    let end = since
-                        .saturating_add(Self::run_length(self.task(run.task).work_left, speed));
+                    self.cpus[sibling].user_run = Some(UserRun { since, speed, ..run });
+                    let end = since.saturating_add(Self::run_length(self.task(run.task).work_left, speed));
                     let until = end.min(self.cpus[sibling].irq.next_event()).max(since);
                     self.exec.retime(sibling, until);
                 }
@@ -150,14 +129,7 @@ impl Kernel {
     fn next_step(&mut self, p: TaskId) {
         let (now, cpu) = (self.now(), self.this_cpu());
         let t = self.task_mut(p);
-        let cx = TaskCx {
-            now,
-            cpu,
-            task: p,
-            pid: t.pid,
-            last_child: t.last_child,
-            timed_out: t.timed_out,
-        };
+        let cx = TaskCx { now, cpu, task: p, pid: t.pid, last_child: t.last_child, timed_out: t.timed_out };
         let Body::User(behavior) = &mut t.body else {
             return;
         };

@@ -18,18 +18,14 @@ impl State {
         let pid = self.next_pid;
         self.next_pid += 1;
         let n = self.cpus.0.len();
-        self.tasks
-            .push(Some(Box::new(Task::new(id, pid, comm, body, n))));
+        self.tasks.push(Some(Box::new(Task::new(id, pid, comm, body, n))));
         id
     }
 
     /// Tells the trace about a new task.
     pub(crate) fn emit_fork(&mut self, p: TaskId) {
         let t = self.task(p);
-        let parent = t
-            .parent
-            .and_then(|q| self.find_task(q))
-            .map_or(0, |q| q.pid);
+        let parent = t.parent.and_then(|q| self.find_task(q)).map_or(0, |q| q.pid);
         let kind = EventKind::Fork {
             pid: t.pid,
             parent,
@@ -74,11 +70,11 @@ impl Kernel {
             t.set_cpus(mask);
         }
         t.se.set_recent_used_cpu(recent);
+        ext::pre_fork(self);
         let class = self.class_for(spec.policy);
         self.task_mut(child).class = class;
         self.task_mut(parent).last_child = Some(child);
         self.emit_fork(child);
-        ext::pre_fork(self);
         fair::task_fork(self, child);
         if ext::fork(self, child).is_err() {
             ext::cancel_fork(self, child);

@@ -1,14 +1,399 @@
-//! Enabling and disabling a scheduler.
-use super::ops::SchedExtOps;
-use crate::executor::Kernel;
-use crate::ids::TaskId;
-use crate::task::KthreadNext;
+//! Enabling a scheduler, and the threads that enable and disable (E-193 to E-199).
+
 use std::rc::Rc;
-/// Asks the helper thread to enable `ops`; `waiter` is woken when that is done.
-pub(crate) fn request(_k: &mut Kernel, _ops: Rc<dyn SchedExtOps>, _waiter: TaskId) -> KthreadNext {
+
+use scxr_trace::{EventKind, ExitKind};
+
+use super::bypass::bypass;
+use super::call;
+use super::entity::TaskState;
+use super::exit::{begin_disable, finish_disable, no_exit, scx_disable, scx_error};
+use super::flags::{self, EFLAG_INITIALIZED, consts, dsq_id, errno};
+use super::ops::{Op, OpSet, OpsAttrs, SchedExtOps};
+use super::sched::{DspBuf, EnableState, Events, Sched};
+use super::task::{BROKEN, exit_task, fork_write_lock, fork_write_unlock, init_task, init_task_failed, set_state};
+use super::{idle, watchdog};
+use crate::class::{self, ClassId, deq};
+use crate::executor::Kernel;
+use crate::ids::{CpuId, PerCpu, TaskId};
+use crate::lock::LockId;
+use crate::state::State;
+use crate::task::KthreadNext;
+
+/// What the threads are to do.
+#[derive(Default)]
+pub(crate) struct Work {
+    enable_thread: Option<TaskId>,
+    helper: Option<TaskId>,
+    enable: Option<Rc<dyn SchedExtOps>>,
+    enabling: bool,
+    /// The helper is to disable the scheduler.
+    pub(crate) disable: bool,
+    /// It has begun to.
+    disabling: bool,
+    /// Who waits for the end of all this.
+    waiter: Option<TaskId>,
+}
+
+/// Makes the class's kernel threads, at boot.
+pub(crate) fn boot(s: &mut State) {
+    let enable = crate::boot::add_fifo_kthread(s, "scx_enable_help", enable_thread);
+    let helper = crate::boot::add_fifo_kthread(s, "sched_ext_helpe", helper_thread);
+    s.ext.work.enable_thread = Some(enable);
+    s.ext.work.helper = Some(helper);
+}
+
+/// Is someone waiting for a scheduler to be enabled or disabled?
+pub(crate) fn in_progress(k: &Kernel) -> bool {
+    k.ext.work.waiter.is_some()
+}
+
+fn wait_or_go_on(k: &Kernel) -> KthreadNext {
+    // Nothing can come between this and the caller's falling asleep.
+    match in_progress(k) {
+        true => KthreadNext::Block,
+        false => KthreadNext::Again,
+    }
+}
+
+/// Asks the enable thread to enable `ops`; `waiter` is woken when that is done (E-193) [scx_enable].
+pub(crate) fn request(k: &mut Kernel, ops: Rc<dyn SchedExtOps>, waiter: TaskId) -> KthreadNext {
+    k.ext.work.waiter = Some(waiter);
+    k.ext.work.enable = Some(ops);
+    if let Some(thread) = k.ext.work.enable_thread {
+        k.wake_up_process(thread);
+    }
+    wait_or_go_on(k)
+}
+
+/// Asks the helper thread to disable the scheduler; `waiter` is woken when that is done (E-180) [bpf_scx_unreg].
+pub(crate) fn unregister(k: &mut Kernel, waiter: TaskId) -> KthreadNext {
+    if k.ext.root.is_none() {
+        return KthreadNext::Again;
+    }
+    k.ext.work.waiter = Some(waiter);
+    scx_disable(k, ExitKind::Unreg);
+    wait_or_go_on(k)
+}
+
+/// Wakes the helper thread.
+pub(crate) fn wake_helper(k: &mut Kernel) {
+    if let Some(helper) = k.ext.work.helper {
+        k.wake_up_process(helper);
+    }
+}
+
+/// Wakes who waits for the end of enabling or disabling.
+pub(crate) fn finish_waiter(k: &mut Kernel) {
+    if let Some(waiter) = k.ext.work.waiter.take() {
+        k.wake_up_process(waiter);
+    }
+}
+
+fn enable_thread(k: &mut Kernel, _me: TaskId) -> KthreadNext {
+    let Some(ops) = k.ext.work.enable.take() else {
+        return KthreadNext::Block;
+    };
+    k.ext.work.enabling = true;
+    let result = root_enable(k, ops);
+    k.ext.work.enabling = false;
+    match result {
+        Ok(()) => finish_waiter(k),
+        Err(Refused::Early(err, why)) => {
+            k.ext.enable_error = Some((err, why));
+            finish_waiter(k);
+        }
+        Err(Refused::Late(err)) => {
+            let msg = format!("scx_root_enable() failed ({err})");
+            scx_error(k, ExitKind::Error, 0, msg);
+        }
+    }
+    if k.ext.work.disable || k.ext.work.disabling {
+        wake_helper(k);
+    }
     KthreadNext::Again
 }
-/// Asks the helper thread to disable the scheduler; `waiter` is woken when that is done.
-pub(crate) fn unregister(_k: &mut Kernel, _waiter: TaskId) -> KthreadNext {
-    KthreadNext::Again
+
+fn helper_thread(k: &mut Kernel, _me: TaskId) -> KthreadNext {
+    if std::mem::take(&mut k.ext.work.disable) {
+        k.ext.work.disabling |= begin_disable(k);
+    }
+    if k.ext.work.disabling && !k.ext.work.enabling {
+        k.ext.work.disabling = false;
+        finish_disable(k);
+    }
+    let more = k.ext.work.disable || k.ext.work.disabling && !k.ext.work.enabling;
+    match more {
+        true => KthreadNext::Again,
+        false => KthreadNext::Block,
+    }
+}
+
+/// Why a scheduler is not enabled.
+enum Refused {
+    /// Told to the caller: errno and text.
+    Early(i32, String),
+    /// After it was published: told to `ops.exit` (E-199).
+    Late(i32),
+}
+
+type Result<T> = std::result::Result<T, Refused>;
+
+/// Operations that are not implemented yet.
+const NOT_IMPLEMENTED: &[Op] = &[
+    Op::core_sched_before,
+    Op::dump,
+    Op::dump_cpu,
+    Op::dump_task,
+    Op::cgroup_init,
+    Op::cgroup_exit,
+    Op::cgroup_prep_move,
+    Op::cgroup_move,
+    Op::cgroup_cancel_move,
+    Op::cgroup_set_weight,
+    Op::cgroup_set_bandwidth,
+    Op::cgroup_set_idle,
+    Op::sub_attach,
+    Op::sub_detach,
+    Op::cpu_online,
+    Op::cpu_offline,
+    Op::cpu_acquire,
+    Op::cpu_release,
+];
+
+/// Member validation at load (E-23) [bpf_scx_init_member].
+fn check_attrs(a: &OpsAttrs) -> Result<()> {
+    let refuse = |err, why: String| Err(Refused::Early(err, why));
+    if let Some(op) = NOT_IMPLEMENTED.iter().find(|&&op| a.ops.has(op)) {
+        return refuse(-errno::EOPNOTSUPP, format!("not implemented yet: ops.{}", op.name()));
+    }
+    if a.name.is_empty() || a.name.len() >= consts::OPS_NAME_LEN {
+        return refuse(-errno::EINVAL, "the scheduler has no name, or one of more than 127 bytes".into());
+    }
+    if a.flags & !flags::ops::ALL != 0 {
+        let unknown = a.flags & !flags::ops::ALL;
+        return refuse(-errno::EINVAL, format!("unknown flags 0x{unknown:x}"));
+    }
+    if a.timeout_ms > consts::WATCHDOG_MAX_TIMEOUT_MS {
+        let ms = a.timeout_ms;
+        return refuse(-errno::E2BIG, format!("timeout_ms is {ms}, more than 30000"));
+    }
+    if a.dispatch_max_batch > i32::MAX as u32 {
+        return refuse(-errno::E2BIG, "dispatch_max_batch is too large".into());
+    }
+    Ok(())
+}
+
+/// E-34 [ops_sanitize_err]
+pub(crate) fn sanitize_errno(k: &mut Kernel, op: Op, err: i32) -> i32 {
+    if (-errno::MAX_ERRNO..0).contains(&err) {
+        return err;
+    }
+    let msg = format!("ops.{}() returned an invalid errno {err}", op.name());
+    scx_error(k, ExitKind::Error, 0, msg);
+    BROKEN
+}
+
+/// E-194 to E-198 [scx_root_enable_workfn]
+fn root_enable(k: &mut Kernel, ops: Rc<dyn SchedExtOps>) -> Result<()> {
+    k.ext.enable_error = None;
+    let attrs = ops.attrs();
+    check_attrs(&attrs)?;
+    if k.ext.state != EnableState::Disabled {
+        let why = "another scheduler is enabled".into();
+        return Err(Refused::Early(-errno::EBUSY, why));
+    }
+    k.ext.state = EnableState::Enabling;
+    k.ext.nr_rejected = 0;
+    k.ext.exit_info = None;
+    let sched = alloc_sched(k, ops, attrs);
+    publish(k, sched);
+    init(k)?;
+    validate_ops(k)?;
+    bypass(k, true);
+    let all = k.ext.root().map_or(OpSet::default(), |s| s.attrs.ops);
+    k.ext.active = all;
+    fork_write_lock(k);
+    k.ext.init_task_armed = true;
+    let result = init_all_tasks(k);
+    fork_write_unlock(k);
+    result?;
+    k.ext.switching_all = !k.ext.flag(flags::ops::SWITCH_PARTIAL);
+    k.ext.enabled = true;
+    fork_write_lock(k);
+    for p in k.all_tasks() {
+        switch_task(k, p);
+    }
+    fork_write_unlock(k);
+    bypass(k, false);
+    if k.ext.state != EnableState::Enabling {
+        return Err(Refused::Late(-errno::EBUSY)); // an exit was claimed meanwhile
+    }
+    k.ext.state = EnableState::Enabled;
+    k.ext.switched_all = k.ext.switching_all;
+    k.ext.enable_seq += 1;
+    let name = k.ext.root_name().unwrap_or_default().to_string();
+    k.emit(EventKind::Enabled { name });
+    Ok(())
+}
+
+/// E-195 [scx_alloc_and_add_sched]
+fn alloc_sched(k: &mut Kernel, ops: Rc<dyn SchedExtOps>, attrs: OpsAttrs) -> Sched {
+    let (n, now) = (k.nr_cpus(), k.now());
+    let nodes = k.topology.nodes.len();
+    let batch = match attrs.dispatch_max_batch {
+        0 => consts::DSP_DFL_MAX_BATCH,
+        n => n,
+    };
+    let timeout_ms = match attrs.timeout_ms {
+        0 => consts::WATCHDOG_MAX_TIMEOUT_MS,
+        ms => ms,
+    };
+    let bypass_dsqs = PerCpu::new(n, |cpu| k.alloc_dsq(dsq_id::BYPASS, Some(cpu), now));
+    let global_dsqs = (0..nodes).map(|_| k.alloc_dsq(dsq_id::GLOBAL, None, now)).collect();
+    Sched {
+        ops,
+        attrs,
+        exit_kind: ExitKind::None,
+        aborting: false,
+        exit: no_exit(),
+        bypass_depth: 0,
+        bypassing: PerCpu::new(n, |_| false),
+        bypass_since: 0,
+        bypass_dsp: false,
+        bypass_dsqs,
+        global_dsqs,
+        user_dsqs: Default::default(),
+        slice_dfl: consts::SLICE_DFL,
+        dsp: PerCpu::new(n, |_| DspBuf::default()),
+        dsp_max_batch: batch as usize,
+        timeout: u64::from(timeout_ms) * 1_000_000,
+        warned_zero_slice: false,
+        nr_reenq_local_repeats: 0,
+        events: Events::default(),
+    }
+}
+
+/// The scheduler exists from now on (E-196).
+fn publish(k: &mut Kernel, sched: Sched) {
+    let n = k.nr_cpus();
+    for cpu in (0..n as u32).map(CpuId) {
+        let rq = &mut k.rqs[cpu].scx;
+        rq.cpuperf_target = consts::CPUPERF_ONE;
+        rq.kick_snapshots = vec![0; n];
+    }
+    let (has_update_idle, flags) = (sched.attrs.ops.has(Op::update_idle), sched.attrs.flags);
+    k.ext.root = Some(Box::new(sched));
+    k.ext.active = OpSet::default();
+    watchdog::start(k);
+    idle::enable(k, has_update_idle, flags);
+}
+
+/// `ops.init` and what follows it (E-196).
+fn init(k: &mut Kernel) -> Result<()> {
+    if k.ext.root().is_some_and(|s| s.attrs.ops.has(Op::init)) {
+        let err = call::op(k, Op::init, None, None, |ops, k| ops.init(k)).unwrap_or(0);
+        if err != 0 {
+            let err = sanitize_errno(k, Op::init, err);
+            let msg = format!("ops.init() failed ({err})");
+            scx_error(k, ExitKind::Error, 0, msg);
+            return Err(Refused::Late(err));
+        }
+        if let Some(s) = &mut k.ext.root {
+            s.exit.flags |= EFLAG_INITIALIZED;
+        }
+    }
+    check_hotplug_seq(k)?;
+    idle::update_selcpu_topology(k);
+    Ok(())
+}
+
+/// E-159 [check_hotplug_seq]
+fn check_hotplug_seq(k: &mut Kernel) -> Result<()> {
+    let expected = k.ext.root().map_or(0, |s| s.attrs.hotplug_seq);
+    let actual = k.ext.hotplug_seq;
+    if expected == 0 || expected == actual {
+        return Ok(());
+    }
+    let code = 1i64 << 48 | 1 << 32; // restart, because of hotplug
+    let msg = format!("expected hotplug seq {expected} did not match actual {actual}");
+    scx_error(k, ExitKind::UnregKern, code, msg);
+    Err(Refused::Late(-errno::EBUSY))
+}
+
+/// E-26 [validate_ops]
+fn validate_ops(k: &mut Kernel) -> Result<()> {
+    let Some(s) = k.ext.root() else {
+        return Ok(());
+    };
+    let has = |op| s.attrs.ops.has(op);
+    let why = if s.flag(flags::ops::ENQ_LAST) && !has(Op::enqueue) {
+        "SCX_OPS_ENQ_LAST requires ops.enqueue() to be implemented"
+    } else if s.flag(flags::ops::BUILTIN_IDLE_PER_NODE)
+        && has(Op::update_idle)
+        && !s.flag(flags::ops::KEEP_BUILTIN_IDLE)
+    {
+        "SCX_OPS_BUILTIN_IDLE_PER_NODE requires CPU idle selection enabled"
+    } else {
+        return Ok(());
+    };
+    scx_error(k, ExitKind::Error, 0, why);
+    Err(Refused::Late(-errno::EINVAL))
+}
+
+/// `init_task` for every task (E-197). Fork lock held for writing.
+fn init_all_tasks(k: &mut Kernel) -> Result<()> {
+    for p in k.all_tasks() {
+        if k.find_task(p).is_none_or(|t| t.scx.state != TaskState::None) {
+            continue;
+        }
+        set_state(k, p, TaskState::InitBegin);
+        let result = init_task(k, p, false);
+        let died = k.find_task(p).is_none_or(|t| t.scx.state == TaskState::Dead);
+        match result {
+            Ok(()) if died => {
+                if k.find_task(p).is_some() {
+                    exit_task(k, p, true);
+                }
+            }
+            Ok(()) => {
+                set_state(k, p, TaskState::Init);
+                k.task_mut(p).scx.bound = true;
+                set_state(k, p, TaskState::Ready);
+            }
+            Err(err) => {
+                if !died {
+                    set_state(k, p, TaskState::None);
+                }
+                let msg = init_task_failed(k, p, err);
+                scx_error(k, ExitKind::Error, 0, msg);
+                return Err(Refused::Late(err));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Switches a task to the class that its policy has now (E-198).
+fn switch_task(k: &mut Kernel, p: TaskId) {
+    if k.find_task(p).is_none() {
+        return;
+    }
+    k.lock(LockId::Pi(p));
+    let cpu = k.lock_task_rq(p);
+    if k.task(p).scx.state == TaskState::Ready {
+        let slice = k.ext.slice_dfl();
+        k.task_mut(p).scx.slice = slice;
+        let new = k.class_after(p);
+        let old = k.task(p).class;
+        if new != old {
+            debug_assert_eq!(new, ClassId::Ext);
+            let c = k.sched_change_begin(p, deq::SAVE | deq::MOVE | deq::CLASS);
+            k.task_mut(p).class = new;
+            k.sched_change_end(c);
+        }
+    }
+    class::run_balance_callbacks(k, cpu);
+    k.unlock(LockId::Rq(cpu));
+    k.unlock(LockId::Pi(p));
 }

@@ -1,94 +1,69 @@
-//! The extensible class.
+//! The extensible class: a scheduler's operations decide, this class does what they say and sees to it that no task is lost.
+//!
+//! Each file is a part of the class; functions name the kernel function that they follow and the rule of the rule book.
 
+pub(crate) mod bypass;
+pub mod call;
+pub mod check;
+mod dispatch;
+pub mod dsq;
 pub mod enable;
+mod enqueue;
+pub mod entity;
+pub mod exit;
+pub mod flags;
 pub mod idle;
+pub mod kfunc;
 pub mod kick;
+mod list;
 pub mod ops;
+mod pick;
+mod reenq;
+mod sched;
+mod task;
+mod watchdog;
 
-use crate::behavior::Policy;
-use crate::class::Pick;
-use crate::config::Config;
+pub use entity::{Entity, ScxRq};
+pub use sched::{EnableState, Ev, Events, Ext, Sched};
+
+pub(crate) use bypass::timer;
+pub(crate) use enable::boot;
+pub(crate) use enqueue::{dequeue_task, enqueue_task, run_deferred, run_deferred_irq, select_task_rq, task_woken};
+pub(crate) use exit::disable_irq_work;
+pub(crate) use pick::{
+    can_stop_tick, pick_task, put_prev_task, set_next_task, task_tick, update_curr, wakeup_preempt, yield_task,
+};
+pub(crate) use task::{
+    cancel_fork, check_setscheduler, fork, post_fork, pre_fork, reweight_task, set_cpus_allowed, switched_from,
+    switching_to, task_dead, task_freed, task_should_scx,
+};
+pub(crate) use watchdog::{scx_tick, watchdog_timer};
+
 use crate::executor::Kernel;
-use crate::ids::{CpuId, TaskId};
-use crate::lock::SimLock;
-use crate::state::State;
-use crate::topology::Topology;
+use crate::ids::CpuId;
 
-/// Ext part of a task.
-#[derive(Clone, Debug, Default)]
-pub struct Entity {}
-/// Ext part of a run queue.
-#[derive(Clone, Debug)]
-pub struct ScxRq {}
-impl ScxRq {
-    pub(crate) fn new(_cpu: CpuId) -> ScxRq {
-        ScxRq {}
+/// Irq works of the class by number: it has none so far.
+pub(crate) fn irq_work(_k: &mut Kernel, n: u32) {
+    debug_assert!(false, "no irq work of the class has the number {n}");
+}
+
+/// The clock of `cpu`'s run queue was updated: until its lock is released it serves as the time (E-155)
+/// [scx_rq_clock_update].
+#[inline]
+pub(crate) fn rq_clock_updated(k: &mut Kernel, cpu: CpuId) {
+    if k.ext.enabled {
+        k.rqs[cpu].scx.clk_valid = true;
     }
 }
-/// Ext part of the machine.
-#[derive(Debug, Default)]
-pub struct Ext {
-    lock: SimLock,
+
+/// The lock of `cpu`'s run queue is released [scx_rq_clock_invalidate].
+#[inline]
+pub(crate) fn rq_clock_invalidate(k: &mut Kernel, cpu: CpuId) {
+    k.rqs[cpu].scx.clk_valid = false;
 }
-impl Ext {
-    pub(crate) fn new(_t: &Topology, _c: &Config) -> Ext {
-        Ext::default()
-    }
-    pub(crate) fn dsq_lock(&mut self, _i: u32) -> &mut SimLock {
-        &mut self.lock
-    }
-    pub(crate) fn enabled(&self) -> bool {
-        false
-    }
-    pub(crate) fn switched_all(&self) -> bool {
-        false
-    }
+
+/// `cpu` is in its outermost loop: it holds no reference into the class.
+#[inline]
+pub(crate) fn quiescent_state(k: &mut Kernel, cpu: CpuId) {
+    k.ext.quiescent[cpu] += 1;
 }
-pub(crate) fn boot(_s: &mut State) {}
-pub(crate) fn enqueue_task(_k: &mut Kernel, _cpu: CpuId, _p: TaskId, _f: u64) {}
-pub(crate) fn dequeue_task(_k: &mut Kernel, _cpu: CpuId, _p: TaskId, _f: u64) -> bool {
-    true
-}
-pub(crate) fn yield_task(_k: &mut Kernel, _cpu: CpuId) {}
-pub(crate) fn wakeup_preempt(_k: &mut Kernel, _cpu: CpuId, _p: TaskId, _f: u64) {}
-pub(crate) fn pick_task(_k: &mut Kernel, _cpu: CpuId) -> Pick {
-    Pick::None
-}
-pub(crate) fn put_prev_task(_k: &mut Kernel, _cpu: CpuId, _p: TaskId, _next: Option<TaskId>) {}
-pub(crate) fn set_next_task(_k: &mut Kernel, _cpu: CpuId, _p: TaskId, _first: bool) {}
-pub(crate) fn select_task_rq(_k: &mut Kernel, _p: TaskId, prev: CpuId, _f: u64) -> CpuId {
-    prev
-}
-pub(crate) fn task_woken(_k: &mut Kernel, _cpu: CpuId) {}
-pub(crate) fn task_tick(_k: &mut Kernel, _cpu: CpuId) {}
-pub(crate) fn set_cpus_allowed(_k: &mut Kernel, _p: TaskId) {}
-pub(crate) fn switched_from(_k: &mut Kernel, _p: TaskId) {}
-pub(crate) fn switching_to(_k: &mut Kernel, _p: TaskId) {}
-pub(crate) fn reweight_task(_k: &mut Kernel, _p: TaskId) {}
-pub(crate) fn update_curr(_k: &mut Kernel, _cpu: CpuId) {}
-pub(crate) fn run_deferred(_k: &mut Kernel, _cpu: CpuId) {}
-pub(crate) fn run_deferred_irq(_k: &mut Kernel, _cpu: CpuId) {}
-pub(crate) fn rq_clock_updated(_k: &mut Kernel, _cpu: CpuId) {}
-pub(crate) fn rq_clock_invalidate(_k: &mut Kernel, _cpu: CpuId) {}
-pub(crate) fn check_setscheduler(_k: &Kernel, _p: TaskId, _policy: Policy) -> bool {
-    true
-}
-pub(crate) fn task_should_scx(_k: &Kernel, _policy: Policy) -> bool {
-    false
-}
-pub(crate) fn pre_fork(_k: &mut Kernel) {}
-pub(crate) fn fork(_k: &mut Kernel, _p: TaskId) -> Result<(), i32> {
-    Ok(())
-}
-pub(crate) fn cancel_fork(_k: &mut Kernel, _p: TaskId) {}
-pub(crate) fn post_fork(_k: &mut Kernel, _p: TaskId) {}
-pub(crate) fn task_dead(_k: &mut Kernel, _p: TaskId) {}
-pub(crate) fn task_freed(_k: &mut Kernel, _p: TaskId) {}
-pub(crate) fn can_stop_tick(_k: &Kernel, _cpu: CpuId) -> bool {
-    true
-}
-pub(crate) fn scx_tick(_k: &mut Kernel, _cpu: CpuId) {}
-pub(crate) fn disable_irq_work(_k: &mut Kernel) {}
-pub(crate) fn irq_work(_k: &mut Kernel, _n: u32) {}
-pub(crate) fn watchdog_timer(_k: &mut Kernel) {}
-pub(crate) fn timer(_k: &mut Kernel, _n: u64) {}

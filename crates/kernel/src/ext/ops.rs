@@ -19,9 +19,14 @@ macro_rules! ops {
             /// All operations.
             pub const ALL: &[Op] = &[$(Op::$name),*];
 
-            /// Name of the member.
-            pub fn name(self) -> &'static str {
+            /// Name of the variant.
+            fn variant(self) -> &'static str {
                 match self { $(Op::$name => stringify!($name)),* }
+            }
+
+            /// Name of the member of `struct sched_ext_ops`.
+            pub fn name(self) -> &'static str {
+                self.variant().trim_end_matches('_')
             }
         }
     };

@@ -1,0 +1,169 @@
+//! Bypass: the class runs its tasks by itself, whatever the scheduler does (E-162 to E-169).
+
+use super::dispatch::{can_run_on, move_task_between_dsqs};
+use super::flags::consts;
+use super::sched::Ev;
+use crate::class::deq;
+use crate::cpumask::CpuMask;
+use crate::executor::Kernel;
+use crate::ids::{CpuId, TaskId};
+use crate::irq::Timer;
+use crate::lock::LockId;
+
+/// Number of the load balancer's timer.
+pub(crate) const LB_TIMER: u64 = 0;
+
+/// Enters or leaves bypass (E-163, E-164) [scx_bypass].
+pub(crate) fn bypass(k: &mut Kernel, on: bool) {
+    if !change_depth(k, on) {
+        return;
+    }
+    if on {
+        start_lb(k);
+    }
+    for cpu in (0..k.nr_cpus() as u32).map(CpuId) {
+        k.lock(LockId::Rq(cpu));
+        k.update_rq_clock(cpu);
+        if let Some(s) = &mut k.ext.root {
+            s.bypassing[cpu] = on;
+        }
+        if k.ext.enabled {
+            cycle_runnable(k, cpu);
+        }
+        if k.online.test(cpu) || cpu == k.this_cpu() {
+            k.resched_curr(cpu);
+        }
+        k.unlock(LockId::Rq(cpu));
+    }
+    if !on && let Some(s) = &mut k.ext.root {
+        s.bypass_dsp = false; // everything has left the bypass queues (E-167)
+    }
+}
+
+/// True if bypass begins or ends with this call [inc_bypass_depth, dec_bypass_depth].
+fn change_depth(k: &mut Kernel, on: bool) -> bool {
+    let now = k.now();
+    let Some(s) = &mut k.ext.root else {
+        return false;
+    };
+    let before = s.bypass_depth;
+    s.bypass_depth = if on { before + 1 } else { before - 1 };
+    match (on, before) {
+        (true, 0) => {
+            s.slice_dfl = consts::SLICE_BYPASS;
+            s.bypass_since = now;
+            s.bypass_dsp = true;
+            k.ext.count(Ev::BypassActivate, 1);
+            true
+        }
+        (false, 1) => {
+            s.slice_dfl = consts::SLICE_DFL;
+            let elapsed = now.saturating_sub(s.bypass_since);
+            k.ext.count(Ev::BypassDuration, elapsed as i64);
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Takes every waiting task out and puts it back, so that it lands where it belongs now.
+fn cycle_runnable(k: &mut Kernel, cpu: CpuId) {
+    let mut tasks: Vec<TaskId> = k.runnable_tasks(cpu).collect();
+    tasks.reverse();
+    for p in tasks {
+        let c = k.sched_change_begin(p, deq::SAVE | deq::MOVE);
+        k.sched_change_end(c);
+    }
+}
+
+fn start_lb(k: &mut Kernel) {
+    let at = k.now() + consts::BYPASS_LB_DFL_INTV_US * 1000;
+    k.ext.bypass_lb_due = at;
+    k.start_timer(at, Timer::Scx(LB_TIMER));
+}
+
+/// A timer of the class.
+pub(crate) fn timer(k: &mut Kernel, n: u64) {
+    let active = k.ext.root().is_some_and(|s| s.bypass_dsp);
+    if n != LB_TIMER || k.now() < k.ext.bypass_lb_due || !active {
+        return;
+    }
+    for node in 0..k.topology.nodes.len() {
+        let cpus = k.topology.nodes[node].and(&k.online);
+        lb_node(k, &cpus);
+    }
+    start_lb(k);
+}
+
+fn bypass_nr(k: &Kernel, cpu: CpuId) -> u32 {
+    k.ext.root().map_or(0, |s| k.ext.dsqs[s.bypass_dsqs[cpu] as usize].nr)
+}
+
+/// Evens the bypass queues of a node out (E-168) [bypass_lb_node].
+fn lb_node(k: &mut Kernel, cpus: &CpuMask) {
+    let nr_cpus = cpus.weight() as u32;
+    let nr_tasks: u32 = cpus.iter().map(|c| bypass_nr(k, c)).sum();
+    if nr_cpus == 0 || nr_tasks == 0 {
+        return;
+    }
+    let target = nr_tasks.div_ceil(nr_cpus);
+    let donor_target = (target * consts::BYPASS_LB_DONOR_PCT).div_ceil(100);
+    let mut donees: CpuMask = cpus.iter().filter(|&c| bypass_nr(k, c) < target).collect();
+    let all_donees = donees;
+    for donor in cpus.and_not(&all_donees).iter() {
+        if donees.is_empty() {
+            break;
+        }
+        if bypass_nr(k, donor) > donor_target {
+            lb_cpu(k, donor, &mut donees, target, donor_target);
+        }
+    }
+    for donee in all_donees.iter() {
+        k.resched_cpu(donee);
+    }
+}
+
+/// Smallest excess that is worth serving (E-169).
+fn min_delta() -> u64 {
+    let interval = consts::BYPASS_LB_DFL_INTV_US / consts::BYPASS_LB_MIN_DELTA_DIV;
+    interval.div_ceil(consts::SLICE_BYPASS / 1000)
+}
+
+/// Moves tasks away from a donor (E-169) [bypass_lb_cpu].
+fn lb_cpu(k: &mut Kernel, donor: CpuId, donees: &mut CpuMask, target: u32, donor_target: u32) {
+    if u64::from(bypass_nr(k, donor) - donor_target) < min_delta() {
+        return;
+    }
+    let Some(from) = k.ext.root().map(|s| s.bypass_dsqs[donor]) else {
+        return;
+    };
+    k.lock(LockId::Rq(donor));
+    k.lock(LockId::Dsq(from));
+    let mut at = k.dsq_first(from);
+    while let Some(p) = at {
+        if bypass_nr(k, donor) <= donor_target || donees.is_empty() {
+            break;
+        }
+        at = k.dsq_next(p);
+        if k.task(p).cpu != donor {
+            continue;
+        }
+        let allowed = k.task(p).cpus.and(donees);
+        let Some(donee) = allowed.first().filter(|&c| can_run_on(k, p, c, false)) else {
+            continue;
+        };
+        let Some(to) = k.ext.root().map(|s| s.bypass_dsqs[donee]) else {
+            break;
+        };
+        move_task_between_dsqs(k, p, 0, from, to);
+        k.lock(LockId::Dsq(from));
+        if at.is_some_and(|q| k.find_task(q).is_none_or(|t| t.scx.dsq != Some(from))) {
+            at = k.dsq_first(from);
+        }
+        if bypass_nr(k, donee) >= target {
+            donees.clear(donee);
+        }
+    }
+    k.unlock(LockId::Dsq(from));
+    k.unlock(LockId::Rq(donor));
+}

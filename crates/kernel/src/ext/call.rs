@@ -1,0 +1,104 @@
+//! Calling a scheduler's operations: the one place where control leaves the class.
+
+use std::rc::Rc;
+
+use super::ops::{Op, SchedExtOps};
+use crate::config::Interleave;
+use crate::executor::Kernel;
+use crate::ids::{CpuId, TaskId};
+
+/// Whether an insertion is a direct dispatch (E-79).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Marker {
+    /// It is not: it goes to the dispatch buffer.
+    #[default]
+    Off,
+    /// It is, of this task.
+    Armed(TaskId),
+    /// It was made already.
+    Used,
+}
+
+/// What a CPU is doing for a scheduler.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OpCx {
+    /// Innermost operation under way.
+    pub op: Option<Op>,
+    /// Run queue locked for it (E-32).
+    pub locked_rq: Option<CpuId>,
+    /// Task that it is about (E-33).
+    pub subject: Option<TaskId>,
+    pub(crate) marker: Marker,
+}
+
+/// Calls an operation of the loaded scheduler. `rq`: the run queue locked for it. `subject`: the task that it is about.
+/// `None`: there is no scheduler, or the task is gone. [SCX_CALL_OP, SCX_CALL_OP_TASK]
+pub(crate) fn op<R>(
+    k: &mut Kernel,
+    op: Op,
+    rq: Option<CpuId>,
+    subject: Option<TaskId>,
+    f: impl FnOnce(&dyn SchedExtOps, &mut Kernel) -> R,
+) -> Option<R> {
+    let ops = Rc::clone(&k.ext.root()?.ops);
+    k.let_earlier_cpus_run();
+    if subject.is_some_and(|p| k.find_task(p).is_none()) {
+        return None;
+    }
+    let cost = k.cost.callback;
+    k.charge(cost);
+    let me = k.this_cpu();
+    let outer = k.ext.cx[me];
+    let cx = &mut k.ext.cx[me];
+    cx.op = Some(op);
+    cx.subject = subject;
+    cx.locked_rq = rq.or(outer.locked_rq);
+    let result = f(&*ops, k);
+    let cx = &mut k.ext.cx[me];
+    cx.op = outer.op;
+    cx.subject = outer.subject;
+    cx.locked_rq = outer.locked_rq;
+    Some(result)
+}
+
+/// Entry of a kfunc that touches shared state: it costs its time, and CPUs may interleave.
+pub(crate) fn kfunc(k: &mut Kernel) {
+    let cost = k.cost.kfunc;
+    k.charge(cost);
+    if k.config.interleave >= Interleave::Kfunc {
+        k.let_earlier_cpus_run();
+    }
+}
+
+/// One round of waiting for another CPU [cpu_relax].
+pub(crate) fn cpu_relax(k: &mut Kernel) {
+    k.charge(100);
+    k.let_earlier_cpus_run();
+}
+
+/// Goes from one run queue's lock to another's, keeping the record of the locked one in step [switch_rq_lock].
+pub(crate) fn switch_rq_lock(k: &mut Kernel, from: CpuId, to: CpuId) {
+    use crate::lock::LockId;
+    if from == to {
+        return;
+    }
+    k.unlock(LockId::Rq(from));
+    k.lock(LockId::Rq(to));
+    let me = k.this_cpu();
+    let cx = &mut k.ext.cx[me];
+    if cx.locked_rq == Some(from) {
+        cx.locked_rq = Some(to);
+    }
+}
+
+/// Waits until every other CPU has passed through user code or idle: none is left in kernel code that began before
+/// [synchronize_rcu].
+pub(crate) fn synchronize_rcu(k: &mut Kernel) {
+    let me = k.this_cpu();
+    let before = k.ext.quiescent.clone();
+    for cpu in (0..k.nr_cpus() as u32).map(CpuId) {
+        while cpu != me && k.ext.quiescent[cpu] == before[cpu] && !k.exec.is_waiting(cpu) {
+            cpu_relax(k);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Invariants of the class's state, checked in tests and in debug builds.
+
+use super::entity::{OpsState, TaskState};
+use super::flags::task;
+use crate::class::ClassId;
+use crate::ids::{CpuId, TaskId};
+use crate::state::State;
+use crate::task::OnRq;
+
+/// Checks everything that must hold whenever no lock is held: what a CPU is changing under a lock now is left out.
+pub fn invariants(s: &State) -> Result<(), String> {
+    for dsq in 0..s.ext.dsqs.len() as u32 {
+        dsq_is_consistent(s, dsq)?;
+    }
+    for p in s.all_tasks() {
+        task_is_consistent(s, p)?;
+    }
+    Ok(())
+}
+
+fn dsq_is_consistent(s: &State, dsq: u32) -> Result<(), String> {
+    let d = &s.ext.dsqs[dsq as usize];
+    let locked = if s.is_local_dsq(dsq) { s.rqs[CpuId(dsq)].lock.owner().is_some() } else { d.lock.owner().is_some() };
+    if locked {
+        return Ok(());
+    }
+    let name = format!("DSQ {:#x} (entry {dsq})", d.trace_id());
+    let (mut nr, mut nr_prio, mut last) = (0, 0, None);
+    let mut at = s.dsq_first(dsq);
+    while let Some(p) = at {
+        let e = &s.task(p).scx;
+        if e.dsq != Some(dsq) {
+            return Err(format!("{name}: {p:?} is on its list but points to {:?}", e.dsq));
+        }
+        if let Some(key) = e.prio {
+            nr_prio += 1;
+            if last.is_some_and(|last| last > key) {
+                return Err(format!("{name}: {p:?} is out of order of vtime"));
+            }
+            last = Some(key);
+        }
+        nr += 1;
+        at = s.dsq_next(p);
+    }
+    if nr != d.nr || nr_prio != d.prio.len() {
+        return Err(format!(
+            "{name}: {nr} tasks on the list, {} counted; {nr_prio} ordered, {} in the order",
+            d.nr,
+            d.prio.len()
+        ));
+    }
+    Ok(())
+}
+
+fn task_is_consistent(s: &State, p: TaskId) -> Result<(), String> {
+    let t = s.task(p);
+    let e = &t.scx;
+    let fail = |why: String| Err(format!("{p:?} {}[{}]: {why}: {e:?}", t.comm, t.pid));
+    if s.rqs[t.cpu].lock.owner().is_some() || t.on_rq == OnRq::Migrating || e.sticky_cpu.is_some() {
+        return Ok(()); // on its way
+    }
+    if t.class == ClassId::Ext && e.state != TaskState::Enabled && t.pi_lock.owner().is_none() {
+        let forked = t.state == crate::task::TaskState::New;
+        if !forked {
+            return fail(format!("is in the class in state {:?}", e.state));
+        }
+    }
+    if e.has(task::QUEUED) && t.class != ClassId::Ext {
+        return fail("is queued in the class but not of it".into());
+    }
+    if t.class != ClassId::Ext || e.ops_state == OpsState::Dispatching || e.holding_cpu.is_some() {
+        return Ok(());
+    }
+    let running = s.rqs[t.cpu].curr == p;
+    let owned = matches!(e.ops_state, OpsState::Queued(_) | OpsState::Queueing(_));
+    // A task on a queue is linked to it; one without a queue that is linked is deferred.
+    let places = [e.link.linked, owned, running];
+    let nr = places.iter().filter(|&&x| x).count();
+    match (e.has(task::QUEUED), nr) {
+        (true, 1) => {}
+        (true, _) => {
+            return fail(format!("is runnable in {nr} places (queue, scheduler, CPU: {places:?})"));
+        }
+        (false, 0) => {}
+        (false, 1) if running => {}
+        (false, _) => return fail(format!("is not runnable but in {places:?}")),
+    }
+    if e.has(task::QUEUED) && e.runnable.linked == running {
+        return fail("is on the runnable list iff it does not run".into());
+    }
+    Ok(())
+}

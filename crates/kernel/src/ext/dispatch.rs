@@ -1,0 +1,353 @@
+//! Filling a CPU's local queue: the dispatch buffer, moves between CPUs, consumption, the dispatch loop (E-116 to E-130).
+
+use scxr_trace::ExitKind;
+
+use super::call::{self, switch_rq_lock};
+use super::dsq::{dispatch_enqueue, emit_move, find_dsq_for_dispatch, move_local_to_local};
+use super::enqueue::{rq_online, touch_core_sched};
+use super::entity::OpsState;
+use super::exit::scx_error;
+use super::flags::{self, consts, dsq_id, enq, task};
+use super::ops::Op;
+use super::sched::{DspEntry, Ev};
+use crate::class::{self, ClassId};
+use crate::executor::Kernel;
+use crate::ids::{CpuId, TaskId};
+use crate::lock::LockId;
+
+/// Outcome of a dispatch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The task that ran goes on.
+    Prev,
+    /// The local queue has a task.
+    Local,
+    /// Nothing.
+    None,
+}
+
+/// Appends an insertion to the CPU's buffer (E-124).
+pub(crate) fn buffer_insert(k: &mut Kernel, p: TaskId, dsq_id: u64, enq_flags: u64) {
+    let me = k.this_cpu();
+    let qseq = match k.task(p).scx.ops_state {
+        OpsState::Queueing(q) | OpsState::Queued(q) => q,
+        OpsState::None | OpsState::Dispatching => 0,
+    };
+    let Some(s) = &mut k.ext.root else { return };
+    if s.dsp[me].entries.len() >= s.dsp_max_batch {
+        return scx_error(k, ExitKind::Error, 0, "dispatch buffer overflow");
+    }
+    s.dsp[me].entries.push(DspEntry { task: p, qseq, dsq_id, enq_flags });
+}
+
+/// Finishes what is in the CPU's buffer, in order (E-125) [flush_dispatch_buf].
+pub(crate) fn flush_dispatch_buf(k: &mut Kernel, cpu: CpuId) {
+    let me = k.this_cpu();
+    let entry = |k: &Kernel, i: usize| k.ext.root()?.dsp[me].entries.get(i).copied();
+    let mut i = 0;
+    while let Some(e) = entry(k, i) {
+        finish_dispatch(k, cpu, e);
+        i += 1;
+    }
+    if let Some(s) = &mut k.ext.root {
+        s.dsp[me].nr_tasks += i as u32;
+        s.dsp[me].entries.clear();
+    }
+}
+
+/// Finishes one insertion, unless the task has gone its own way since (E-126) [finish_dispatch].
+fn finish_dispatch(k: &mut Kernel, cpu: CpuId, e: DspEntry) {
+    let p = e.task;
+    loop {
+        match k.find_task(p).map(|t| t.scx.ops_state) {
+            Some(OpsState::Queued(q)) if q == e.qseq => break,
+            Some(OpsState::Queueing(_)) => call::cpu_relax(k),
+            _ => return,
+        }
+    }
+    if k.ext.has(Op::core_sched_before) {
+        touch_core_sched(k, p);
+    }
+    k.task_mut(p).scx.ops_state = OpsState::Dispatching;
+    let task_cpu = k.task(p).cpu;
+    let dsq = find_dsq_for_dispatch(k, cpu, e.dsq_id, task_cpu);
+    if k.is_local_dsq(dsq) {
+        dispatch_to_local_dsq(k, cpu, CpuId(dsq), p, e.enq_flags);
+    } else {
+        dispatch_enqueue(k, cpu, dsq, p, e.enq_flags | enq::CLEAR_OPSS);
+    }
+}
+
+/// Puts `p` on the local queue of `dst`, whose own run queue may be yet another (E-127) [dispatch_to_local_dsq]. Rq lock of
+/// `rq` held; dropped and retaken.
+pub(crate) fn dispatch_to_local_dsq(k: &mut Kernel, rq: CpuId, dst: CpuId, p: TaskId, enq_flags: u64) {
+    let src = k.task(p).cpu;
+    if rq == src && rq == dst {
+        return dispatch_enqueue(k, rq, dst.0, p, enq_flags | enq::CLEAR_OPSS);
+    }
+    let me = k.this_cpu();
+    let e = &mut k.task_mut(p).scx;
+    e.holding_cpu = Some(me);
+    e.ops_state = OpsState::None;
+    let mut locked = rq;
+    if locked != src {
+        switch_rq_lock(k, locked, src);
+        locked = src;
+    }
+    let won = |k: &Kernel| k.find_task(p).is_some_and(|t| t.scx.holding_cpu == Some(me) && t.cpu == src);
+    if won(k) {
+        let mut arrived = true;
+        if src == dst {
+            k.task_mut(p).scx.holding_cpu = None;
+            dispatch_enqueue(k, src, dst.0, p, enq_flags);
+        } else if can_run_on(k, p, dst, true) {
+            move_remote_task_to_local_dsq(k, p, enq_flags, src, dst);
+            locked = dst;
+        } else {
+            arrived = false;
+            k.task_mut(p).scx.holding_cpu = None;
+            let dsq = k.global_dsq(src);
+            dispatch_enqueue(k, src, dsq, p, enq_flags | enq::GDSQ_FALLBACK);
+        }
+        if arrived && k.task(p).class > k.curr(dst).class {
+            k.resched_curr(dst);
+        }
+    }
+    switch_rq_lock(k, locked, rq);
+}
+
+/// Moves `p` from `src` (rq lock held) to the local queue of `dst` (rq lock held afterwards instead) (E-128)
+/// [move_remote_task_to_local_dsq].
+fn move_remote_task_to_local_dsq(k: &mut Kernel, p: TaskId, flags: u64, src: CpuId, dst: CpuId) {
+    k.task_mut(p).scx.sticky_cpu = Some(dst);
+    k.update_rq_clock(src);
+    k.deactivate_for_migration(src, p);
+    k.set_task_cpu(p, dst);
+    switch_rq_lock(k, src, dst);
+    k.rqs[dst].scx.extra_enq_flags = flags & !(enq::DSQ_PRIQ | enq::CLEAR_OPSS);
+    k.activate_task(dst, p, class::enq::MIGRATED);
+    k.rqs[dst].scx.extra_enq_flags = 0;
+}
+
+/// May `p` go to `to`'s local queue (E-129)? `enforce`: that it may not is the scheduler's error; then the task's rq lock is
+/// held. [task_can_run_on_remote_rq]
+pub(crate) fn can_run_on(k: &mut Kernel, p: TaskId, to: CpuId, enforce: bool) -> bool {
+    let t = k.task(p);
+    let error = if t.migration_disabled > 0 {
+        format!("SCX_DSQ_LOCAL[_ON] cannot move migration disabled {}[{}] from CPU {} to {to}", t.comm, t.pid, t.cpu)
+    } else if !t.cpus.test(to) {
+        if !enforce {
+            return false;
+        }
+        format!("SCX_DSQ_LOCAL[_ON] target CPU {to} not allowed for {}[{}]", t.comm, t.pid)
+    } else {
+        let online = rq_online(k, to);
+        if !online && enforce {
+            k.ext.count(Ev::DispatchLocalDsqOffline, 1);
+        }
+        return online;
+    };
+    if enforce {
+        scx_error(k, ExitKind::Error, 0, error);
+    }
+    false
+}
+
+/// Moves a task from a queue to the local queue of `cpu` (E-130) [consume_dispatch_q]. Rq lock held; may be dropped and
+/// retaken.
+pub(crate) fn consume(k: &mut Kernel, cpu: CpuId, dsq: u32, enq_flags: u64) -> bool {
+    while k.ext.dsqs[dsq as usize].nr > 0 {
+        k.lock(LockId::Dsq(dsq));
+        let Some(p) = first_consumable(k, cpu, dsq) else {
+            k.unlock(LockId::Dsq(dsq));
+            return false;
+        };
+        k.unlink_from_dsq(dsq, p);
+        if k.task(p).cpu == cpu {
+            move_local_to_local(k, dsq, cpu, p, enq_flags);
+            return true;
+        }
+        if consume_remote_task(k, cpu, p, enq_flags, dsq) {
+            return true;
+        }
+    }
+    false
+}
+
+fn first_consumable(k: &mut Kernel, cpu: CpuId, dsq: u32) -> Option<TaskId> {
+    let mut at = k.dsq_first(dsq);
+    let bypass = k.ext.dsqs[dsq as usize].id == dsq_id::BYPASS;
+    while let Some(p) = at {
+        if !bypass && k.ext.root().is_some_and(|s| s.aborting) {
+            return None;
+        }
+        if k.task(p).cpu == cpu || can_run_on(k, p, cpu, false) {
+            return Some(p);
+        }
+        at = k.dsq_next(p);
+    }
+    None
+}
+
+/// Takes a task that was just unlinked from its locked queue off another CPU. Both locks are dropped on the way; false: it
+/// went elsewhere meanwhile (E-66) [unlink_dsq_and_lock_src_rq, consume_remote_task].
+fn consume_remote_task(k: &mut Kernel, cpu: CpuId, p: TaskId, enq_flags: u64, dsq: u32) -> bool {
+    let src = k.task(p).cpu;
+    if lock_src_rq(k, cpu, p, dsq, src) {
+        emit_move(k, dsq, cpu.0, p);
+        move_remote_task_to_local_dsq(k, p, enq_flags, src, cpu);
+        return true;
+    }
+    switch_rq_lock(k, src, cpu);
+    false
+}
+
+/// With `p` off its queue and the queue's lock held: goes from `locked`'s rq lock to `src`'s and says whether `p` is still
+/// ours to move.
+fn lock_src_rq(k: &mut Kernel, locked: CpuId, p: TaskId, dsq: u32, src: CpuId) -> bool {
+    let me = k.this_cpu();
+    k.task_mut(p).scx.holding_cpu = Some(me);
+    k.unlock(LockId::Dsq(dsq));
+    switch_rq_lock(k, locked, src);
+    k.find_task(p).is_some_and(|t| t.scx.holding_cpu == Some(me) && t.cpu == src)
+}
+
+/// Moves `p` between queues, its own rq and the source queue locked; the source queue is unlocked. The result is the run
+/// queue that is locked now (E-114) [move_task_between_dsqs].
+pub(crate) fn move_task_between_dsqs(k: &mut Kernel, p: TaskId, mut enq_flags: u64, from: u32, mut to: u32) -> CpuId {
+    let src = k.task(p).cpu;
+    if k.is_local_dsq(to) && CpuId(to) != src && !can_run_on(k, p, CpuId(to), true) {
+        to = k.global_dsq(src);
+        enq_flags |= enq::GDSQ_FALLBACK;
+    }
+    k.unlink_from_dsq(from, p);
+    if k.is_local_dsq(to) {
+        let dst = CpuId(to);
+        if dst == src {
+            move_local_to_local(k, from, dst, p, enq_flags);
+            return src;
+        }
+        emit_move(k, from, to, p);
+        let me = k.this_cpu();
+        // Marked as held, so that the dequeue below does not unlink it again.
+        k.task_mut(p).scx.holding_cpu = Some(me);
+        k.unlock(LockId::Dsq(from));
+        move_remote_task_to_local_dsq(k, p, enq_flags, src, dst);
+        return dst;
+    }
+    k.task_mut(p).scx.dsq = None;
+    k.unlock(LockId::Dsq(from));
+    dispatch_enqueue(k, src, to, p, enq_flags);
+    src
+}
+
+/// [consume_global_dsq]
+fn consume_global(k: &mut Kernel, cpu: CpuId) -> bool {
+    let dsq = k.global_dsq(cpu);
+    consume(k, cpu, dsq, 0)
+}
+
+fn consume_bypass(k: &mut Kernel, cpu: CpuId) -> bool {
+    let Some(dsq) = k.ext.root().map(|s| s.bypass_dsqs[cpu]) else {
+        return false;
+    };
+    consume(k, cpu, dsq, 0)
+}
+
+/// Has the scheduler fill the local queue of `cpu` (E-121) [scx_dispatch_sched]. Rq lock held; dropped and retaken.
+fn dispatch_sched(k: &mut Kernel, cpu: CpuId, prev: TaskId) -> Verdict {
+    if k.ext.root.is_none() {
+        return Verdict::None;
+    }
+    if consume_global(k, cpu) {
+        return Verdict::Local;
+    }
+    let bypass_dsp = |k: &Kernel| k.ext.root().is_some_and(|s| s.bypass_dsp);
+    if bypass_dsp(k) {
+        if k.ext.bypassing(cpu) {
+            return match consume_bypass(k, cpu) {
+                true => Verdict::Local,
+                false => Verdict::None,
+            };
+        }
+        let visit = k.rqs[cpu].scx.nr_dispatch_visits;
+        k.rqs[cpu].scx.nr_dispatch_visits += 1;
+        if visit % consts::BYPASS_HOST_NTH == 0 && consume_bypass(k, cpu) {
+            k.ext.count(Ev::SubBypassDispatch, 1);
+            return Verdict::Local;
+        }
+    }
+    if !k.ext.has(Op::dispatch) || !k.rqs[cpu].scx.online {
+        return Verdict::None;
+    }
+    if let Some(verdict) = dispatch_loop(k, cpu, prev) {
+        return verdict;
+    }
+    if bypass_dsp(k) && consume_bypass(k, cpu) {
+        return Verdict::Local;
+    }
+    Verdict::None
+}
+
+/// E-122
+fn dispatch_loop(k: &mut Kernel, cpu: CpuId, prev: TaskId) -> Option<Verdict> {
+    let me = k.this_cpu();
+    for round in 1.. {
+        k.ext.root.as_mut()?.dsp[me].nr_tasks = 0;
+        let prev_arg = (k.task(prev).class == ClassId::Ext && k.task(prev).scx.bound).then_some(prev);
+        call::op(k, Op::dispatch, Some(cpu), None, |ops, k| {
+            ops.dispatch(k, cpu, prev_arg);
+        });
+        flush_dispatch_buf(k, cpu);
+        let e = &k.task(prev).scx;
+        if e.has(task::QUEUED) && e.slice > 0 {
+            return Some(Verdict::Prev);
+        }
+        if k.local_dsq(cpu).nr > 0 || consume_global(k, cpu) {
+            return Some(Verdict::Local);
+        }
+        if k.ext.root()?.dsp[me].nr_tasks == 0 {
+            return None;
+        }
+        if round >= consts::DSP_MAX_LOOPS {
+            super::kick::kick_cpu(k, cpu, 0);
+            return None;
+        }
+    }
+    None
+}
+
+/// Finds something for `cpu` to run (E-119) [balance_one]. Rq lock held; dropped and retaken.
+pub(crate) fn balance_one(k: &mut Kernel, cpu: CpuId, prev: TaskId) -> Verdict {
+    k.rqs[cpu].scx.in_balance = true;
+    let verdict = find_work(k, cpu, prev);
+    if verdict != Verdict::None && k.local_dsq(cpu).nr > 1 && k.rqs[cpu].scx.nr_immed > 0 {
+        super::reenq::schedule_local(k, cpu, 0); // E-92
+    }
+    k.rqs[cpu].scx.in_balance = false;
+    verdict
+}
+
+fn find_work(k: &mut Kernel, cpu: CpuId, prev: TaskId) -> Verdict {
+    if k.task(prev).class == ClassId::Ext {
+        super::pick::update_curr(k, cpu);
+        let e = &k.task(prev).scx;
+        if e.has(task::QUEUED) && e.slice > 0 && !k.ext.bypassing(cpu) {
+            return Verdict::Prev;
+        }
+    }
+    if k.local_dsq(cpu).nr > 0 {
+        return Verdict::Local;
+    }
+    match dispatch_sched(k, cpu, prev) {
+        Verdict::None => {}
+        verdict => return verdict,
+    }
+    // E-120
+    let bypassing = k.ext.bypassing(cpu);
+    if k.task(prev).scx.has(task::QUEUED) && (!k.ext.flag(flags::ops::ENQ_LAST) || bypassing) {
+        k.ext.count(Ev::DispatchKeepLast, 1);
+        return Verdict::Prev;
+    }
+    Verdict::None
+}

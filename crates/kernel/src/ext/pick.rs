@@ -1,0 +1,152 @@
+//! Picking, running and putting ext tasks (E-116 to E-120, E-133 to E-140, E-151).
+
+use super::call;
+use super::dispatch::{Verdict, balance_one};
+use super::dsq::{dispatch_dequeue, dispatch_enqueue};
+use super::enqueue::{do_enqueue_task, maybe_queue_balance_callback, ops_dequeue, refill_slice, touch_core_sched};
+use super::flags::{consts, deq, enq, task};
+use super::ops::Op;
+use crate::class::{ClassId, Pick};
+use crate::executor::Kernel;
+use crate::ids::{CpuId, TaskId};
+
+/// The task to run next (E-116, E-117) [do_pick_task_scx]. Rq lock held; dropped and retaken.
+pub(crate) fn pick_task(k: &mut Kernel, cpu: CpuId) -> Pick {
+    let prev = k.rqs[cpu].curr;
+    k.rqs[cpu].scx.kick_sync += 1;
+    if k.rqs[cpu].next_class > ClassId::Ext {
+        k.rqs[cpu].next_class = ClassId::Ext;
+    }
+    k.rqs[cpu].scx.clk_valid = false;
+    let verdict = balance_one(k, cpu, prev);
+    maybe_queue_balance_callback(k, cpu);
+    if k.rqs[cpu].next_class > ClassId::Ext {
+        return Pick::Retry;
+    }
+    if verdict == Verdict::Prev && k.task(prev).class == ClassId::Ext {
+        if k.task(prev).scx.slice == 0 {
+            refill_slice(k, prev);
+        }
+        return Pick::Task(prev);
+    }
+    let Some(p) = k.dsq_first(cpu.0) else {
+        return Pick::None;
+    };
+    if k.task(p).scx.slice == 0 {
+        if !k.ext.bypassing(cpu)
+            && let Some(s) = &mut k.ext.root
+        {
+            s.warned_zero_slice = true;
+        }
+        refill_slice(k, p);
+    }
+    Pick::Task(p)
+}
+
+/// `p` becomes the running task (E-133) [set_next_task_scx]. Rq lock held.
+pub(crate) fn set_next_task(k: &mut Kernel, cpu: CpuId, p: TaskId, _first: bool) {
+    if k.task(p).scx.has(task::QUEUED) {
+        ops_dequeue(k, cpu, p, deq::CORE_SCHED_EXEC);
+        dispatch_dequeue(k, cpu, p);
+    }
+    k.set_exec_start(cpu, p);
+    if k.ext.has(Op::running) && k.task(p).scx.has(task::QUEUED) {
+        call::op(k, Op::running, Some(cpu), Some(p), |ops, k| ops.running(k, p));
+    }
+    k.clr_task_runnable(cpu, p, true);
+    // E-151: the tick of a full-nohz CPU follows the slice. The core looks again at each switch.
+    let infinite = k.task(p).scx.slice == consts::SLICE_INF;
+    if k.rqs[cpu].scx.can_stop_tick != infinite {
+        k.rqs[cpu].scx.can_stop_tick = infinite;
+        k.reevaluate_tick(cpu);
+    }
+}
+
+/// `p` stops being the running task (E-134) [put_prev_task_scx]. Rq lock held.
+pub(crate) fn put_prev_task(k: &mut Kernel, cpu: CpuId, p: TaskId, next: Option<TaskId>) {
+    k.rqs[cpu].scx.kick_sync += 1;
+    update_curr(k, cpu);
+    if !k.task(p).scx.has(task::QUEUED) {
+        return;
+    }
+    if k.ext.has(Op::stopping) {
+        call::op(k, Op::stopping, Some(cpu), Some(p), |ops, k| {
+            ops.stopping(k, p, true);
+        });
+    }
+    let now = k.now();
+    k.set_task_runnable(cpu, p, now);
+    if k.task(p).scx.slice > 0 && !k.ext.bypassing(cpu) {
+        if !k.task(p).scx.has(task::IMMED) {
+            return dispatch_enqueue(k, cpu, cpu.0, p, enq::HEAD);
+        }
+        // E-93: it was to run at once or not here.
+        k.task_mut(p).scx.flags |= task::REENQ_PREEMPTED;
+        do_enqueue_task(k, cpu, p, enq::REENQ, None);
+        k.task_mut(p).scx.flags &= !task::REENQ_REASON_MASK;
+        return;
+    }
+    match next {
+        Some(next) if k.task(next).class < ClassId::Ext => {
+            do_enqueue_task(k, cpu, p, enq::LAST, None);
+            if k.task(p).scx.dsq == Some(cpu.0) {
+                k.resched_curr(cpu);
+            }
+        }
+        _ => do_enqueue_task(k, cpu, p, 0, None),
+    }
+}
+
+/// Accounts the running task's time (E-137) [update_curr_scx].
+pub(crate) fn update_curr(k: &mut Kernel, cpu: CpuId) {
+    let curr = k.rqs[cpu].curr;
+    let delta = k.update_curr_common(cpu);
+    if delta == 0 {
+        return;
+    }
+    let e = &mut k.task_mut(curr).scx;
+    if e.slice != consts::SLICE_INF {
+        e.slice -= e.slice.min(delta);
+        if e.slice == 0 {
+            touch_core_sched(k, curr);
+        }
+    }
+}
+
+/// A tick hit an ext task (E-139) [task_tick_scx]. Rq lock held.
+pub(crate) fn task_tick(k: &mut Kernel, cpu: CpuId) {
+    let curr = k.rqs[cpu].curr;
+    update_curr(k, cpu);
+    if k.ext.bypassing(cpu) {
+        k.task_mut(curr).scx.slice = 0;
+        touch_core_sched(k, curr);
+    } else if k.ext.has(Op::tick) {
+        call::op(k, Op::tick, Some(cpu), Some(curr), |ops, k| ops.tick(k, curr));
+    }
+    if k.task(curr).scx.slice == 0 {
+        k.resched_curr(cpu);
+    }
+}
+
+/// The running task yields (E-140) [yield_task_scx]. Rq lock held.
+pub(crate) fn yield_task(k: &mut Kernel, cpu: CpuId) {
+    let curr = k.rqs[cpu].curr;
+    if k.ext.has(Op::yield_) {
+        call::op(k, Op::yield_, Some(cpu), Some(curr), |ops, k| ops.yield_(k, curr, None));
+    } else {
+        k.task_mut(curr).scx.slice = 0;
+    }
+}
+
+/// May a full-nohz CPU stop its tick, as far as the class is concerned (E-151)? [scx_can_stop_tick]
+pub(crate) fn can_stop_tick(k: &Kernel, cpu: CpuId) -> bool {
+    let rq = &k.rqs[cpu];
+    k.curr(cpu).class != ClassId::Ext || rq.scx.nr_running == 0 || !k.ext.bypassing(cpu) && rq.scx.can_stop_tick
+}
+
+/// E-84 [wakeup_preempt_scx]
+pub(crate) fn wakeup_preempt(k: &mut Kernel, cpu: CpuId, p: TaskId, _wake_flags: u64) {
+    if k.task(p).class > ClassId::Ext && k.rqs[cpu].scx.nr_immed > 0 {
+        super::reenq::schedule_local(k, cpu, 0);
+    }
+}

@@ -1,0 +1,17 @@
+//! The extensible class under native policies.
+
+#[path = "ext/harness.rs"]
+mod harness;
+#[path = "ext/policies.rs"]
+mod policies;
+
+#[path = "ext/custody.rs"]
+mod custody;
+#[path = "ext/errors.rs"]
+mod errors;
+#[path = "ext/lifecycle.rs"]
+mod lifecycle;
+#[path = "ext/sharing.rs"]
+mod sharing;
+#[path = "ext/stress.rs"]
+mod stress;
