@@ -40,7 +40,10 @@ fn compatible(local: &Btf, mut l: TypeId, target: &Btf, mut t: TypeId, level: u3
             (Kind::Array { elem: a, .. }, Kind::Array { elem: b, .. }) => (l, t) = (*a, *b),
             (Kind::FuncProto { ret: a, params: ap }, Kind::FuncProto { ret: b, params: bp }) => {
                 let same = ap.len() == bp.len()
-                    && ap.iter().zip(bp).all(|(a, b)| compatible(local, a.type_id, target, b.type_id, level.min(6) - 1));
+                    && ap
+                        .iter()
+                        .zip(bp)
+                        .all(|(a, b)| compatible(local, a.type_id, target, b.type_id, level.min(6) - 1));
                 if !same {
                     return false;
                 }
@@ -114,9 +117,9 @@ fn matches(
                 }
                 return a.len() <= b.len()
                     && a.iter().all(|m| {
-                        b.iter().filter(|n| names_match(local, m.name, target, n.name)).any(|n| {
-                            matches(local, m.type_id, target, n.type_id, behind_ptr, level - 1, budget)
-                        })
+                        b.iter()
+                            .filter(|n| names_match(local, m.name, target, n.name))
+                            .any(|n| matches(local, m.type_id, target, n.type_id, behind_ptr, level - 1, budget))
                     });
             }
             (Kind::Int { size: a, encoding: x }, Kind::Int { size: b, encoding: y }) => {
@@ -134,9 +137,10 @@ fn matches(
             }
             (Kind::FuncProto { ret: a, params: ap }, Kind::FuncProto { ret: b, params: bp }) => {
                 let same = ap.len() == bp.len()
-                    && ap.iter().zip(bp).all(|(x, y)| {
-                        matches(local, x.type_id, target, y.type_id, behind_ptr, level - 1, budget)
-                    });
+                    && ap
+                        .iter()
+                        .zip(bp)
+                        .all(|(x, y)| matches(local, x.type_id, target, y.type_id, behind_ptr, level - 1, budget));
                 if !same {
                     return false;
                 }

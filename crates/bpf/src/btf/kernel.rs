@@ -40,16 +40,17 @@ impl KernelBtf {
 
     /// Index a parsed BTF.
     pub fn new(btf: Btf) -> KernelBtf {
-        let mut by_name: Vec<TypeId> = btf.iter().filter(|(_, t)| t.name != 0).map(|(id, _)| id).collect();
-        by_name.sort_by_cached_key(|id| (essential_name(btf.name(*id)).to_owned(), *id));
-        let mut enumerators: Vec<(u32, TypeId, u32)> = btf
-            .iter()
-            .flat_map(|(id, t)| {
-                let values = t.kind.enumerators().unwrap_or(&[]);
-                values.iter().enumerate().map(move |(i, v)| (v.name, id, i as u32))
-            })
-            .collect();
-        enumerators.sort_by_cached_key(|(name, id, i)| (btf.string(*name).to_owned(), *id, *i));
+        let names = btf.iter().filter(|(_, t)| t.name != 0);
+        let mut names: Vec<(&str, TypeId)> = names.map(|(id, t)| (essential_name(btf.string(t.name)), id)).collect();
+        names.sort_unstable();
+        let by_name = names.into_iter().map(|(_, id)| id).collect();
+        let mut values: Vec<(&str, TypeId, u32, u32)> = Vec::new();
+        for (id, t) in btf.iter() {
+            let list = t.kind.enumerators().unwrap_or(&[]).iter().enumerate();
+            values.extend(list.map(|(i, v)| (btf.string(v.name), id, i as u32, v.name)));
+        }
+        values.sort_unstable();
+        let enumerators = values.into_iter().map(|(_, id, i, name)| (name, id, i)).collect();
         KernelBtf { btf, by_name, enumerators }
     }
 
@@ -113,7 +114,6 @@ fn section(bytes: &[u8]) -> Result<&[u8], BtfError> {
     let header = FileHeader64::<LittleEndian>::parse(bytes).map_err(bad)?;
     let sections = header.sections(endian, bytes).map_err(bad)?;
     let found = sections.section_by_name(endian, b".BTF");
-    let (_, section) =
-        found.ok_or(BtfError::Truncated { what: "the ELF file's .BTF section", need: 24, have: 0 })?;
+    let (_, section) = found.ok_or(BtfError::Truncated { what: "the ELF file's .BTF section", need: 24, have: 0 })?;
     section.data(endian, bytes).map_err(bad)
 }

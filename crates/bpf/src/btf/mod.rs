@@ -13,6 +13,4 @@ pub use ext::{BtfExt, CoreRecord, CoreRelocKind, FuncRecord, LineRecord};
 pub use kernel::{FuncProto, KernelBtf};
 pub use parse::BtfError;
 pub use query::{Field, essential_name};
-pub use types::{
-    Btf, EnumValue, IntEncoding, Kind, Linkage, Member, Param, SecVar, Type, TypeId,
-};
+pub use types::{Btf, EnumValue, IntEncoding, Kind, Linkage, Member, Param, SecVar, Type, TypeId};

@@ -1,8 +1,6 @@
 //! Raw BTF bytes to [`Btf`], checked: lengths, string offsets, type references.
 
-use super::types::{
-    Btf, EnumValue, IntEncoding, Kind, Linkage, Member, Param, SecVar, Type, TypeId,
-};
+use super::types::{Btf, EnumValue, IntEncoding, Kind, Linkage, Member, Param, SecVar, Type, TypeId};
 
 /// Why bytes are not BTF.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -246,10 +244,9 @@ fn read_type(r: &mut Reader<'_>, id: TypeId) -> Result<Type, BtfError> {
         10 => Kind::Const(word),
         11 => Kind::Restrict(word),
         12 => Kind::Func { proto: word, linkage: linkage(id, vlen)? },
-        13 => Kind::FuncProto {
-            ret: word,
-            params: list(r, vlen, |r| Ok(Param { name: r.u32()?, type_id: r.u32()? }))?,
-        },
+        13 => {
+            Kind::FuncProto { ret: word, params: list(r, vlen, |r| Ok(Param { name: r.u32()?, type_id: r.u32()? }))? }
+        }
         14 => Kind::Var { type_id: word, linkage: linkage(id, r.u32()?)? },
         15 => Kind::Datasec {
             size: word,
@@ -277,8 +274,7 @@ fn read_int(r: &mut Reader<'_>, id: TypeId, size: u32) -> Result<Kind, BtfError>
     if !matches!(size, 1 | 2 | 4 | 8 | 16) || bits > size * 8 {
         return Err(BtfError::Type { id, what: "an integer of impossible size" });
     }
-    let encoding =
-        IntEncoding { signed: enc & 1 != 0, is_char: enc & 2 != 0, is_bool: enc & 4 != 0, bit_offset, bits };
+    let encoding = IntEncoding { signed: enc & 1 != 0, is_char: enc & 2 != 0, is_bool: enc & 4 != 0, bit_offset, bits };
     Ok(Kind::Int { size, encoding })
 }
 

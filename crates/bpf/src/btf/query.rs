@@ -60,7 +60,8 @@ impl Btf {
     /// The string at an offset; empty when there is none.
     pub fn string(&self, off: u32) -> &str {
         let rest = self.strings.get(off as usize..).unwrap_or("");
-        rest.split('\0').next().unwrap_or("")
+        let len = rest.bytes().position(|b| b == 0).unwrap_or(rest.len());
+        &rest[..len]
     }
 
     /// A type's name; empty for anonymous ones.
@@ -228,11 +229,18 @@ impl Btf {
             Kind::Volatile(to) => format!("volatile {}", self.type_name_at(*to, depth - 1)),
             Kind::Restrict(to) | Kind::TypeTag(to) => self.type_name_at(*to, depth - 1),
             Kind::FuncProto { ret, params } => {
-                let params: Vec<String> = params
-                    .iter()
-                    .take(16)
-                    .map(|p| if p.type_id == 0 { "...".to_owned() } else { self.type_name_at(p.type_id, depth.min(4) - 1) })
-                    .collect();
+                let params: Vec<String> =
+                    params
+                        .iter()
+                        .take(16)
+                        .map(|p| {
+                            if p.type_id == 0 {
+                                "...".to_owned()
+                            } else {
+                                self.type_name_at(p.type_id, depth.min(4) - 1)
+                            }
+                        })
+                        .collect();
                 format!("{} ({})", self.type_name_at(*ret, depth.min(4) - 1), params.join(", "))
             }
             Kind::Var { type_id, .. } => self.type_name_at(*type_id, depth - 1),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::core_spec::{self, Spec};
-use crate::btf::{Btf, CoreRecord, KernelBtf, Kind, TypeId, essential_name};
 use crate::btf::CoreRelocKind as K;
+use crate::btf::{Btf, CoreRecord, KernelBtf, Kind, TypeId, essential_name};
 
 /// What to write into the instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]

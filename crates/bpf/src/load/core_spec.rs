@@ -3,8 +3,8 @@
 //! A raw access is a list of member and element numbers. Only its turning points carry over to another kernel: named
 //! members and array elements; anonymous structs on the way may differ.
 
-use crate::btf::{Btf, CoreRecord, Kind, TypeId, essential_name, types_compatible, types_match};
 use crate::btf::CoreRelocKind as K;
+use crate::btf::{Btf, CoreRecord, Kind, TypeId, essential_name, types_compatible, types_match};
 
 /// Longest access.
 const SPEC_MAX: usize = 64;
@@ -100,7 +100,8 @@ pub(super) fn local(btf: &Btf, rec: &CoreRecord) -> Result<Spec, String> {
         id = btf.resolve(id);
         match &btf.ty(id).kind {
             Kind::Struct { members, .. } | Kind::Union { members, .. } => {
-                let m = members.get(index as usize).ok_or_else(|| format!("access string `{text}`: no member {index}"))?;
+                let m =
+                    members.get(index as usize).ok_or_else(|| format!("access string `{text}`: no member {index}"))?;
                 spec.advance(Some(m.bit_offset))?;
                 if m.name != 0 {
                     spec.steps.push(Step { type_id: id, index, named: true });

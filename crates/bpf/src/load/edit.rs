@@ -125,7 +125,8 @@ impl Object {
                 Ok(n.to_le_bytes()[..size as usize].to_vec())
             }
             GlobalValue::Text(text) => {
-                let is_char = matches!(self.btf.resolved(type_id), Kind::Array { elem, .. } if self.btf.size(*elem) == Some(1));
+                let is_char =
+                    matches!(self.btf.resolved(type_id), Kind::Array { elem, .. } if self.btf.size(*elem) == Some(1));
                 if !is_char {
                     return Err(format!("it is {}, and `{text}` is no value of that type", ty()));
                 }
@@ -157,7 +158,8 @@ impl Object {
                 hint: Some(format!("there are {}", known.join(", "))),
             });
         };
-        let bad = |what: &str| LoadError::Map { object: self.name.clone(), map: name.to_owned(), what: what.to_owned() };
+        let bad =
+            |what: &str| LoadError::Map { object: self.name.clone(), map: name.to_owned(), what: what.to_owned() };
         let last = self.data[at].vars.last().ok_or_else(|| bad("it has no variable, so it cannot be resized"))?;
         let Kind::Array { elem, .. } = *self.btf.resolved(last.type_id) else {
             return Err(bad("its last variable is no array, so it cannot be resized"));
@@ -210,7 +212,12 @@ impl Object {
     }
 
     fn ops_member(&self, ops: &str, member: &str) -> Result<(usize, Field), LoadError> {
-        let missing = |kind, name: &str, hint| LoadError::NotFound { object: self.name.clone(), kind, name: name.to_owned(), hint };
+        let missing = |kind, name: &str, hint| LoadError::NotFound {
+            object: self.name.clone(),
+            kind,
+            name: name.to_owned(),
+            hint,
+        };
         let at = self.ops.iter().position(|o| o.name == ops).ok_or_else(|| {
             let names: Vec<&str> = self.ops.iter().map(|o| o.name.as_str()).collect();
             missing("struct_ops variable", ops, Some(format!("there are: {}", names.join(", "))))

@@ -140,7 +140,8 @@ impl Elf {
             for r in rels {
                 let symbol = r.r_sym(e) as usize;
                 if symbol >= symbols.len() {
-                    let what = format!("a relocation of section {} names symbol {symbol}, which does not exist", target.name);
+                    let what =
+                        format!("a relocation of section {} names symbol {symbol}, which does not exist", target.name);
                     return Err(LoadError::Corrupt { object: own(), what });
                 }
                 target.relocs.push(Reloc { offset: r.r_offset(e), symbol });

@@ -28,13 +28,21 @@ pub enum LoadError {
     Map { object: String, map: String, what: String },
     #[error("{object}: extern {name}: {what}")]
     Extern { object: String, name: String, what: String },
-    #[error("{object}: kernel function {name} does not exist in {kernel}, and the object needs it (it is not weak); use a kernel that has it, or declare it __weak and guard calls with bpf_ksym_exists()")]
+    #[error(
+        "{object}: kernel function {name} does not exist in {kernel}, and the object needs it (it is not weak); use a kernel that has it, or declare it __weak and guard calls with bpf_ksym_exists()"
+    )]
     MissingKfunc { object: String, name: String, kernel: String },
-    #[error("{object}: kernel function {name} has another prototype in {kernel}: `{theirs}` there, `{ours}` in the object; regenerate vmlinux.h, or declare a weak ___flavor of each form")]
+    #[error(
+        "{object}: kernel function {name} has another prototype in {kernel}: `{theirs}` there, `{ours}` in the object; regenerate vmlinux.h, or declare a weak ___flavor of each form"
+    )]
     KfuncPrototype { object: String, name: String, kernel: String, ours: String, theirs: String },
-    #[error("{object}: kernel variable {name} does not exist in {kernel}, and the object needs it (it is not weak); use a kernel that has it, or declare it __weak")]
+    #[error(
+        "{object}: kernel variable {name} does not exist in {kernel}, and the object needs it (it is not weak); use a kernel that has it, or declare it __weak"
+    )]
     MissingKsym { object: String, name: String, kernel: String },
-    #[error("{object}: kernel configuration value {name} is not known for {kernel}, and the object needs it; set it, or declare it __weak")]
+    #[error(
+        "{object}: kernel configuration value {name} is not known for {kernel}, and the object needs it; set it, or declare it __weak"
+    )]
     MissingKconfig { object: String, name: String, kernel: String },
     #[error("{object}: CO-RE relocation of {subject} at {at}: {what}")]
     CoRe { object: String, subject: String, at: String, what: String },

@@ -57,14 +57,14 @@ impl Extern {
 pub(super) fn read(object: &str, elf: &Elf, btf: &Btf) -> Result<Vec<Extern>, LoadError> {
     let mut out = Vec::new();
     for sym in elf.symbols.iter().filter(|s| s.undefined && !s.local && !s.name.is_empty()) {
-        let bad = |what: &str| LoadError::Extern { object: object.to_owned(), name: sym.name.clone(), what: what.to_owned() };
+        let bad =
+            |what: &str| LoadError::Extern { object: object.to_owned(), name: sym.name.clone(), what: what.to_owned() };
         let section = |id: TypeId| {
             let holds = |k: &Kind| matches!(k, Kind::Datasec { vars, .. } if vars.iter().any(|v| v.type_id == id));
             btf.iter().find(|(_, t)| holds(&t.kind)).map(|(_, t)| btf.string(t.name))
         };
-        let found = btf.iter().find(|(id, t)| {
-            btf.linkage(*id) == Some(Linkage::Extern) && btf.string(t.name) == sym.name
-        });
+        let found =
+            btf.iter().find(|(id, t)| btf.linkage(*id) == Some(Linkage::Extern) && btf.string(t.name) == sym.name);
         let Some((type_id, ty)) = found else {
             return Err(bad("undefined, and BTF does not know it; declare it with __ksym or __kconfig, or define it"));
         };
@@ -73,7 +73,11 @@ pub(super) fn read(object: &str, elf: &Elf, btf: &Btf) -> Result<Vec<Extern>, Lo
             (Kind::Var { type_id, .. }, Some(".ksyms")) => ExternDecl::Var { type_id: *type_id },
             (Kind::Var { type_id, .. }, Some(".kconfig")) => kconfig(btf, *type_id)
                 .ok_or_else(|| bad("no type for .kconfig; use bool, enum libbpf_tristate, an integer or char[]"))?,
-            _ => return Err(bad("neither a kernel symbol nor kernel configuration; mark it __ksym or __kconfig, or define it")),
+            _ => {
+                return Err(bad(
+                    "neither a kernel symbol nor kernel configuration; mark it __ksym or __kconfig, or define it",
+                ));
+            }
         };
         if !out.iter().any(|e: &Extern| e.name == sym.name) {
             out.push(Extern { name: sym.name.clone(), weak: sym.weak, decl });

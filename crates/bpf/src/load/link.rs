@@ -126,7 +126,10 @@ impl<'a> Linker<'a> {
                 Patched::Done => continue,
                 Patched::Poison => format!("which {} does not have", self.options.kernel),
                 Patched::WidthPoison => {
-                    format!("which has another size in {}, and signed or composite values cannot be adapted", self.options.kernel)
+                    format!(
+                        "which has another size in {}, and signed or composite values cannot be adapted",
+                        self.options.kernel
+                    )
                 }
             };
             let guard = match rec.kind {
@@ -135,7 +138,12 @@ impl<'a> Linker<'a> {
                 _ => "bpf_core_field_exists()",
             };
             let subject = self.core.describe(rec);
-            let message = format!("{}: {} uses {subject} ({}), {why}; guard it with {guard}", object.name, self.place_of(pc), rec.kind);
+            let message = format!(
+                "{}: {} uses {subject} ({}), {why}; guard it with {guard}",
+                object.name,
+                self.place_of(pc),
+                rec.kind
+            );
             self.poison(pc, message);
         }
         for slot in f.start..f.start + f.len {
@@ -164,13 +172,18 @@ impl<'a> Linker<'a> {
                 let Some(map) = self.data_map[data] else {
                     let section = &self.object.data[data];
                     let what = format!("globals in an arena ({}, used in {})", section.name, self.place_of(pc));
-                    let what = if section.bytes.is_empty() { format!("a pointer into the empty section {}", section.name) } else { what };
+                    let what = if section.bytes.is_empty() {
+                        format!("a pointer into the empty section {}", section.name)
+                    } else {
+                        what
+                    };
                     return Err(LoadError::NotYet { object: self.object.name.clone(), what });
                 };
                 self.wide(pc, pseudo::MAP_VALUE, map as i32, offset as i32);
             }
             Target::Func { code, slot } => {
-                let index = self.object.func_index(code, slot).and_then(|i| self.placed.get(&i)).copied().unwrap_or_default();
+                let index =
+                    self.object.func_index(code, slot).and_then(|i| self.placed.get(&i)).copied().unwrap_or_default();
                 if is_call {
                     let distance = i64::from(self.image.funcs[index].start) - i64::from(pc) - 1;
                     let insn = &mut self.image.text[pc as usize];
@@ -247,10 +260,10 @@ impl<'a> Linker<'a> {
     fn poison(&mut self, pc: u32, message: String) {
         let at = pc as usize;
         let bad = Insn { code: CALL, dst: 0, src: pseudo::POISON, off: 0, imm: self.image.poisons.len() as i32 };
-        if self.image.text[at].code == LD_IMM64 {
-            if let Some(high) = self.image.text.get_mut(at + 1) {
-                *high = bad;
-            }
+        if self.image.text[at].code == LD_IMM64
+            && let Some(high) = self.image.text.get_mut(at + 1)
+        {
+            *high = bad;
         }
         self.image.text[at] = bad;
         self.image.poisons.push(message);

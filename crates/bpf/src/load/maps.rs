@@ -59,9 +59,11 @@ pub(super) fn read(object: &str, elf: &Elf, btf: &Btf) -> Result<Vec<MapDecl>, L
             return Err(LoadError::Corrupt { object: object.to_owned(), what });
         };
         let bad = |what: String| LoadError::Map { object: object.to_owned(), map: maps[outer].0.name.clone(), what };
-        let values = maps[outer].0.values_offset.ok_or_else(|| bad("it has initial values but no `values`".to_owned()))?;
+        let values =
+            maps[outer].0.values_offset.ok_or_else(|| bad("it has initial values but no `values`".to_owned()))?;
         let first = u64::from(maps[outer].0.offset) + u64::from(values);
-        let slot = r.offset.checked_sub(first).filter(|b| b % 8 == 0 && b / 8 < INNER_SLOTS_MAX).map(|b| (b / 8) as usize);
+        let slot =
+            r.offset.checked_sub(first).filter(|b| b % 8 == 0 && b / 8 < INNER_SLOTS_MAX).map(|b| (b / 8) as usize);
         let slot = slot.ok_or_else(|| bad("an initial value lies outside `values`".to_owned()))?;
         let inner = maps.iter().position(|(m, _)| sym.section == Some(section) && u64::from(m.offset) == sym.value);
         let inner = inner.ok_or_else(|| bad(format!("initial value {slot}, `{}`, is no map", sym.name)))?;
@@ -111,7 +113,9 @@ fn declare(decl: &mut MapDecl, btf: &Btf, type_id: TypeId, outer: bool) -> Resul
                 let Kind::Array { elem, .. } = *btf.resolved(m.type_id) else {
                     return Err("`values` is no __array()".to_owned());
                 };
-                let Kind::Ptr(to) = *btf.resolved(elem) else { return Err("`values` is no array of pointers".to_owned()) };
+                let Kind::Ptr(to) = *btf.resolved(elem) else {
+                    return Err("`values` is no array of pointers".to_owned());
+                };
                 same(&mut decl.value_size, 4, "values")?;
                 if btf.resolved(to).members().is_some() {
                     let mut inner = MapDecl { name: format!("{}.inner", decl.name), ..MapDecl::default() };

@@ -18,6 +18,7 @@ mod object;
 mod ops;
 mod reach;
 mod resolve;
+mod value;
 
 pub use edit::GlobalValue;
 pub use error::LoadError;

@@ -111,11 +111,17 @@ impl Object {
         let elf = Elf::parse(name, bytes)?;
         let own = || name.to_owned();
         let btf_at = elf.section(".BTF").ok_or_else(|| LoadError::NoBtf { object: own() })?;
-        let btf = Btf::parse(&elf.sections[btf_at].data)
-            .map_err(|source| LoadError::Btf { object: own(), section: ".BTF", source })?;
+        let btf = Btf::parse(&elf.sections[btf_at].data).map_err(|source| LoadError::Btf {
+            object: own(),
+            section: ".BTF",
+            source,
+        })?;
         let ext = match elf.section(".BTF.ext") {
-            Some(at) => BtfExt::parse(&elf.sections[at].data, &btf)
-                .map_err(|source| LoadError::Btf { object: own(), section: ".BTF.ext", source })?,
+            Some(at) => BtfExt::parse(&elf.sections[at].data, &btf).map_err(|source| LoadError::Btf {
+                object: own(),
+                section: ".BTF.ext",
+                source,
+            })?,
             None => BtfExt::default(),
         };
         let mut object = Object {
@@ -204,7 +210,7 @@ impl Object {
                 is_static: sym.local,
             });
         }
-        self.funcs.sort_by(|a, b| (a.code, a.start, a.is_static).cmp(&(b.code, b.start, b.is_static)));
+        self.funcs.sort_by_key(|f| (f.code, f.start, f.is_static));
         self.funcs.dedup_by_key(|f| (f.code, f.start));
         for (i, f) in self.funcs.iter().enumerate() {
             let section = &self.codes[f.code].name;
@@ -233,7 +239,8 @@ impl Object {
                 let insn = self.codes[code].insns[slot as usize];
                 if insn.code == CALL && insn.src == pseudo::CALL && !self.codes[code].targets.contains_key(&slot) {
                     let callee = i64::from(slot) + 1 + i64::from(insn.imm);
-                    let target = self.func_at(code, callee).map_err(|what| self.code_error_at(code, slot.into(), what))?;
+                    let target =
+                        self.func_at(code, callee).map_err(|what| self.code_error_at(code, slot.into(), what))?;
                     self.codes[code].targets.insert(slot, target);
                 }
             }
@@ -244,7 +251,7 @@ impl Object {
     fn target(&self, elf: &Elf, map: &Sections, code: usize, offset: u64, sym: &Symbol) -> Result<Target, String> {
         let insns = &self.codes[code].insns;
         let insn = match insns.get((offset / 8) as usize) {
-            Some(insn) if offset % 8 == 0 => insn,
+            Some(insn) if offset.is_multiple_of(8) => insn,
             _ => return Err("it points at no instruction".to_owned()),
         };
         let call = match insn.code {
@@ -279,7 +286,9 @@ impl Object {
             };
         }
         let name = &elf.sections[section].name;
-        Err(format!("section {name} holds neither functions, maps nor data; put variables into .data.NAME or .rodata.NAME"))
+        Err(format!(
+            "section {name} holds neither functions, maps nor data; put variables into .data.NAME or .rodata.NAME"
+        ))
     }
 
     pub(super) fn func_at(&self, code: usize, slot: i64) -> Result<Target, String> {

@@ -3,7 +3,7 @@
 use super::elf::Elf;
 use super::error::LoadError;
 use super::object::{Object, Sections, Target, variables};
-use crate::btf::{Kind, KernelBtf, TypeId, essential_name};
+use crate::btf::{KernelBtf, Kind, TypeId, essential_name};
 use crate::image::{OpsMember, StructOps};
 
 /// A struct_ops variable.
@@ -49,9 +49,9 @@ pub(super) fn read(object: &Object, elf: &Elf, map: &Sections) -> Result<Vec<Ops
             });
         }
         for r in &s.relocs {
-            let at = vars.iter().position(|v| {
-                r.offset >= u64::from(v.offset) && r.offset < u64::from(v.offset) + u64::from(v.size)
-            });
+            let at = vars
+                .iter()
+                .position(|v| r.offset >= u64::from(v.offset) && r.offset < u64::from(v.offset) + u64::from(v.size));
             let Some(at) = at else {
                 let what = format!("a relocation at byte {} of {} belongs to no variable", r.offset, s.name);
                 return Err(LoadError::Corrupt { object: object.name.clone(), what });
@@ -100,6 +100,22 @@ fn set_func(
     Ok(())
 }
 
+/// The kernel's struct for a variable's type.
+pub(super) fn kernel_type(
+    object: &Object,
+    decl: &OpsDecl,
+    kernel: &KernelBtf,
+    kernel_name: &str,
+) -> Result<TypeId, LoadError> {
+    let type_name = essential_name(object.btf.name(decl.type_id));
+    kernel.struct_id(type_name).ok_or_else(|| LoadError::StructOpsType {
+        object: object.name.clone(),
+        ops: decl.name.clone(),
+        type_name: type_name.to_owned(),
+        kernel: kernel_name.to_owned(),
+    })
+}
+
 /// Resolve one variable against the kernel's type. `program` gives the image's program for a function.
 pub(super) fn resolve(
     object: &Object,
@@ -109,12 +125,7 @@ pub(super) fn resolve(
     program: impl Fn(usize) -> Option<usize>,
 ) -> Result<StructOps, LoadError> {
     let type_name = essential_name(object.btf.name(decl.type_id)).to_owned();
-    let kernel_id = kernel.struct_id(&type_name).ok_or_else(|| LoadError::StructOpsType {
-        object: object.name.clone(),
-        ops: decl.name.clone(),
-        type_name: type_name.clone(),
-        kernel: kernel_name.to_owned(),
-    })?;
+    let kernel_id = kernel_type(object, decl, kernel, kernel_name)?;
     let theirs = kernel.btf().ty(kernel_id).kind.members().unwrap_or(&[]);
     let mut set: Vec<(usize, (String, OpsMember))> = Vec::new();
     for (i, m) in object.btf.ty(decl.type_id).kind.members().unwrap_or(&[]).iter().enumerate() {
@@ -133,7 +144,9 @@ pub(super) fn resolve(
         let at = theirs.iter().position(|k| k.name != 0 && kernel.btf().string(k.name) == essential_name(name));
         let Some(at) = at else {
             if is_set {
-                return Err(bad(format!("struct {type_name} of {kernel_name} has no such member; leave it unset, or drop it before load")));
+                return Err(bad(format!(
+                    "struct {type_name} of {kernel_name} has no such member; leave it unset, or drop it before load"
+                )));
             }
             continue;
         };

@@ -29,7 +29,12 @@ pub struct LoadOptions {
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        LoadOptions { nr_cpus: 1, kconfig: BTreeMap::new(), kernel: "this kernel".to_owned(), autoload: BTreeMap::new() }
+        LoadOptions {
+            nr_cpus: 1,
+            kconfig: BTreeMap::new(),
+            kernel: "this kernel".to_owned(),
+            autoload: BTreeMap::new(),
+        }
     }
 }
 
@@ -53,6 +58,9 @@ impl Object {
     pub fn load(&self, kernel: &KernelBtf, options: &LoadOptions) -> Result<Image, LoadError> {
         let mut object = self.clone();
         object.fill_enumerators(kernel);
+        for decl in object.ops.iter().filter(|o| !o.optional) {
+            ops::kernel_type(&object, decl, kernel, &options.kernel)?;
+        }
         let (resolved, kconfig) = object.resolve_externs(kernel, options)?;
         let (maps, data_map, globals) = object.image_maps(kconfig, options);
         let loaded = object.loaded_programs(options);
@@ -104,7 +112,9 @@ impl Object {
                 ExternDecl::Var { type_id } => {
                     let typeless = self.btf.resolve(type_id) == 0;
                     let name = e.kernel_name();
-                    let var = kernel.var(name).filter(|id| typeless || types_compatible(&self.btf, type_id, kernel.btf(), var_type(kernel, *id)));
+                    let var = kernel.var(name).filter(|id| {
+                        typeless || types_compatible(&self.btf, type_id, kernel.btf(), var_type(kernel, *id))
+                    });
                     let var = var.or_else(|| if typeless { kernel.func(name).map(|f| f.id) } else { None });
                     if var.is_none() && !e.weak {
                         let (object, name, kernel) = own();
@@ -199,9 +209,7 @@ impl Object {
     /// Indices of the programs to load: struct_ops programs that a variable uses, and all others that are not switched
     /// off.
     fn loaded_programs(&self, options: &LoadOptions) -> Vec<usize> {
-        let used = |func: usize| {
-            self.ops.iter().filter(|o| !o.optional).any(|o| o.funcs.values().any(|f| *f == func))
-        };
+        let used = |func: usize| self.ops.iter().filter(|o| !o.optional).any(|o| o.funcs.values().any(|f| *f == func));
         let mut out = Vec::new();
         for (i, p) in self.programs.iter().enumerate() {
             let wanted = options.autoload.get(&self.funcs[p.func].name).copied().unwrap_or(p.autoload);
