@@ -314,20 +314,73 @@ impl Btf {
         Some(())
     }
 
-    /// Replaces the folder `from` at the start of a string by `to`, in place (`to` must not be longer).
-    pub(crate) fn remap(&mut self, from: &Path, to: &str) {
-        let from = format!("{}/", from.to_string_lossy().trim_end_matches('/')).into_bytes();
-        let mut at = 0;
-        while at < self.strings.len() {
-            let len = self.strings[at..].iter().position(|&b| b == 0).unwrap_or(self.strings.len() - at);
-            let text = &self.strings[at..at + len];
-            if text.starts_with(&from) && to.len() <= from.len() {
-                let mut new = to.as_bytes().to_vec();
-                new.extend(&text[from.len()..]);
-                new.resize(len, 0);
-                self.strings[at..at + len].copy_from_slice(&new);
-            }
-            at += len + 1;
+    /// Writes the strings anew, those in use and each once, with the folders of `remaps` replaced where a string begins with one.
+    ///
+    /// After edits in place the length of what was cut off, and the place of a build, would still show. `ext` is `.BTF.ext`,
+    /// whose references are changed too.
+    pub(crate) fn rewrite_strings(&mut self, ext: &mut [u8], remaps: &[(&Path, &str)]) -> Option<()> {
+        let mut table = Strings { bytes: vec![0], places: BTreeMap::from([(Vec::new(), 0)]) };
+        let sections = self.records.iter().filter(|r| r.kind == kind::DATASEC).map(|r| r.at);
+        let names = self.records.iter().flat_map(|&record| self.name_words(record));
+        for at in sections.chain(names).collect::<Vec<_>>() {
+            let name = table.add(self.string(word(&self.types, at)?).into_bytes());
+            self.put(at, name);
+        }
+        for at in references(ext)? {
+            let text = remapped(&self.string(word(ext, at)?), remaps);
+            ext.get_mut(at..at + 4)?.copy_from_slice(&table.add(text.into_bytes()).to_le_bytes());
+        }
+        self.strings = table.bytes;
+        Some(())
+    }
+}
+
+/// A table of strings in the making.
+struct Strings {
+    bytes: Vec<u8>,
+    places: BTreeMap<Vec<u8>, u32>,
+}
+
+impl Strings {
+    fn add(&mut self, text: Vec<u8>) -> u32 {
+        let end = self.bytes.len() as u32;
+        let bytes = &mut self.bytes;
+        *self.places.entry(text).or_insert_with_key(|text| {
+            bytes.extend(text);
+            bytes.push(0);
+            end
+        })
+    }
+}
+
+/// `text` with the first of the folders that it begins with replaced.
+fn remapped(text: &str, remaps: &[(&Path, &str)]) -> String {
+    let inside =
+        |(from, to): &(&Path, &str)| Some(format!("{to}{}", Path::new(text).strip_prefix(from).ok()?.display()));
+    remaps.iter().find_map(inside).unwrap_or_else(|| text.to_owned())
+}
+
+/// Positions of the references to strings in `.BTF.ext`.
+fn references(ext: &[u8]) -> Option<Vec<usize>> {
+    let mut found = Vec::new();
+    // position of offset and length in the header, and the words of a record that are strings
+    for (header, words) in [(8, &[][..]), (16, &[1, 2][..]), (24, &[2][..])] {
+        if header + 8 > word(ext, 4)? as usize {
+            continue;
+        }
+        let start = (word(ext, 4)? + word(ext, header)?) as usize;
+        let end = start + word(ext, header + 4)? as usize;
+        if start == end {
+            continue;
+        }
+        let (record_len, mut at) = (word(ext, start)? as usize, start + 4);
+        while at < end {
+            let nr = word(ext, at + 4)? as usize;
+            found.push(at);
+            let records = (0..nr).map(|i| at + 8 + i * record_len);
+            found.extend(records.flat_map(|record| words.iter().map(move |w| record + 4 * w)));
+            at += 8 + nr * record_len;
         }
     }
+    Some(found)
 }

@@ -57,7 +57,7 @@ fn complete_btf(
         }
     };
     let mut btf = Btf::parse(&content(".BTF").ok_or("LLVM wrote no BTF")?)?;
-    let ext = content(".BTF.ext").ok_or("LLVM wrote no .BTF.ext")?;
+    let mut ext = content(".BTF.ext").ok_or("LLVM wrote no .BTF.ext")?;
     btf.cut_session();
     btf.sanitize_names();
     let places = Places::new(builder);
@@ -65,14 +65,16 @@ fn complete_btf(
     btf.name_functions(&ext, &places.functions).ok_or(".BTF.ext ends early")?;
     btf.name_parameters(&lowered.kfuncs);
     btf.peel_wrappers(&lowered.structs);
-    for (from, to) in remaps {
-        btf.remap(from, to);
-    }
+    btf.rewrite_strings(&mut ext, remaps).ok_or(".BTF.ext ends early")?;
     if !lowered.kfuncs.is_empty() && !btf.sections().contains(".ksyms") {
         return Err("LLVM wrote no .ksyms section into BTF");
     }
-    if let Some(section) = builder.sections.iter_mut().find(|s| s.name.as_slice() == b".BTF") {
-        section.data = SectionData::Data(btf.write().into());
+    for section in &mut builder.sections {
+        match section.name.as_slice() {
+            b".BTF" => section.data = SectionData::Data(btf.write().into()),
+            b".BTF.ext" => section.data = SectionData::Data(ext.clone().into()),
+            _ => {}
+        }
     }
     Ok(btf.externs())
 }
