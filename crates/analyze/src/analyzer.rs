@@ -266,7 +266,7 @@ impl Analyzer {
         match why {
             SwitchOut::Blocked | SwitchOut::Dead => {
                 task.report.nvcsw += 1;
-                task.blocked += 1;
+                task.blocked_at = t;
                 task.state = State::Asleep;
                 task.dead |= why == SwitchOut::Dead;
             }
@@ -383,8 +383,8 @@ impl Analyzer {
     /// Tasks that wanted to run all the time.
     fn always_runnable(&self, end: u64) -> Vec<Got> {
         let wants = |t: &&Task| {
-            let from_the_start = t.born <= end / 100;
-            t.report.pid != 0 && t.free && !t.dead && t.blocked == 0 && from_the_start && {
+            let from_the_start = t.born.max(t.blocked_at) <= end / 100;
+            t.report.pid != 0 && t.free && !t.dead && from_the_start && {
                 t.state == State::Running || t.state == State::Waiting
             }
         };

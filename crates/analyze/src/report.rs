@@ -132,8 +132,8 @@ pub struct WorkReport {
     pub latency_ns: Latency,
 }
 
-/// How CPU time was shared among tasks that always wanted it: those that never blocked, lived from the first hundredth of the
-/// run to its end, and are not known to be confined to some CPUs. What a task should get is its weight's part, but no more than one CPU.
+/// How CPU time was shared among tasks that always wanted it: those that lived and did not block from the first
+/// hundredth of the run to its end, and are not known to be confined to some CPUs. What a task should get is its weight's part, but no more than one CPU.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Fairness {
     /// How many such tasks there are; the other figures mean nothing below 2.

@@ -36,7 +36,8 @@ pub(crate) struct Task {
     /// Runs since.
     pub(crate) ran_from: u64,
     pub(crate) born: u64,
-    pub(crate) blocked: u64,
+    /// When it blocked last; 0: never.
+    pub(crate) blocked_at: u64,
     pub(crate) group: u32,
     pub(crate) report: TaskReport,
 }
@@ -53,7 +54,7 @@ impl Task {
             idle_at: 0,
             ran_from: 0,
             born: t,
-            blocked: 0,
+            blocked_at: 0,
             group: 0,
             report: TaskReport { pid, weight: 100, ..TaskReport::default() },
         }

@@ -179,7 +179,8 @@ impl Interpreter {
         let due = start + template.delay;
         self.release = due;
         self.mark = due;
-        (due > cx.now).then_some(Action::SleepUntil(due))
+        // CPUs have clocks of their own: one that is behind the first is no reason to sleep.
+        (template.delay > 0 && due > cx.now).then_some(Action::SleepUntil(due))
     }
 
     /// The phase that the task is in; `None` when the program is over.

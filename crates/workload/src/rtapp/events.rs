@@ -77,7 +77,10 @@ impl Reader {
                 let whom = string(m)?;
                 if !task.tasks.contains(&whom) {
                     let hint = crate::error::hint(whom, task.tasks.iter().copied());
-                    self.warnings.push(format!("resume: there is no task '{whom}'{hint}, so it does nothing"));
+                    let text = format!("resume: there is no task '{whom}'{hint}, so it does nothing");
+                    if !self.warnings.contains(&text) {
+                        self.warnings.push(text);
+                    }
                 }
                 Op::Resume(names.suspend(whom))
             }
