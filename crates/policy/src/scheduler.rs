@@ -5,7 +5,7 @@
 /// ```text
 /// scheduler! {
 ///     /// What it does.
-///     pub struct Simple { name: "simple", flags: OpsFlags::NONE, timeout_ms: 5000 }   // flags and timeout_ms may be left out
+///     pub struct Simple { name: "simple", flags: OpsFlags::ENQ_LAST | OpsFlags::ENQ_EXITING, timeout_ms: 5000 }   // the last two may be left out
 ///
 ///     impl Ops for Simple {
 ///         fn enqueue(cx: &Enqueue, p: Task<'_>, enq_flags: EnqFlags) { … }
@@ -21,7 +21,7 @@
 macro_rules! scheduler {
     (
         $(#[$meta:meta])*
-        $vis:vis struct $S:ident { name: $name:literal $(, flags: $flags:expr)? $(, timeout_ms: $timeout_ms:expr)? $(,)? }
+        $vis:vis struct $S:ident { name: $name:literal $(, flags: $($flags:path)|+)? $(, timeout_ms: $timeout_ms:expr)? $(,)? }
         impl Ops for $Same:ident { $($(#[$op_meta:meta])* fn $op:ident($($args:tt)*) $(-> $ret:ty)? $body:block)* }
     ) => {
         $(#[$meta])*
@@ -36,7 +36,7 @@ macro_rules! scheduler {
             )*
         }
 
-        $crate::__scheduler! { $S, $name, [$crate::OpsFlags(0 $(| $flags.0)?)], [0 $(+ $timeout_ms)?], $($op)* }
+        $crate::__scheduler! { $S, $name, [$crate::OpsFlags(0 $($(| $flags.0)+)?)], [0 $(+ $timeout_ms)?], $($op)* }
     };
 }
 
