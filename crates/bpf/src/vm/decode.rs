@@ -136,7 +136,7 @@ fn reach(image: &Image) -> Result<Vec<Reach>, MachineError> {
 fn referred(image: &Image, pc: u32) -> Result<Option<usize>, MachineError> {
     let insn = image.text[pc as usize];
     let bad = |what: String| match image.locate(pc) {
-        Some(location) => MachineError::BadInsn { location, what },
+        Some(location) => MachineError::BadInsn { location: location.into(), what },
         None => MachineError::BadFunc { func: format!("slot {pc}"), what },
     };
     match (insn.code, insn.src) {
@@ -168,7 +168,7 @@ struct Decoder<'a, F> {
 impl<F: Fn(usize, u32) -> Option<u64>> Decoder<'_, F> {
     fn bad(&self, pc: u32, what: impl Into<String>) -> MachineError {
         match self.image.locate(pc) {
-            Some(location) => MachineError::BadInsn { location, what: what.into() },
+            Some(location) => MachineError::BadInsn { location: location.into(), what: what.into() },
             None => MachineError::BadFunc { func: format!("slot {pc}"), what: what.into() },
         }
     }
@@ -176,7 +176,9 @@ impl<F: Fn(usize, u32) -> Option<u64>> Decoder<'_, F> {
     /// Something valid that the machine does not have: an error, or a trap in programs that may never run.
     fn lacks(&mut self, pc: u32, what: String) -> Result<Op, MachineError> {
         match self.image.locate(pc) {
-            Some(location) if self.reach == Reach::Strict => Err(MachineError::NotImplemented { location, what }),
+            Some(location) if self.reach == Reach::Strict => {
+                Err(MachineError::NotImplemented { location: location.into(), what })
+            }
             _ => Ok(self.trap(Trap::NotImplemented(what))),
         }
     }
@@ -360,7 +362,7 @@ impl<F: Fn(usize, u32) -> Option<u64>> Decoder<'_, F> {
         match i.src {
             0 => match helper_name(i.imm) {
                 None => match self.image.locate(pc) {
-                    Some(location) => Err(MachineError::UnknownHelper { location, id: i.imm }),
+                    Some(location) => Err(MachineError::UnknownHelper { location: location.into(), id: i.imm }),
                     None => Err(self.bad(pc, format!("call to unknown helper {}", i.imm))),
                 },
                 Some(_) if helpers::is_supported(i.imm) => Ok(op(Code::CallHelper, 0)),
@@ -453,7 +455,7 @@ impl<F: Fn(usize, u32) -> Option<u64>> Decoder<'_, F> {
             return Err(self.bad(pc, "the frame pointer is read-only"));
         }
         let off = i32::from(i.off);
-        if base == 10 && (off >= 0 || off < -FRAME_SIZE || off + bytes > 0) {
+        if base == 10 && (off < -FRAME_SIZE || off + bytes > 0) {
             return Err(
                 self.bad(pc, format!("{bytes} bytes at r10{off:+} lie outside of the frame of {FRAME_SIZE} bytes"))
             );

@@ -11,7 +11,7 @@ pub enum MachineError {
     #[error("{location}: {what}")]
     BadInsn {
         /// Where.
-        location: Location,
+        location: Box<Location>,
         /// What is wrong with the instruction.
         what: String,
     },
@@ -27,7 +27,7 @@ pub enum MachineError {
     #[error("{location}: call to unknown helper {id}")]
     UnknownHelper {
         /// Where.
-        location: Location,
+        location: Box<Location>,
         /// The number.
         id: i32,
     },
@@ -35,7 +35,7 @@ pub enum MachineError {
     #[error("{location}: not implemented yet: {what}")]
     NotImplemented {
         /// Where.
-        location: Location,
+        location: Box<Location>,
         /// What.
         what: String,
     },

@@ -129,19 +129,6 @@ fn bad(what: &str, addr: u64) -> HostError {
     HostError::BadAccess(format!("{what} at {addr:#x} is not accessible"))
 }
 
-/// A key's bytes, without allocation for keys of ordinary size.
-struct Key {
-    short: [u8; 64],
-    long: Vec<u8>,
-    len: usize,
-}
-
-impl Key {
-    fn bytes(&self) -> &[u8] {
-        if self.len <= self.short.len() { &self.short[..self.len] } else { &self.long }
-    }
-}
-
 impl Machine {
     /// Calls helper `call.id`. Callbacks that it runs count into `inv.insns`.
     pub(super) fn helper(&self, inv: &mut Invocation<'_>, call: Call, a: [u64; 5], host: &mut dyn Host) -> Ret {
@@ -218,16 +205,25 @@ impl Machine {
         self.callback_entry(addr).ok_or_else(|| HostError::Misuse(format!("callback {addr:#x} is not a function")))
     }
 
-    fn key(&self, map: &Map, addr: u64) -> Result<Key, HostError> {
+    /// What `f` makes of the key at `addr`: a copy of it, without allocation for keys of ordinary size.
+    #[inline]
+    fn with_key<R>(&self, map: &Map, addr: u64, f: impl FnOnce(&[u8]) -> R) -> Result<R, HostError> {
         let len = map.def.key_size as usize;
-        let mut key = Key { short: [0; 64], long: Vec::new(), len };
-        let out = if len <= 64 {
-            &mut key.short[..len]
-        } else {
-            key.long.resize(len, 0);
-            &mut key.long[..]
-        };
-        if self.mem.read(addr, out) { Ok(key) } else { Err(bad("map key", addr)) }
+        let inaccessible = || bad("map key", addr);
+        match len {
+            4 => Ok(f(&self.mem.load::<u32>(addr).ok_or_else(inaccessible)?.to_le_bytes())),
+            8 => Ok(f(&self.mem.load::<u64>(addr).ok_or_else(inaccessible)?.to_le_bytes())),
+            ..=64 => {
+                let mut short = [0; 64];
+                let read = self.mem.read(addr, &mut short[..len]);
+                if read { Ok(f(&short[..len])) } else { Err(inaccessible()) }
+            }
+            _ => {
+                let mut long = vec![0; len];
+                let read = self.mem.read(addr, &mut long);
+                if read { Ok(f(&long)) } else { Err(inaccessible()) }
+            }
+        }
     }
 
     fn index(&self, key: u64) -> Result<u32, HostError> {
@@ -245,7 +241,7 @@ impl Machine {
             Kind::Array(a) => Ok(a.lookup(self.index(key)?, cpu.unwrap_or_else(|| host.cpu()))),
             Kind::Hash(h) => {
                 let cpu = if h.per_cpu() { cpu.unwrap_or_else(|| host.cpu()) } else { 0 };
-                Ok(h.lookup(&self.mem, self.key(map, key)?.bytes(), cpu))
+                self.with_key(map, key, |key| h.lookup(&self.mem, key, cpu))
             }
             _ => Ok(0),
         }
@@ -262,9 +258,8 @@ impl Machine {
                 }
             }
             Kind::Hash(h) => {
-                let key = self.key(map, key)?;
                 let cpu = if h.per_cpu() { host.cpu() } else { 0 };
-                match h.upsert(&self.mem, key.bytes(), flags & !MapFlags::LOCK) {
+                match self.with_key(map, key, |key| h.upsert(&self.mem, key, flags & !MapFlags::LOCK))? {
                     Ok(slot) => h.value(slot, cpu),
                     Err(e) => return Ok(err(e)),
                 }
@@ -283,7 +278,7 @@ impl Machine {
     fn delete(&self, map: u64, key: u64) -> Ret {
         let (_, map) = self.map_at(map)?;
         match &map.kind {
-            Kind::Hash(h) => Ok(ret(h.delete(&self.mem, self.key(map, key)?.bytes()))),
+            Kind::Hash(h) => self.with_key(map, key, |key| ret(h.delete(&self.mem, key))),
             Kind::Array(_) | Kind::Queue(_) => Ok(err(errno::EINVAL)),
             _ => Ok(err(errno::EOPNOTSUPP)),
         }
@@ -445,7 +440,7 @@ impl Machine {
 
     /// Fills `out` from any address; false: not readable.
     fn read_any(&self, addr: u64, out: &mut [u8], host: &mut dyn Host) -> bool {
-        if addr < 4096 {
+        if addr < 4096 || addr.checked_add(out.len() as u64).is_none() {
             return false;
         }
         if self.owns(addr) {

@@ -57,7 +57,7 @@ impl Machine {
         let limit = inv.limit;
         let mut loops = MAX_LOOPS;
         let mut r = [0u64; 16];
-        r[1..6].copy_from_slice(&args);
+        (r[1], r[2], r[3], r[4], r[5]) = (args[0], args[1], args[2], args[3], args[4]);
         r[10] = stack + (floor as u64) * FRAME_SIZE as u64;
         let mut pc = entry as usize;
         let mut base = inv.insns.wrapping_sub(pc as u64);
@@ -409,6 +409,9 @@ impl Machine {
             let message = format!("load of {size} bytes at {addr:#x}: not a valid address of the program's own memory");
             return Err(self.fault_at(inv, pc, FaultKind::BadAccess, message));
         }
+        if wraps(addr, size) {
+            return Ok(0);
+        }
         match host.kernel_load(self, addr, size) {
             Ok(value) => Ok(value),
             Err(AccessError::Bad | AccessError::ReadOnly(_)) => Ok(0),
@@ -440,7 +443,8 @@ impl Machine {
                 format!("store of {size} bytes at {addr:#x}: not a valid address of the program's own memory");
             return Err(self.fault_at(inv, pc, FaultKind::BadAccess, message));
         }
-        match host.kernel_store(self, addr, size, value) {
+        let stored = if wraps(addr, size) { Err(AccessError::Bad) } else { host.kernel_store(self, addr, size, value) };
+        match stored {
             Ok(()) => Ok(()),
             Err(AccessError::NotImplemented(what)) => Err(self.fault(inv, pc, HostError::NotImplemented(what))),
             Err(AccessError::Bad) => Err(self.fault_at(
@@ -511,6 +515,11 @@ impl Machine {
         };
         self.fault_at(inv, pc, kind, message)
     }
+}
+
+/// Does an access run over the end of the address space?
+fn wraps(addr: u64, size: u8) -> bool {
+    addr.checked_add(u64::from(size) - 1).is_none()
 }
 
 fn sdiv64(a: u64, b: u64) -> u64 {

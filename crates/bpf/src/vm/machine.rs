@@ -102,6 +102,8 @@ pub struct Machine {
     pub(super) nr_cpus: u32,
     pub(super) budget: u64,
     pub(super) per_insn: bool,
+    /// Boxed, because an invocation takes one along and moving it would cost more than the run of a small program.
+    #[allow(clippy::vec_box)]
     slots: RefCell<Vec<Box<Slot>>>,
     stats: Vec<Cell<ProgramStats>>,
 }
@@ -288,15 +290,13 @@ impl Machine {
         Ok(Outcome { ret, insns: inv.insns })
     }
 
+    /// Inlined, so that the invocation is built in place: copying it costs more than making it.
+    #[inline(always)]
     fn invocation(&self, program: Option<usize>) -> Result<Invocation<'_>, Box<Fault>> {
         let pooled = self.slots.borrow_mut().pop();
         let slot = match pooled {
             Some(slot) => slot,
-            None => {
-                let size = MAX_FRAMES * FRAME_SIZE as usize + (CTX_SIZE + SCRATCH_SIZE) as usize;
-                let stack = self.mem.alloc(size).ok_or_else(|| self.out_of_memory(program))?;
-                Box::new(Slot { stack, frames: [Frame::default(); MAX_FRAMES] })
-            }
+            None => self.new_slot(program)?,
         };
         let stack = slot.stack;
         Ok(Invocation {
@@ -309,6 +309,13 @@ impl Machine {
             limit: self.budget,
             lock: 0,
         })
+    }
+
+    #[cold]
+    fn new_slot(&self, program: Option<usize>) -> Result<Box<Slot>, Box<Fault>> {
+        let size = MAX_FRAMES * FRAME_SIZE as usize + (CTX_SIZE + SCRATCH_SIZE) as usize;
+        let stack = self.mem.alloc(size).ok_or_else(|| self.out_of_memory(program))?;
+        Ok(Box::new(Slot { stack, frames: [Frame::default(); MAX_FRAMES] }))
     }
 
     #[cold]

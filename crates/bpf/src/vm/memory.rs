@@ -82,7 +82,7 @@ impl Memory {
     fn writable(&self, addr: u64, size: usize) -> Option<usize> {
         let off = addr.wrapping_sub(GUEST_BASE + self.ro_end as u64) as usize;
         let limit = self.limit.get() - self.ro_end;
-        (size <= limit && off <= limit - size).then_some(off + self.ro_end)
+        (size <= limit && off <= limit - size).then(|| off + self.ro_end)
     }
 
     /// Does `addr` lie in the region?
@@ -157,7 +157,14 @@ impl Memory {
     }
 
     /// Are the bytes at `addr` equal to `data`? False where they are not readable.
+    #[inline]
     pub(super) fn equals(&self, addr: u64, data: &[u8]) -> bool {
+        if let Ok(word) = <[u8; 4]>::try_from(data) {
+            return self.load::<u32>(addr) == Some(u32::from_le_bytes(word));
+        }
+        if let Ok(word) = <[u8; 8]>::try_from(data) {
+            return self.load::<u64>(addr) == Some(u64::from_le_bytes(word));
+        }
         let Some(off) = self.readable(addr, data.len()) else { return false };
         // SAFETY: checked by `readable`; the slice lives for this comparison only, during which nobody writes.
         let bytes = unsafe { std::slice::from_raw_parts(self.ptr.as_ptr().add(off), data.len()) };

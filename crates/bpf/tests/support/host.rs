@@ -49,7 +49,7 @@ impl Host for TestHost {
         if addr == KERNEL + 0x9000 {
             return Err(AccessError::NotImplemented("struct rq field x".into()));
         }
-        (0..u64::from(size)).rev().try_fold(0, |v, i| match self.kernel.get(&(addr + i)) {
+        (0..u64::from(size)).rev().try_fold(0, |v, i| match self.kernel.get(&addr.wrapping_add(i)) {
             Some(b) => Ok(v << 8 | u64::from(*b)),
             None => Err(AccessError::Bad),
         })
@@ -60,7 +60,7 @@ impl Host for TestHost {
             return Err(AccessError::ReadOnly("task_struct.pid".into()));
         }
         for i in 0..u64::from(size) {
-            *self.kernel.get_mut(&(addr + i)).ok_or(AccessError::Bad)? = (value >> (8 * i)) as u8;
+            *self.kernel.get_mut(&addr.wrapping_add(i)).ok_or(AccessError::Bad)? = (value >> (8 * i)) as u8;
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
 //! What the machine's tests share: an assembler, images by hand, and a host with nothing behind it.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
 
 pub mod asm;
 pub mod host;

@@ -248,14 +248,22 @@ impl Index {
 }
 
 /// A fixed hash: multiply and fold, eight bytes at a time.
+#[inline]
 fn hash(key: &[u8]) -> u32 {
     const K: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mix = |h: u64, word: u64| {
+        let h = (h.rotate_left(23) ^ word).wrapping_mul(K);
+        h ^ (h >> 32)
+    };
     let mut h = key.len() as u64;
-    for chunk in key.chunks(8) {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        h = (h.rotate_left(23) ^ u64::from_le_bytes(word)).wrapping_mul(K);
-        h ^= h >> 32;
+    let (words, rest) = key.as_chunks::<8>();
+    for word in words {
+        h = mix(h, u64::from_le_bytes(*word));
+    }
+    if let Ok(half) = <[u8; 4]>::try_from(rest) {
+        h = mix(h, u64::from(u32::from_le_bytes(half)));
+    } else if !rest.is_empty() {
+        h = mix(h, rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)));
     }
     h as u32
 }

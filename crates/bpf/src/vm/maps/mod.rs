@@ -189,7 +189,7 @@ fn needed(def: &MapDef, nr_cpus: u32) -> Result<u64, MachineError> {
         }
         QUEUE | STACK if def.key_size != 0 => return bad("key_size must be 0"),
         QUEUE | STACK => value.saturating_mul(entries),
-        RINGBUF if !def.max_entries.is_power_of_two() || def.max_entries % 4096 != 0 => {
+        RINGBUF if !def.max_entries.is_power_of_two() || !def.max_entries.is_multiple_of(4096) => {
             return bad("max_entries (the bytes of a ring buffer) must be a power of two and a multiple of 4096");
         }
         RINGBUF => entries * 2,
