@@ -1,1 +1,23 @@
 //! The adapter: a loaded BPF object, or a native policy, as the operations of the class.
+//!
+//! Only this crate knows both the simulated kernel and BPF. It gives programs kernel objects by address ([`addr`]),
+//! answers their loads and stores from the live kernel, and turns their kfunc calls into the class's.
+
+pub mod addr;
+mod consts;
+mod fields;
+mod globals;
+mod host;
+mod kfuncs;
+mod load;
+mod masks;
+mod model;
+mod native;
+mod scheduler;
+
+pub use globals::Value;
+pub use kfuncs::implemented as implemented_kfuncs;
+pub use load::{OpsError, SchedulerOptions};
+pub use model::Model;
+pub use native::NativeScheduler;
+pub use scheduler::BpfScheduler;

@@ -115,8 +115,9 @@ pub struct Entity {
     /// Refused by `init_task` for SCHED_EXT.
     pub disallow: bool,
     /// Recorded direct dispatch: where to; INVALID: none.
-    pub(crate) ddsp_dsq_id: u64,
-    pub(crate) ddsp_enq_flags: u64,
+    pub ddsp_dsq_id: u64,
+    /// Its enqueue flags.
+    pub ddsp_enq_flags: u64,
     /// Task id; never reused (E-20).
     pub tid: u64,
 }

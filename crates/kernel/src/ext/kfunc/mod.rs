@@ -7,12 +7,14 @@ mod idle;
 mod insert;
 mod queue;
 mod task;
+mod view;
 
 pub use cpu::*;
 pub use exit::*;
 pub use idle::*;
 pub use insert::*;
 pub use queue::*;
+pub use view::{cpumask_any_distribute, idle_cpumask_view, scx_abort};
 pub use task::*;
 
 use scxr_trace::ExitKind;

@@ -1,0 +1,164 @@
+//! What a running BPF program is surrounded by: the simulated kernel.
+
+use scxr_bpf::vm::{AccessError, Call, Host, HostError, Machine};
+use scxr_kernel::Kernel;
+use scxr_kernel::config::Interleave;
+use scxr_kernel::cpumask::CpuMask;
+use scxr_kernel::ext::ops::ExitInfo;
+use scxr_kernel::ids::TaskId;
+
+use crate::addr::{Kind, Place, addr};
+use crate::fields::Objects;
+use crate::scheduler::BpfScheduler;
+
+/// One invocation of a program, in the kernel.
+pub(crate) struct Context<'a> {
+    /// The kernel.
+    pub(crate) k: &'a mut Kernel,
+    /// The scheduler whose program runs.
+    pub(crate) s: &'a BpfScheduler,
+    /// What `ops.exit` is told, while that runs.
+    pub(crate) exit_info: Option<&'a ExitInfo>,
+}
+
+impl Context<'_> {
+    /// The task behind a `struct task_struct *`.
+    pub(crate) fn task(&self, address: u64) -> Result<TaskId, HostError> {
+        self.find_task(address).ok_or_else(|| HostError::BadAccess(format!("{address:#x} is not a task that is alive")))
+    }
+
+    /// The same; `None` for NULL, anything else, or a task that is gone.
+    pub(crate) fn find_task(&self, address: u64) -> Option<TaskId> {
+        let place = Place::at(address).filter(|p| p.kind == Kind::Task && p.offset == 0)?;
+        self.k.find_task(TaskId(place.id)).map(|t| t.id)
+    }
+
+    /// The mask behind a `const struct cpumask *`.
+    pub(crate) fn mask(&self, address: u64) -> Result<CpuMask, HostError> {
+        crate::masks::read_mask(self.k, &self.s.model.fields, &self.s.masks, address)
+    }
+
+    /// A string in guest memory or in a kernel object, without its NUL.
+    pub(crate) fn read_cstr(&mut self, m: &Machine, address: u64, max: usize) -> Option<Vec<u8>> {
+        if m.owns(address) {
+            return m.read_cstr(address, max);
+        }
+        let mut out = Vec::new();
+        while out.len() < max {
+            match self.kernel_load(m, address.wrapping_add(out.len() as u64), 1).ok()? {
+                0 => break,
+                byte => out.push(byte as u8),
+            }
+        }
+        Some(out)
+    }
+}
+
+impl Objects for Context<'_> {
+    fn exit_info(&self) -> Option<&ExitInfo> {
+        self.exit_info
+    }
+
+    fn owned_mask(&self, id: u32) -> Option<CpuMask> {
+        self.s.masks.get(id)
+    }
+}
+
+/// Objects without the kernel, which is borrowed apart.
+struct Borrowed<'a>(Option<&'a ExitInfo>, &'a BpfScheduler);
+
+impl Objects for Borrowed<'_> {
+    fn exit_info(&self) -> Option<&ExitInfo> {
+        self.0
+    }
+
+    fn owned_mask(&self, id: u32) -> Option<CpuMask> {
+        self.1.masks.get(id)
+    }
+}
+
+impl Host for Context<'_> {
+    fn kfunc(&mut self, m: &Machine, call: Call, args: [u64; 5]) -> Result<u64, HostError> {
+        let Some(run) = self.s.kfuncs[call.id] else {
+            let name = &m.image().kfuncs[call.id].name;
+            return Err(HostError::NotImplemented(format!("kfunc {name}")));
+        };
+        run(self, m, args)
+    }
+
+    fn kernel_load(&mut self, _m: &Machine, address: u64, size: u8) -> Result<u64, AccessError> {
+        let place = Place::at(address).ok_or(AccessError::Bad)?;
+        self.s.model.fields.load(self.k, &Borrowed(self.exit_info, self.s), place, size)
+    }
+
+    fn kernel_store(&mut self, _m: &Machine, address: u64, size: u8, value: u64) -> Result<(), AccessError> {
+        let place = Place::at(address).ok_or(AccessError::Bad)?;
+        self.s.model.fields.store(self.k, place, size, value)
+    }
+
+    fn ktime_ns(&mut self) -> u64 {
+        self.k.now()
+    }
+
+    fn jiffies64(&mut self) -> u64 {
+        self.k.now() / self.k.config.tick_ns()
+    }
+
+    fn cpu(&mut self) -> u32 {
+        self.k.this_cpu().0
+    }
+
+    fn numa_node(&mut self) -> u32 {
+        self.k.topology.cpus[self.k.this_cpu()].node
+    }
+
+    fn current_task(&mut self) -> u64 {
+        addr(Kind::Task, self.k.rqs[self.k.this_cpu()].curr.0)
+    }
+
+    fn pid_tgid(&mut self) -> u64 {
+        let t = self.k.curr(self.k.this_cpu());
+        u64::from(t.tgid) << 32 | u64::from(t.pid)
+    }
+
+    fn comm(&mut self) -> [u8; 16] {
+        let mut comm = [0; 16];
+        let name = self.k.curr(self.k.this_cpu()).comm.as_bytes();
+        comm[..name.len().min(15)].copy_from_slice(&name[..name.len().min(15)]);
+        comm
+    }
+
+    fn prandom_u32(&mut self) -> u32 {
+        self.s.random.borrow_mut().next_u32()
+    }
+
+    fn printk(&mut self, text: &[u8]) {
+        self.s.printed.borrow_mut().push(String::from_utf8_lossy(text).into_owned());
+    }
+
+    fn task_storage_key(&mut self, task: u64) -> Option<u64> {
+        self.find_task(task).map(|p| p.0.into())
+    }
+
+    fn before_helper(&mut self, _m: &Machine, _call: Call) -> Result<(), HostError> {
+        self.k.interleave(Interleave::Kfunc);
+        Ok(())
+    }
+
+    fn before_insn(&mut self, _m: &Machine, _slot: u32, _insns: u64) -> Result<(), HostError> {
+        self.k.interleave(Interleave::Insn);
+        Ok(())
+    }
+
+    fn lock_contended(&mut self, _m: &Machine, lock: u64) -> Result<(), HostError> {
+        let before = self.k.now();
+        let cost = self.k.cost.lock.max(1);
+        self.k.charge(cost);
+        self.k.interleave(Interleave::Kfunc);
+        // With coarser interleaving an invocation that holds a lock runs to its end, so this cannot be contention.
+        match self.k.config.interleave >= Interleave::Kfunc && self.k.now() > before {
+            true => Ok(()),
+            false => Err(HostError::Misuse(format!("deadlock: bpf_spin_lock at {lock:#x} is already held"))),
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! A loaded BPF object as the class's scheduler.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use rand_core::{RngCore, SeedableRng};
+use rand_pcg::Pcg32;
+use scxr_bpf::vm::Machine;
+use scxr_kernel::Kernel;
+use scxr_kernel::ext::kfunc;
+use scxr_kernel::ext::ops::{ExitInfo, ExitTaskArgs, InitTaskArgs, Op, OpsAttrs, SchedExtOps};
+use scxr_kernel::ids::{CpuId, TaskId};
+
+use crate::addr::{Kind, Place, addr};
+use crate::host::Context;
+use crate::kfuncs::KfuncFn;
+use crate::masks::OwnedMasks;
+use crate::model::Model;
+
+/// Instructions of a callback that its entry charge pays for; see `CostTable::callback`.
+const FREE_INSNS: u64 = 256;
+
+/// Random stream of `bpf_get_prandom_u32`.
+pub(crate) struct Random(Pcg32);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Random {
+        Random(Pcg32::seed_from_u64(seed ^ 0x7072_616e_646f_6d00))
+    }
+
+    pub(crate) fn next_u32(&mut self) -> u32 {
+        self.0.next_u32()
+    }
+}
+
+/// A BPF object, loaded for one run on one simulated machine.
+pub struct BpfScheduler {
+    pub(crate) model: Rc<Model>,
+    pub(crate) machine: Machine,
+    pub(crate) kfuncs: Vec<Option<KfuncFn>>,
+    /// Program of each operation, by [`Op`].
+    pub(crate) programs: Vec<Option<usize>>,
+    pub(crate) attrs: OpsAttrs,
+    pub(crate) masks: OwnedMasks,
+    pub(crate) random: RefCell<Random>,
+    pub(crate) printed: RefCell<Vec<String>>,
+}
+
+impl BpfScheduler {
+    /// What the object printed with `bpf_printk` so far.
+    pub fn printed(&self) -> Vec<String> {
+        self.printed.borrow().clone()
+    }
+
+    /// Global variables and per-CPU maps, in order of the object.
+    pub fn globals(&self) -> Vec<(String, crate::Value)> {
+        crate::globals::read_bpf(&self.machine)
+    }
+
+    /// The machine that runs its programs.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// Runs a `syscall` program as a user-space half would through bpf_prog_test_run; `ctx` is its context, in and out.
+    /// Returns r0, or the fault.
+    pub fn run_syscall(&self, k: &mut Kernel, program: &str, ctx: &mut [u8]) -> Result<u64, String> {
+        let index = self.machine.program_index(program).ok_or_else(|| format!("no program is called {program}"))?;
+        let mut context = Context { k, s: self, exit_info: None };
+        self.machine.run_syscall(index, ctx, &mut context).map(|o| o.ret).map_err(|f| f.to_string())
+    }
+
+    /// Runs an operation's program. A fault ejects the scheduler and is `None`.
+    fn call(&self, k: &mut Kernel, op: Op, args: &[u64]) -> Option<u64> {
+        self.call_with(k, op, args, None)
+    }
+
+    fn call_with(&self, k: &mut Kernel, op: Op, args: &[u64], exit_info: Option<&ExitInfo>) -> Option<u64> {
+        let program = self.programs[op as usize]?;
+        let result = self.machine.run(program, args, &mut Context { k, s: self, exit_info });
+        match result {
+            Ok(outcome) => {
+                let beyond = outcome.insns.saturating_sub(FREE_INSNS);
+                let cost = beyond * k.cost.bpf_insn_ps / 1000;
+                k.charge(cost);
+                Some(outcome.ret)
+            }
+            Err(fault) => {
+                kfunc::scx_abort(k, fault.to_string());
+                None
+            }
+        }
+    }
+}
+
+fn task(p: TaskId) -> u64 {
+    addr(Kind::Task, p.0)
+}
+
+impl SchedExtOps for BpfScheduler {
+    fn attrs(&self) -> OpsAttrs {
+        self.attrs.clone()
+    }
+
+    fn select_cpu(&self, k: &mut Kernel, p: TaskId, prev_cpu: CpuId, wake_flags: u64) -> i32 {
+        let prev = prev_cpu.0;
+        self.call(k, Op::select_cpu, &[task(p), prev.into(), wake_flags]).map_or(prev as i32, |cpu| cpu as i32)
+    }
+
+    fn enqueue(&self, k: &mut Kernel, p: TaskId, enq_flags: u64) {
+        self.call(k, Op::enqueue, &[task(p), enq_flags]);
+    }
+
+    fn dequeue(&self, k: &mut Kernel, p: TaskId, deq_flags: u64) {
+        self.call(k, Op::dequeue, &[task(p), deq_flags]);
+    }
+
+    fn dispatch(&self, k: &mut Kernel, cpu: CpuId, prev: Option<TaskId>) {
+        self.call(k, Op::dispatch, &[cpu.0.into(), prev.map_or(0, task)]);
+    }
+
+    fn tick(&self, k: &mut Kernel, p: TaskId) {
+        self.call(k, Op::tick, &[task(p)]);
+    }
+
+    fn runnable(&self, k: &mut Kernel, p: TaskId, enq_flags: u64) {
+        self.call(k, Op::runnable, &[task(p), enq_flags]);
+    }
+
+    fn running(&self, k: &mut Kernel, p: TaskId) {
+        self.call(k, Op::running, &[task(p)]);
+    }
+
+    fn stopping(&self, k: &mut Kernel, p: TaskId, runnable: bool) {
+        self.call(k, Op::stopping, &[task(p), runnable.into()]);
+    }
+
+    fn quiescent(&self, k: &mut Kernel, p: TaskId, deq_flags: u64) {
+        self.call(k, Op::quiescent, &[task(p), deq_flags]);
+    }
+
+    fn yield_(&self, k: &mut Kernel, from: TaskId, to: Option<TaskId>) -> bool {
+        self.call(k, Op::yield_, &[task(from), to.map_or(0, task)]).is_some_and(|r| r & 0xff != 0)
+    }
+
+    fn core_sched_before(&self, k: &mut Kernel, a: TaskId, b: TaskId) -> bool {
+        self.call(k, Op::core_sched_before, &[task(a), task(b)]).is_some_and(|r| r & 0xff != 0)
+    }
+
+    fn set_weight(&self, k: &mut Kernel, p: TaskId, weight: u32) {
+        self.call(k, Op::set_weight, &[task(p), weight.into()]);
+    }
+
+    fn set_cpumask(&self, k: &mut Kernel, p: TaskId) {
+        let offset = self.model.fields.cpus_mask();
+        let mask = Place { kind: Kind::Task, id: p.0, offset }.addr();
+        self.call(k, Op::set_cpumask, &[task(p), mask]);
+    }
+
+    fn update_idle(&self, k: &mut Kernel, cpu: CpuId, idle: bool) {
+        self.call(k, Op::update_idle, &[cpu.0.into(), idle.into()]);
+    }
+
+    fn init_task(&self, k: &mut Kernel, p: TaskId, args: InitTaskArgs) -> i32 {
+        self.call(k, Op::init_task, &[task(p), addr(Kind::InitTaskArgs, args.fork.into())]).map_or(EFAULT, |r| r as i32)
+    }
+
+    fn exit_task(&self, k: &mut Kernel, p: TaskId, args: ExitTaskArgs) {
+        self.call(k, Op::exit_task, &[task(p), addr(Kind::ExitTaskArgs, args.cancelled.into())]);
+    }
+
+    fn enable(&self, k: &mut Kernel, p: TaskId) {
+        self.call(k, Op::enable, &[task(p)]);
+    }
+
+    fn disable(&self, k: &mut Kernel, p: TaskId) {
+        self.call(k, Op::disable, &[task(p)]);
+    }
+
+    fn cpu_online(&self, k: &mut Kernel, cpu: CpuId) {
+        self.call(k, Op::cpu_online, &[cpu.0.into()]);
+    }
+
+    fn cpu_offline(&self, k: &mut Kernel, cpu: CpuId) {
+        self.call(k, Op::cpu_offline, &[cpu.0.into()]);
+    }
+
+    fn init(&self, k: &mut Kernel) -> i32 {
+        self.call(k, Op::init, &[]).map_or(EFAULT, |r| r as i32)
+    }
+
+    fn exit(&self, k: &mut Kernel, info: &ExitInfo) {
+        self.call_with(k, Op::exit, &[addr(Kind::ExitInfo, 0)], Some(info));
+    }
+
+    fn task_freed(&self, p: TaskId) {
+        self.machine.task_gone(p.0.into());
+    }
+}
+
+/// What an operation with a result gives when its program faulted.
+const EFAULT: i32 = -14;

@@ -1,0 +1,398 @@
+//! The kernel's own objects, built elsewhere from its sources: `tools/sched_ext/scx_simple` and selftests, unmodified.
+//!
+//! They are other people's work and not part of this project. Point `SCXR_UPSTREAM_OBJECTS` at a folder that holds
+//! `tools/*.bpf.o` and `selftests/*.bpf.o` of Linux 7.2 to run these tests; without it they say that they were skipped.
+//! Each test does what the user-space half of the selftest does, and demands what it demands.
+
+use std::cell::Cell;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use scxr_abi::KernelVersion;
+use scxr_bpf::load::Object;
+use scxr_kernel::Machine;
+use scxr_kernel::behavior::{Action, Policy, TaskCx, TaskSpec, Whom};
+use scxr_kernel::config::Config;
+use scxr_kernel::cpumask::CpuMask;
+use scxr_kernel::ids::CpuId;
+use scxr_kernel::topology::Topology;
+use scxr_ops::{BpfScheduler, Model, SchedulerOptions, Value};
+use scxr_trace::{ExitKind, NullSink};
+
+const US: u64 = 1_000;
+const MS: u64 = 1_000_000;
+const S: u64 = 1_000_000_000;
+
+/// An object on a machine of four CPUs.
+struct Test {
+    m: Machine,
+    s: Rc<BpfScheduler>,
+}
+
+fn object(path: &str) -> Option<Object> {
+    let Some(dir) = std::env::var_os("SCXR_UPSTREAM_OBJECTS") else {
+        eprintln!("SKIPPED: SCXR_UPSTREAM_OBJECTS does not point at the kernel's objects ({path})");
+        return None;
+    };
+    let file = PathBuf::from(dir).join(path);
+    let bytes = std::fs::read(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    Some(Object::parse(path, &bytes).unwrap_or_else(|e| panic!("{e}")))
+}
+
+fn test_with(path: &str, set: &[(&str, u64)], flags: Option<u64>) -> Option<Test> {
+    let mut object = object(path)?;
+    if let Some(flags) = flags {
+        let ops = object.only_struct_ops().expect("one table").to_owned();
+        object.set_struct_ops_member(&ops, "flags", flags).expect("a flag");
+    }
+    let model = Model::new(KernelVersion::NEWEST);
+    let set = set.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+    let options = SchedulerOptions { nr_cpus: 4, set, ..SchedulerOptions::default() };
+    let s = BpfScheduler::load(&object, &model, &options).unwrap_or_else(|e| panic!("{e}"));
+    let m = Machine::new(Topology::parse("4").expect("a machine"), Config::default(), Box::new(NullSink));
+    Some(Test { m, s })
+}
+
+fn test(path: &str) -> Option<Test> {
+    test_with(path, &[], None)
+}
+
+impl Test {
+    fn attach(&mut self) {
+        self.m.enable(self.s.clone());
+    }
+
+    /// Other tasks of a quiet system, which wake up now and then.
+    fn noise(&mut self) {
+        for i in 0..6u64 {
+            let mut run = false;
+            self.m.spawn(TaskSpec::new(format!("noise{i}"), move |_: &TaskCx| {
+                run = !run;
+                if run { Action::Run(150 * US + i * 17 * US) } else { Action::Sleep(MS + i * 331 * US) }
+            }));
+        }
+    }
+
+    fn sleep(&mut self, ns: u64) {
+        let until = self.m.now().max(self.m.state().cpus[CpuId(0)].clock) + ns;
+        self.m.run_until(until);
+    }
+
+    fn detach(&mut self) {
+        self.m.disable();
+        self.sleep(100 * MS);
+    }
+
+    fn kind(&self) -> ExitKind {
+        self.m.state().ext.exit_info.as_ref().map_or(ExitKind::None, |i| i.kind)
+    }
+
+    fn msg(&self) -> String {
+        self.m.state().ext.exit_info.as_ref().map_or(String::new(), |i| i.msg.clone())
+    }
+
+    fn code(&self) -> i64 {
+        self.m.state().ext.exit_info.as_ref().map_or(0, |i| i.code)
+    }
+
+    fn global(&self, name: &str) -> i128 {
+        match self.s.globals().into_iter().find(|(n, _)| n == name) {
+            Some((_, Value::Int(n))) => n,
+            other => panic!("global {name}: {other:?}"),
+        }
+    }
+
+    /// 1028 children that sleep for a second and exit, as several selftests make them. Returns how many ended.
+    fn children(&mut self, comm: &str) -> Rc<Cell<u32>> {
+        let ended = Rc::new(Cell::new(0));
+        for _ in 0..1028 {
+            let (mut step, ended) = (0, ended.clone());
+            self.m.spawn(TaskSpec::new(comm, move |_: &TaskCx| {
+                step += 1;
+                match step {
+                    1 => Action::Sleep(S),
+                    _ => {
+                        ended.set(ended.get() + 1);
+                        Action::Exit
+                    }
+                }
+            }));
+        }
+        ended
+    }
+
+    fn assert_running(&self) {
+        assert_eq!((self.kind(), self.msg().as_str()), (ExitKind::None, ""));
+    }
+}
+
+#[test]
+fn simple() {
+    let Some(mut t) = test("tools/scx_simple.bpf.o") else { return };
+    t.attach();
+    t.noise();
+    t.sleep(S);
+    t.assert_running();
+    let stats = t.s.globals().into_iter().find(|(n, _)| n == "stats");
+    let Some((_, Value::PerCpu { sum, .. })) = stats else { panic!("{stats:?}") };
+    assert!(sum[0] > 1000, "local: {sum:?}");
+    t.detach();
+    assert_eq!(t.kind(), ExitKind::Unreg);
+    let Some((_, Value::Struct(uei))) = t.s.globals().into_iter().find(|(n, _)| n == "uei") else { panic!("no uei") };
+    assert!(uei.contains(&("kind".into(), Value::Int(64))), "{uei:?}");
+    assert!(uei.contains(&("reason".into(), Value::Text("unregistered from user space".into()))), "{uei:?}");
+}
+
+#[test]
+fn minimal() {
+    let Some(mut t) = test("selftests/minimal.bpf.o") else { return };
+    t.attach();
+    t.noise();
+    t.sleep(100 * MS);
+    t.assert_running();
+    t.detach();
+    assert_eq!(t.kind(), ExitKind::Unreg);
+}
+
+#[test]
+fn enq_last_no_enq_fails() {
+    let Some(mut t) = test("selftests/enq_last_no_enq_fails.bpf.o") else { return };
+    t.attach();
+    t.sleep(100 * MS);
+    assert_eq!(t.kind(), ExitKind::Error);
+    assert_eq!(t.msg(), "SCX_OPS_ENQ_LAST requires ops.enqueue() to be implemented");
+    assert_ne!(t.global("exit_kind"), 0);
+}
+
+#[test]
+fn select_cpu_dfl() {
+    for comm in ["runner", "select_cpu_dfl"] {
+        let Some(mut t) = test("selftests/select_cpu_dfl.bpf.o") else { return };
+        t.attach();
+        let ended = t.children(comm);
+        t.sleep(3 * S);
+        t.assert_running();
+        assert_eq!(ended.get(), 1028);
+        assert_eq!(t.global("saw_local"), 0, "{comm}");
+    }
+}
+
+#[test]
+fn select_cpu_dfl_nodispatch() {
+    let Some(mut t) = test("selftests/select_cpu_dfl_nodispatch.bpf.o") else { return };
+    t.attach();
+    let ended = t.children("runner");
+    t.sleep(3 * S);
+    t.assert_running();
+    assert_eq!((ended.get(), t.global("saw_local")), (1028, 1));
+}
+
+#[test]
+fn select_cpu_dispatch() {
+    let Some(mut t) = test("selftests/select_cpu_dispatch.bpf.o") else { return };
+    t.attach();
+    let ended = t.children("runner");
+    t.sleep(3 * S);
+    t.assert_running();
+    assert_eq!(ended.get(), 1028);
+}
+
+#[test]
+fn errors_of_direct_dispatch() {
+    let bogus = "non-existent DSQ 0xcafef00d";
+    for (name, msg) in [
+        ("select_cpu_dispatch_bad_dsq", bogus),
+        ("ddsp_bogus_dsq_fail", bogus),
+        ("ddsp_vtimelocal_fail", "cannot use vtime ordering for built-in DSQs"),
+        ("select_cpu_dispatch_dbl_dsp", "already direct-dispatched"),
+    ] {
+        let Some(mut t) = test(&format!("selftests/{name}.bpf.o")) else { return };
+        t.attach();
+        t.noise();
+        t.sleep(S);
+        assert_eq!(t.kind(), ExitKind::Error, "{name}");
+        assert!(t.msg().contains(msg), "{name}: {}", t.msg());
+    }
+}
+
+#[test]
+fn select_cpu_vtime() {
+    let Some(mut t) = test("selftests/select_cpu_vtime.bpf.o") else { return };
+    assert_eq!(t.global("consumed"), 0);
+    t.attach();
+    t.noise();
+    t.sleep(S);
+    t.assert_running();
+    assert_eq!(t.global("consumed"), 1);
+}
+
+#[test]
+fn create_dsq() {
+    let Some(mut t) = test("selftests/create_dsq.bpf.o") else { return };
+    t.attach();
+    t.noise();
+    t.sleep(100 * MS);
+    t.assert_running();
+    t.detach();
+    assert_eq!(t.kind(), ExitKind::Unreg);
+}
+
+#[test]
+fn exit_at_every_point() {
+    const INIT: u64 = 5;
+    for point in 0..=INIT {
+        let Some(mut t) = test_with("selftests/exit.bpf.o", &[("exit_point", point)], None) else { return };
+        t.attach();
+        t.noise();
+        t.sleep(500 * MS);
+        assert_eq!(
+            (t.kind(), t.code(), t.msg()),
+            (ExitKind::UnregBpf, point as i64, point.to_string()),
+            "point {point}"
+        );
+    }
+}
+
+#[test]
+fn dsp_local_on() {
+    let Some(mut t) = test_with("selftests/dsp_local_on.bpf.o", &[("nr_cpus", 4)], None) else { return };
+    t.attach();
+    t.noise();
+    t.sleep(S);
+    t.assert_running();
+    t.detach();
+    assert_eq!(t.kind(), ExitKind::Unreg, "{}", t.msg());
+}
+
+#[test]
+fn enq_select_cpu() {
+    let Some(mut t) = test("selftests/enq_select_cpu.bpf.o") else { return };
+    t.attach();
+    t.noise();
+    t.sleep(100 * MS);
+    let s = t.s.clone();
+    let result = Rc::new(Cell::new(None));
+    let got = result.clone();
+    let at = t.m.now() + MS;
+    t.m.at(at, move |k| {
+        let pid = k.all_tasks().into_iter().map(|p| k.task(p)).find(|t| t.comm == "noise0").map(|t| t.pid);
+        let mut ctx = u64::from(pid.expect("the task is there")).to_le_bytes();
+        got.set(Some(s.run_syscall(k, "select_cpu_from_user", &mut ctx).map_err(|e| panic!("{e}")).unwrap_or(0)));
+    });
+    t.sleep(S);
+    t.assert_running();
+    let ret = result.get().expect("the program ran") as i32;
+    assert!((0..4).contains(&ret) || ret == -16, "{ret}");
+}
+
+/// Children that block until released, or switch their policy, as init_enable_count makes them.
+fn init_enable_count_run(flags: u64) -> Option<()> {
+    const PARTIAL: u64 = 1 << 3;
+    let mut t = test_with("selftests/init_enable_count.bpf.o", &[], Some(flags))?;
+    let gate = t.m.wait_queue();
+    for _ in 0..1024 {
+        let mut step = 0;
+        t.m.spawn(TaskSpec::new("pre", move |_: &TaskCx| {
+            step += 1;
+            if step == 1 { Action::Wait(gate) } else { Action::Exit }
+        }));
+    }
+    t.sleep(200 * MS);
+    t.attach();
+    t.sleep(200 * MS);
+    let mut step = 0;
+    t.m.spawn(TaskSpec::new("closer", move |_: &TaskCx| {
+        step += 1;
+        if step == 1 { Action::Wake { queue: gate, nr: 1024, sync: false } } else { Action::Exit }
+    }));
+    t.sleep(300 * MS);
+    t.detach();
+    assert_eq!(t.kind(), ExitKind::Unreg, "{}", t.msg());
+    assert!(t.global("init_task_cnt") >= 1024 && t.global("exit_task_cnt") >= 1024);
+    t.attach();
+    for i in 0..10 {
+        let mut step = 0;
+        t.m.spawn(TaskSpec::new(format!("child{i}"), move |_: &TaskCx| {
+            step += 1;
+            match (i, step) {
+                (0..5, 1) => Action::SetPolicy(Whom::Myself, Policy::Ext),
+                (0 | 2 | 4, 2) => Action::SetPolicy(Whom::Myself, Policy::Normal),
+                _ => Action::Exit,
+            }
+        }));
+    }
+    t.sleep(200 * MS);
+    t.detach();
+    let count = |name| t.global(name);
+    assert!(count("init_task_cnt") >= 10 && count("exit_task_cnt") >= 10);
+    match flags & PARTIAL {
+        0 => assert!(count("enable_cnt") >= 10 && count("disable_cnt") >= 10),
+        _ => assert_eq!((count("enable_cnt"), count("disable_cnt")), (5, 5)),
+    }
+    assert!(count("init_transition_cnt") > count("init_fork_cnt"));
+    assert!(count("init_fork_cnt") >= 10);
+    Some(())
+}
+
+#[test]
+fn init_enable_count() {
+    let _ = init_enable_count_run(0).and_then(|()| init_enable_count_run(1 << 3));
+}
+
+/// Eight workers and a thread that pins them about, for one scenario.
+fn dequeue_scenario(scenario: u64) -> Option<()> {
+    let mut t = test_with("selftests/dequeue.bpf.o", &[("test_scenario", scenario)], None)?;
+    t.attach();
+    t.sleep(10 * MS);
+    let ended = Rc::new(Cell::new(0));
+    for id in 0..8u64 {
+        let (mut n, ended) = (0, ended.clone());
+        t.m.spawn(TaskSpec::new(format!("worker{id}"), move |_: &TaskCx| {
+            n += 1;
+            match n {
+                1..=2000 if n % 2 == 1 => Action::Run(10 * US),
+                1..=2000 => Action::Sleep((1000 + 100 * id) * US),
+                _ => {
+                    ended.set(ended.get() + 1);
+                    Action::Exit
+                }
+            }
+        }));
+    }
+    t.sleep(5 * MS);
+    let state = t.m.state();
+    let find = |i: u64| state.all_tasks().into_iter().find(|&p| state.task(p).comm == format!("worker{i}"));
+    let workers: Vec<_> = (0..8).map(|i| find(i).expect("the worker")).collect();
+    let (start, mut i) = (t.m.now(), 0usize);
+    t.m.spawn(TaskSpec::new("hammer", move |cx: &TaskCx| {
+        if cx.now > start + 500 * MS {
+            return Action::Exit;
+        }
+        i += 1;
+        let mask = CpuMask::of(CpuId((i / 8 % 4) as u32));
+        Action::SetAffinity(Whom::Task(workers[i % 8]), mask)
+    }));
+    t.sleep(4 * S);
+    assert_eq!(ended.get(), 8, "scenario {scenario}: all workers end");
+    t.detach();
+    assert_eq!((t.kind(), t.msg()), (ExitKind::Unreg, String::new()), "scenario {scenario}");
+    let count = |name| t.global(name);
+    let (enq, deq) = (count("enqueue_cnt"), count("dequeue_cnt"));
+    match scenario {
+        2 | 5 | 6 => assert!(enq > 0 && enq == deq, "scenario {scenario}: {enq} enqueues, {deq} dequeues"),
+        _ => {
+            let dequeues = (deq, count("dispatch_dequeue_cnt"), count("change_dequeue_cnt"));
+            assert_eq!((enq, dequeues), (0, (0, 0, 0)), "scenario {scenario}");
+        }
+    }
+    Some(())
+}
+
+#[test]
+fn dequeue() {
+    for scenario in 0..=6 {
+        if dequeue_scenario(scenario).is_none() {
+            return;
+        }
+    }
+}
