@@ -299,3 +299,15 @@ pub struct Workload {
     /// What was accepted and means nothing here; for the user to read.
     pub warnings: Vec<String>,
 }
+
+impl Workload {
+    /// What its random streams are named after: the preset without its parameters, or the file without its folder, so that
+    /// neither a parameter nor a path changes what tasks draw.
+    pub(crate) fn stream_name(&self) -> &str {
+        let file = self.name.rsplit('/').next().unwrap_or(&self.name);
+        match self.name.ends_with(".json") {
+            true => file,
+            false => self.name.split(':').next().unwrap_or(&self.name),
+        }
+    }
+}

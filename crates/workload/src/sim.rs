@@ -44,9 +44,10 @@ impl World {
     /// A task made from template `index`; `fork` is how many were forked from it before.
     fn spec(&self, index: usize, instance: u32, fork: Option<u32>) -> TaskSpec {
         let template = &self.workload.tasks[index];
+        let kind = format!("{}/{index}.{}", self.workload.stream_name(), template.name);
         let stream = match fork {
-            None => format!("{}/{index}.{}/{instance}", self.workload.name, template.name),
-            Some(n) => format!("{}/{index}.{}/fork{n}", self.workload.name, template.name),
+            None => format!("{kind}/{instance}"),
+            Some(n) => format!("{kind}/fork{n}"),
         };
         let behavior = Interpreter {
             world: self.clone(),

@@ -109,8 +109,7 @@ fn a_run_depends_on_its_seed_and_nothing_else() {
 fn one_task_more_does_not_change_the_others() {
     let of = |n: u32| {
         let w = load(&format!("idle:n={n}"), 4, 1).unwrap();
-        // The stream's name holds the preset's parameters; the tasks are what differs here.
-        Fake::run(&Workload { name: "idle".into(), ..w }, 500 * MS).of("daemon-1")
+        Fake::run(&w, 500 * MS).of("daemon-1")
     };
     assert_eq!(of(2), of(3));
 }
