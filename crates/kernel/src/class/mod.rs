@@ -197,7 +197,10 @@ pub(crate) fn put_prev_task(k: &mut Kernel, cpu: CpuId, p: TaskId, next: Option<
         }
         ClassId::Fair => fair::put_prev_task(k, cpu, p),
         ClassId::Ext => ext::put_prev_task(k, cpu, p, next),
-        ClassId::Idle => ext::idle::update_idle(k, cpu, false, true),
+        ClassId::Idle => {
+            fair::update_idle(k, cpu, false);
+            ext::idle::update_idle(k, cpu, false, true);
+        }
         ClassId::Dl => {}
     }
 }
@@ -214,6 +217,7 @@ pub(crate) fn set_next_task(k: &mut Kernel, cpu: CpuId, p: TaskId, first: bool) 
         ClassId::Ext => ext::set_next_task(k, cpu, p, first),
         ClassId::Idle => {
             k.set_exec_start(cpu, p);
+            fair::update_idle(k, cpu, true);
             ext::idle::update_idle(k, cpu, true, true);
         }
         ClassId::Dl => {}

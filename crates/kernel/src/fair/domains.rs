@@ -51,11 +51,6 @@ pub(crate) struct Domain {
 }
 
 impl Domain {
-    /// Do tasks prefer to be spread over the groups of the domain above? [SD_PREFER_SIBLING]
-    pub(crate) fn prefer_sibling(&self) -> bool {
-        !self.is_numa()
-    }
-
     pub(crate) fn is_numa(&self) -> bool {
         matches!(self.level, Level::Numa(_))
     }
@@ -74,6 +69,8 @@ pub(crate) struct Group {
     pub(crate) cpus: Vec<CpuId>,
     /// Number of cores.
     pub(crate) cores: u64,
+    /// Do tasks prefer to be spread over groups like this one? [SD_PREFER_SIBLING of the level below]
+    pub(crate) prefer_sibling: bool,
     /// Is it the threads of one core?
     pub(crate) is_core: bool,
     /// Affinity kept a balance below from succeeding [sgc.imbalance].
@@ -121,11 +118,7 @@ type Spans = Vec<(Level, CpuMask)>;
 
 /// Levels of one CPU, degenerate ones left out.
 fn spans_of(t: &Topology, cpu: CpuId) -> Spans {
-    let mut all = vec![
-        (Level::Smt, *t.smt_mask(cpu)),
-        (Level::Mc, *t.llc_mask(cpu)),
-        (Level::Pkg, *t.node_mask(cpu)),
-    ];
+    let mut all = vec![(Level::Smt, *t.smt_mask(cpu)), (Level::Mc, *t.llc_mask(cpu)), (Level::Pkg, *t.node_mask(cpu))];
     let row = &t.node_distance[t.cpus[cpu].node as usize];
     let mut distances = row.clone();
     distances.sort_unstable();
@@ -159,21 +152,15 @@ impl Domains {
     /// Derives the domains from the machine's shape.
     pub(crate) fn new(t: &Topology) -> Domains {
         let spans = PerCpu::new(t.nr_cpus(), |cpu| spans_of(t, cpu));
-        let mut this = Domains {
-            domains: Vec::new(),
-            groups: Vec::new(),
-            of: PerCpu::default(),
-            llc: PerCpu::default(),
-        };
+        let mut this =
+            Domains { domains: Vec::new(), groups: Vec::new(), of: PerCpu::default(), llc: PerCpu::default() };
         let mut known = BTreeMap::new();
         let mut of = Vec::new();
         for (i, levels) in spans.iter().enumerate() {
             let cpu = CpuId(i as u32);
             let sds = (0..levels.len()).map(|at| {
                 let (level, span) = levels[at];
-                let dom = *known
-                    .entry((level, span.words().to_vec()))
-                    .or_insert_with(|| this.add(t, cpu, &spans, at));
+                let dom = *known.entry((level, span.words().to_vec())).or_insert_with(|| this.add(t, cpu, &spans, at));
                 this.sd(dom, cpu)
             });
             let sds: Vec<Sd> = sds.collect();
@@ -195,14 +182,7 @@ impl Domains {
             last_balance: 0,
             interval: self.domains[dom].weight as u64,
             nr_balance_failed: 0,
-            newidle: Newidle {
-                max_cost: 0,
-                cost_decayed_at: 0,
-                calls: 512,
-                success: 256,
-                ratio: 512,
-                stamp: 0,
-            },
+            newidle: Newidle { max_cost: 0, cost_decayed_at: 0, calls: 512, success: 256, ratio: 512, stamp: 0 },
         }
     }
 
@@ -217,7 +197,8 @@ impl Domains {
                 let part = below.map_or(CpuMask::of(c), |(_, s)| *s).and(&span);
                 covered = covered.or(&part);
                 groups.push(self.groups.len());
-                self.groups.push(new_group(t, part));
+                let siblings = below.is_some_and(|(l, _)| !matches!(l, Level::Numa(_)));
+                self.groups.push(new_group(t, part, siblings));
             }
         }
         let weight = span.weight();
@@ -242,13 +223,14 @@ impl Domains {
     }
 }
 
-fn new_group(t: &Topology, span: CpuMask) -> Group {
+fn new_group(t: &Topology, span: CpuMask, prefer_sibling: bool) -> Group {
     let cpus: Vec<CpuId> = span.iter().collect();
     let mut cores: Vec<u32> = cpus.iter().map(|&c| t.cpus[c].core).collect();
     cores.sort_unstable();
     cores.dedup();
     Group {
         span,
+        prefer_sibling,
         cores: cores.len() as u64,
         is_core: cpus.len() > 1 && cores.len() == 1,
         cpus,
@@ -285,15 +267,7 @@ mod tests {
         check("4x2", &[("smt", 2, 2), ("mc", 8, 4)]);
         check("2x4", &[("smt", 4, 4), ("mc", 8, 2)]);
         check("2x8x1", &[("mc", 8, 8), ("numa", 16, 2)]);
-        check(
-            "2x4x8x2",
-            &[
-                ("smt", 2, 2),
-                ("mc", 16, 8),
-                ("pkg", 64, 4),
-                ("numa", 128, 2),
-            ],
-        );
+        check("2x4x8x2", &[("smt", 2, 2), ("mc", 16, 8), ("pkg", 64, 4), ("numa", 128, 2)]);
         check("2x2x1x1", &[("pkg", 2, 2), ("numa", 4, 2)]);
     }
 

@@ -141,8 +141,7 @@ impl Entity {
     /// [reweight_entity].
     pub(crate) fn reweight(&mut self, weight: u64) {
         debug_assert!(!self.on_rq);
-        let scale =
-            |v: i64, old: u64| (i128::from(v) * i128::from(old) / i128::from(weight)) as i64;
+        let scale = |v: i64, old: u64| (i128::from(v) * i128::from(old) / i128::from(weight)) as i64;
         self.vlag = scale(self.vlag, self.weight);
         if self.rel_deadline {
             self.deadline = scale(self.deadline, self.weight);

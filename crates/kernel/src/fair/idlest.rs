@@ -11,13 +11,7 @@ use crate::ids::{CpuId, TaskId};
 use crate::state::State;
 
 /// [sched_balance_find_dst_cpu] `at`: highest domain of `this` to use.
-pub(super) fn find_dst_cpu(
-    k: &mut Kernel,
-    p: TaskId,
-    this: CpuId,
-    prev: CpuId,
-    at: usize,
-) -> CpuId {
+pub(super) fn find_dst_cpu(k: &mut Kernel, p: TaskId, this: CpuId, prev: CpuId, at: usize) -> CpuId {
     let s: &State = k;
     let all = &s.fair.domains;
     let domain = |cpu: CpuId, at: usize| &all.domains[all.of[cpu][at].dom];
@@ -92,11 +86,7 @@ fn is_idler(a: &GroupStats, b: &GroupStats) -> bool {
 
 /// How much imbalance between nodes counts (rule 8.9) [adjust_numa_imbalance].
 pub(super) fn adjust_numa_imbalance(imbalance: i64, running: u64, allowed: u64) -> i64 {
-    if running <= allowed && imbalance <= 2 {
-        0
-    } else {
-        imbalance
-    }
+    if running <= allowed && imbalance <= 2 { 0 } else { imbalance }
 }
 
 /// Is the local group good enough? (rule 7.11)
@@ -133,10 +123,7 @@ fn find_idlest_group(s: &State, d: &Domain, p: TaskId, cpu: CpuId) -> Option<usi
         let stats = stats_without(s, d, g, p);
         if span.test(cpu) {
             local = Some((g, stats));
-        } else if idlest
-            .as_ref()
-            .is_none_or(|(_, best)| is_idler(&stats, best))
-        {
+        } else if idlest.as_ref().is_none_or(|(_, best)| is_idler(&stats, best)) {
             idlest = Some((g, stats));
         }
     }
@@ -192,13 +179,7 @@ mod tests {
     use super::*;
 
     fn stats(group_type: GroupType, avg_load: u64, idle_cpus: u64, util: u64) -> GroupStats {
-        GroupStats {
-            group_type,
-            avg_load,
-            idle_cpus,
-            util,
-            ..GroupStats::default()
-        }
+        GroupStats { group_type, avg_load, idle_cpus, util, ..GroupStats::default() }
     }
 
     #[test]
@@ -219,9 +200,7 @@ mod tests {
 
     #[test]
     fn small_imbalances_between_nodes_are_tolerated_while_little_runs() {
-        for (imbalance, running, allowed, counts) in
-            [(2, 1, 4, 0), (2, 4, 4, 0), (2, 5, 4, 2), (3, 1, 4, 3)]
-        {
+        for (imbalance, running, allowed, counts) in [(2, 1, 4, 0), (2, 4, 4, 0), (2, 5, 4, 2), (3, 1, 4, 3)] {
             assert_eq!(adjust_numa_imbalance(imbalance, running, allowed), counts);
         }
     }

@@ -27,11 +27,7 @@ pub(crate) fn update_queue(s: &mut State, cpu: CpuId) -> Ns {
     let idle = s.rqs[cpu].is_idle();
     let now = sync_clock(s, cpu, idle);
     let q = &mut s.rqs[cpu].fair;
-    let signal = Signal {
-        load: q.load_weight >> 10,
-        runnable: u64::from(q.nr_runnable()),
-        running: q.curr.is_some(),
-    };
+    let signal = Signal { load: q.load_weight >> 10, runnable: u64::from(q.nr_runnable()), running: q.curr.is_some() };
     q.avg.update(now, signal);
     now
 }
@@ -40,11 +36,7 @@ pub(crate) fn update_queue(s: &mut State, cpu: CpuId) -> Ns {
 fn update_task(s: &mut State, cpu: CpuId, p: TaskId, now: Ns) {
     let running = s.rqs[cpu].fair.curr == Some(p);
     let se = &mut s.task_mut(p).se;
-    let signal = Signal {
-        load: u64::from(se.on_rq),
-        runnable: u64::from(se.on_rq && !se.delayed),
-        running,
-    };
+    let signal = Signal { load: u64::from(se.on_rq), runnable: u64::from(se.on_rq && !se.delayed), running };
     let weight = se.table_weight();
     se.avg.update_entity(now, weight, signal);
 }
@@ -123,11 +115,7 @@ pub(crate) fn update_rt(k: &mut Kernel, cpu: CpuId, running: bool) {
     let idle = k.rqs[cpu].is_idle();
     let now = sync_clock(k, cpu, idle);
     let on = u64::from(running);
-    let signal = Signal {
-        load: on,
-        runnable: on,
-        running,
-    };
+    let signal = Signal { load: on, runnable: on, running };
     let rt = &mut k.rqs[cpu].fair.avg.rt;
     if rt.update_sum(now, signal) {
         rt.update_avg(1);
@@ -137,9 +125,7 @@ pub(crate) fn update_rt(k: &mut Kernel, cpu: CpuId, running: bool) {
 /// What is left of `cpu`'s capacity for fair tasks, at least 1 (rule 8.4) [scale_rt_capacity].
 pub(crate) fn capacity_of(s: &State, cpu: CpuId) -> u64 {
     let capacity = u64::from(s.topology.cpus[cpu].capacity);
-    capacity
-        .saturating_sub(s.rqs[cpu].fair.avg.rt.util_avg)
-        .max(1)
+    capacity.saturating_sub(s.rqs[cpu].fair.avg.rt.util_avg).max(1)
 }
 
 /// Load of a CPU, blocked tasks' included [cpu_load].

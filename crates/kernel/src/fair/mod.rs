@@ -14,12 +14,16 @@
 //! | `pelt`, `load` | load tracking, and where it is applied |
 //! | `domains`, `stats` | who is balanced with whom; what groups look like |
 //! | `select`, `idlest` | CPU selection of wakeups; of births and execs |
-//! | `balance` | load balancing |
+//! | `idle` | what is kept about idle CPUs |
+//! | `imbalance`, `balance` | finding an imbalance; a balancing pass that repairs it |
+//! | `trigger` | when balancing happens: tick, on the way to idle, for tickless CPUs |
 
 mod balance;
 mod domains;
 mod entity;
+mod idle;
 mod idlest;
+mod imbalance;
 mod load;
 mod mru;
 mod pelt;
@@ -28,24 +32,25 @@ mod queue;
 mod select;
 mod stats;
 mod timeline;
+mod trigger;
 mod vruntime;
 
 pub use entity::{CfsRq, Entity};
 
-pub(crate) use balance::{
-    active_balance, nohz_balance, run_rebalance_domains, trigger_load_balance,
-};
+pub(crate) use balance::active_balance;
+pub(crate) use idle::update_idle;
 pub(crate) use load::update_rt;
 pub(crate) use preempt::{prio_changed, switched_to, wakeup_preempt};
 pub(crate) use queue::{
-    dequeue_task, enqueue_task, pick_task, put_prev_task, set_next_task, task_tick, update_curr,
-    yield_task,
+    dequeue_task, enqueue_task, pick_task, put_prev_task, set_next_task, task_tick, update_curr, yield_task,
 };
 pub(crate) use select::select_task_rq;
+pub(crate) use trigger::{nohz_balance, run_rebalance_domains, trigger_load_balance};
 
 use crate::config::Config;
 use crate::executor::Kernel;
-use crate::ids::{CpuId, Ns, TaskId};
+use crate::cpumask::CpuMask;
+use crate::ids::{CpuId, Ns, PerCpu, TaskId};
 use crate::task::OnRq;
 use crate::topology::Topology;
 
@@ -58,7 +63,18 @@ pub struct Fair {
     /// Length of a request in ns (rule 0.3) [sysctl_sched_base_slice].
     pub base_slice: Ns,
     pub(crate) domains: domains::Domains,
+    pub(crate) balance: PerCpu<idle::CpuBalance>,
+    pub(crate) nohz: idle::Nohz,
+    /// Some CPU has more than one task [root_domain.overloaded].
+    pub(crate) overloaded: bool,
+    /// A NUMA domain is being balanced.
+    pub(crate) numa_balancing: bool,
+    /// Stream of the gate of balancing on the way to idle.
+    pub(crate) rng: rand_pcg::Pcg32,
 }
+
+/// Number of the random stream.
+const RNG_STREAM: u64 = 0x6661_6972;
 
 /// Slice for a number of online CPUs: it grows with their logarithm, up to 8 [get_update_sysctl_factor].
 fn base_slice(online: usize) -> Ns {
@@ -66,10 +82,17 @@ fn base_slice(online: usize) -> Ns {
 }
 
 impl Fair {
-    pub(crate) fn new(topology: &Topology, _config: &Config) -> Fair {
+    pub(crate) fn new(topology: &Topology, config: &Config) -> Fair {
+        let n = topology.nr_cpus();
+        let idle = if config.nohz_idle { CpuMask::first_n(n) } else { CpuMask::EMPTY };
         Fair {
-            base_slice: base_slice(topology.nr_cpus()),
+            base_slice: base_slice(n),
             domains: domains::Domains::new(topology),
+            balance: PerCpu::new(n, |_| Default::default()),
+            nohz: idle::Nohz { idle, next_balance: 0 },
+            overloaded: false,
+            numa_balancing: false,
+            rng: rand_pcg::Pcg32::new(config.seed, RNG_STREAM),
         }
     }
 }
@@ -118,15 +141,7 @@ mod tests {
 
     #[test]
     fn slices_of_machines() {
-        for (cpus, us) in [
-            (1, 700),
-            (2, 1400),
-            (3, 1400),
-            (4, 2100),
-            (7, 2100),
-            (8, 2800),
-            (512, 2800),
-        ] {
+        for (cpus, us) in [(1, 700), (2, 1400), (3, 1400), (4, 2100), (7, 2100), (8, 2800), (512, 2800)] {
             assert_eq!(base_slice(cpus), us * 1000, "{cpus} CPUs");
         }
     }

@@ -22,10 +22,7 @@ pub(crate) struct Ends {
 /// Puts a task that is in no list at the head.
 pub(crate) fn push_head(s: &mut State, cpu: CpuId, p: TaskId) {
     let old = s.rqs[cpu].fair.tasks.head.replace(p);
-    s.task_mut(p).se.links = Links {
-        prev: None,
-        next: old,
-    };
+    s.task_mut(p).se.links = Links { prev: None, next: old };
     match old {
         Some(q) => s.task_mut(q).se.links.prev = Some(p),
         None => s.rqs[cpu].fair.tasks.tail = Some(p),

@@ -80,10 +80,7 @@ pub(crate) struct Signal {
 impl SchedAvg {
     /// A new task starts at full load [init_entity_runnable_average].
     pub(crate) fn new_task(weight: u32) -> SchedAvg {
-        SchedAvg {
-            load_avg: u64::from(weight),
-            ..SchedAvg::default()
-        }
+        SchedAvg { load_avg: u64::from(weight), ..SchedAvg::default() }
     }
 
     /// What sums are divided by [get_pelt_divider].
@@ -194,12 +191,7 @@ impl QueueAvg {
             let d = sa.divider();
             take(&mut sa.load_avg, &mut sa.load_sum, r.load, r.load * d);
             take(&mut sa.util_avg, &mut sa.util_sum, r.util, r.util * d);
-            take(
-                &mut sa.runnable_avg,
-                &mut sa.runnable_sum,
-                r.runnable,
-                r.runnable * d,
-            );
+            take(&mut sa.runnable_avg, &mut sa.runnable_sum, r.runnable, r.runnable * d);
         }
         if self.sa.update_sum(now, s) {
             self.sa.update_avg(1);
@@ -226,19 +218,9 @@ impl QueueAvg {
     /// They leave it [detach_entity_load_avg].
     pub(crate) fn detach(&mut self, e: &SchedAvg, weight: u64) {
         let q = &mut self.sa;
-        take(
-            &mut q.load_avg,
-            &mut q.load_sum,
-            e.load_avg,
-            weight * e.load_sum,
-        );
+        take(&mut q.load_avg, &mut q.load_sum, e.load_avg, weight * e.load_sum);
         take(&mut q.util_avg, &mut q.util_sum, e.util_avg, e.util_sum);
-        take(
-            &mut q.runnable_avg,
-            &mut q.runnable_sum,
-            e.runnable_avg,
-            e.runnable_sum,
-        );
+        take(&mut q.runnable_avg, &mut q.runnable_sum, e.runnable_avg, e.runnable_sum);
     }
 
     /// They will leave it at its next update [remove_entity_load_avg].
@@ -267,8 +249,7 @@ impl UtilEst {
         let util = avg.util_avg;
         if self.value <= util {
             self.value = util;
-        } else if self.value - util >= UTIL_EST_MARGIN && avg.runnable_avg <= util + UTIL_EST_MARGIN
-        {
+        } else if self.value - util >= UTIL_EST_MARGIN && avg.runnable_avg <= util + UTIL_EST_MARGIN {
             self.value = (3 * self.value + util) / 4;
         }
     }
@@ -278,16 +259,8 @@ impl UtilEst {
 mod tests {
     use super::*;
 
-    const ON: Signal = Signal {
-        load: 1,
-        runnable: 1,
-        running: true,
-    };
-    const OFF: Signal = Signal {
-        load: 0,
-        runnable: 0,
-        running: false,
-    };
+    const ON: Signal = Signal { load: 1, runnable: 1, running: true };
+    const OFF: Signal = Signal { load: 0, runnable: 0, running: false };
     const P: Ns = 1 << 20;
 
     #[test]
@@ -312,11 +285,7 @@ mod tests {
             a.update_entity(i * P, 1024, ON);
         }
         let most = LOAD_AVG_MAX - 1024;
-        assert!(
-            (most - 40..=most + 40).contains(&a.load_sum),
-            "{}",
-            a.load_sum
-        );
+        assert!((most - 40..=most + 40).contains(&a.load_sum), "{}", a.load_sum);
         assert!(a.util_avg >= 1023 && a.load_avg >= 1023);
     }
 
@@ -338,10 +307,7 @@ mod tests {
     #[test]
     fn load_follows_weight_and_running_share() {
         let mut a = SchedAvg::default();
-        let wait = Signal {
-            running: false,
-            ..ON
-        };
+        let wait = Signal { running: false, ..ON };
         for i in 1..=4_000 {
             a.update_entity(i * P, 3121, if i % 2 == 0 { ON } else { wait });
         }
@@ -357,10 +323,7 @@ mod tests {
         let mut e = SchedAvg::new_task(820);
         (e.util_avg, e.runnable_avg) = (300, 400);
         q.attach(&mut e, 820);
-        assert_eq!(
-            (q.sa.load_avg, q.sa.util_avg, q.sa.runnable_avg),
-            (820, 300, 400)
-        );
+        assert_eq!((q.sa.load_avg, q.sa.util_avg, q.sa.runnable_avg), (820, 300, 400));
         let mut r = q;
         q.detach(&e, 820);
         assert_eq!((q.sa.load_avg, q.sa.util_avg, q.sa.runnable_avg), (0, 0, 0));
@@ -373,15 +336,8 @@ mod tests {
     #[test]
     fn util_est_jumps_up_and_creeps_down() {
         let check = |est, util_avg, runnable_avg, expect| {
-            let mut e = UtilEst {
-                value: est,
-                counted: 0,
-            };
-            let avg = SchedAvg {
-                util_avg,
-                runnable_avg,
-                ..SchedAvg::default()
-            };
+            let mut e = UtilEst { value: est, counted: 0 };
+            let avg = SchedAvg { util_avg, runnable_avg, ..SchedAvg::default() };
             e.sleep(&avg);
             assert_eq!(e.value, expect, "{est} {util_avg} {runnable_avg}");
         };

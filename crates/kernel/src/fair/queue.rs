@@ -4,7 +4,7 @@ use crate::class::{Pick, deq, enq};
 use crate::executor::Kernel;
 use crate::fair::entity::{CfsRq, Terms};
 use crate::fair::vruntime::vdelta;
-use crate::fair::{balance, load, mru};
+use crate::fair::{load, mru, trigger};
 use crate::ids::{CpuId, TaskId};
 use crate::state::State;
 use crate::task::{OnRq, Task, TaskState};
@@ -12,10 +12,7 @@ use crate::task::{OnRq, Task, TaskState};
 /// A queue and a task, both for writing.
 pub(super) fn parts(s: &mut State, cpu: CpuId, p: TaskId) -> (&mut CfsRq, &mut Task) {
     let t = s.tasks[p.0 as usize].as_deref_mut();
-    (
-        &mut s.rqs[cpu].fair,
-        t.expect("a task that has not been freed"),
-    )
+    (&mut s.rqs[cpu].fair, t.expect("a task that has not been freed"))
 }
 
 /// The running entity, if it is queued.
@@ -81,7 +78,7 @@ pub(crate) fn enqueue_task(k: &mut Kernel, cpu: CpuId, p: TaskId, flags: u64) {
     t.se.on_rq = true;
     mru::push_head(k, cpu, p);
     k.rqs[cpu].nr_running += 1;
-    balance::note_overload(k, cpu);
+    trigger::note_overload(k, cpu);
 }
 
 fn place(k: &mut Kernel, cpu: CpuId, p: TaskId, flags: u64) {
@@ -211,7 +208,7 @@ fn remove_entity(k: &mut Kernel, cpu: CpuId, p: TaskId, sleep: bool) {
     let was_idle_only = is_idle_only(k, cpu);
     k.rqs[cpu].nr_running -= 1;
     if !was_idle_only && is_idle_only(k, cpu) {
-        balance::balance_soon(k, cpu); // rule 10.1
+        trigger::balance_soon(k, cpu); // rule 10.1
     }
 }
 
@@ -251,10 +248,10 @@ pub(crate) fn pick_task(k: &mut Kernel, cpu: CpuId) -> Pick {
             }
         }
         load::sync_clock(k, cpu, true);
-        match balance::newidle(k, cpu) {
-            balance::Newidle::Nothing => return Pick::None,
-            balance::Newidle::Retry => return Pick::Retry,
-            balance::Newidle::Pulled => {}
+        match trigger::newidle(k, cpu) {
+            trigger::Newidle::Nothing => return Pick::None,
+            trigger::Newidle::Retry => return Pick::Retry,
+            trigger::Newidle::Pulled => {}
         }
     }
 }

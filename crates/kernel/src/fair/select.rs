@@ -93,11 +93,7 @@ fn wake_affine(k: &State, p: TaskId, this: CpuId, prev: CpuId, sync: bool, pct: 
     if prev_idle {
         return prev;
     }
-    if affine_by_weight(k, p, this, prev, sync, pct) {
-        this
-    } else {
-        prev
-    }
+    if affine_by_weight(k, p, this, prev, sync, pct) { this } else { prev }
 }
 
 /// [wake_affine_weight]
@@ -167,13 +163,7 @@ fn near_idle(k: &mut Kernel, p: TaskId, prev: CpuId, target: CpuId, scanned: &mu
 }
 
 /// First idle thread of `prev`'s core [select_idle_smt].
-fn idle_sibling_of(
-    s: &State,
-    p: TaskId,
-    prev: CpuId,
-    idle_policy: bool,
-    scanned: &mut u64,
-) -> Option<CpuId> {
+fn idle_sibling_of(s: &State, p: TaskId, prev: CpuId, idle_policy: bool, scanned: &mut u64) -> Option<CpuId> {
     let cpus = &s.task(p).cpus;
     s.topology.smt_mask(prev).iter().find(|&c| {
         *scanned += 1;
@@ -278,13 +268,9 @@ mod tests {
 
     #[test]
     fn wide_wakers_are_those_with_many_partners_on_both_sides() {
-        for (waker, wakee, llc, wide) in [
-            (0, 0, 8, false),
-            (100, 7, 8, false),
-            (64, 8, 8, true),
-            (8, 64, 8, true),
-            (63, 8, 8, false),
-        ] {
+        for (waker, wakee, llc, wide) in
+            [(0, 0, 8, false), (100, 7, 8, false), (64, 8, 8, true), (8, 64, 8, true), (63, 8, 8, false)]
+        {
             assert_eq!(is_wide(waker, wakee, llc), wide, "{waker} {wakee} {llc}");
         }
     }

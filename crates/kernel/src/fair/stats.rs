@@ -1,6 +1,6 @@
 //! What a group of CPUs looks like, and how busy that makes it (rules 8.4, 8.6) [sg_lb_stats, group_classify].
 
-use crate::fair::{load, queue};
+use crate::fair::load;
 use crate::ids::CpuId;
 use crate::state::State;
 
@@ -82,11 +82,6 @@ pub(crate) fn is_idle_cpu(s: &State, cpu: CpuId) -> bool {
     rq.is_idle() && rq.nr_running == 0
 }
 
-/// Idle, or busy with SCHED_IDLE tasks alone.
-pub(crate) fn is_idle_or_idle_only(s: &State, cpu: CpuId) -> bool {
-    is_idle_cpu(s, cpu) || queue::is_idle_only(s, cpu)
-}
-
 /// Adds a CPU to the sums.
 pub(crate) fn add_cpu(s: &State, g: &mut GroupStats, cpu: CpuId) {
     let q = &s.rqs[cpu].fair;
@@ -116,10 +111,7 @@ mod tests {
                 ..GroupStats::default()
             };
             g.classify(117, flags.0, flags.1);
-            assert_eq!(
-                g.group_type, expect,
-                "{nr_running} {util} {runnable} {flags:?}"
-            );
+            assert_eq!(g.group_type, expect, "{nr_running} {util} {runnable} {flags:?}");
         };
         let none = (false, false, 0);
         check(0, 0, 0, none, GroupType::HasSpare);

@@ -40,12 +40,7 @@ pub(crate) struct Timeline {
 
 impl Default for Timeline {
     fn default() -> Self {
-        Timeline {
-            nodes: Vec::new(),
-            free: Vec::new(),
-            root: NIL,
-            seq: 0,
-        }
+        Timeline { nodes: Vec::new(), free: Vec::new(), root: NIL, seq: 0 }
     }
 }
 
@@ -70,10 +65,7 @@ impl Timeline {
     /// Adds an entity behind those of the same deadline.
     pub(crate) fn insert(&mut self, task: TaskId, deadline: i64, vruntime: i64, slice: u64) -> Key {
         self.seq += 1;
-        let key = Key {
-            deadline,
-            seq: self.seq,
-        };
+        let key = Key { deadline, seq: self.seq };
         let node = Node {
             key,
             height: mix(self.seq),
@@ -136,13 +128,7 @@ impl Timeline {
     }
 
     fn refresh(&mut self, n: u32) {
-        let Node {
-            left,
-            right,
-            vruntime,
-            slice,
-            ..
-        } = *self.at(n);
+        let Node { left, right, vruntime, slice, .. } = *self.at(n);
         let (mut v, mut lo, mut hi) = (vruntime, slice, slice);
         for child in [left, right] {
             if child != NIL {
@@ -197,12 +183,7 @@ impl Timeline {
 
     fn remove_below(&mut self, top: u32, key: Key) -> u32 {
         assert_ne!(top, NIL, "{key:?} is not in the timeline");
-        let Node {
-            key: k,
-            left,
-            right,
-            ..
-        } = *self.at(top);
+        let Node { key: k, left, right, .. } = *self.at(top);
         if k == key {
             self.free.push(top);
             return self.merge(left, right);

@@ -55,10 +55,7 @@ impl CfsRq {
             None => (self.sum_w_vruntime, self.sum_weight),
             Some(c) => {
                 let key = i128::from(c.vruntime - self.zero_vruntime);
-                (
-                    self.sum_w_vruntime + key * i128::from(c.weight),
-                    self.sum_weight + c.weight,
-                )
+                (self.sum_w_vruntime + key * i128::from(c.weight), self.sum_weight + c.weight)
             }
         }
     }
@@ -112,21 +109,11 @@ impl CfsRq {
     /// Records the lag of an entity that leaves or becomes delayed (rules 4.3, 5.3) [update_entity_lag].
     pub(crate) fn record_lag(&mut self, curr: Option<Terms>, se: &mut Entity, tick: Ns) {
         let lag = self.lag(curr, se, tick);
-        se.vlag = if se.delayed {
-            lag.max(se.vlag).min(0)
-        } else {
-            lag
-        };
+        se.vlag = if se.delayed { lag.max(se.vlag).min(0) } else { lag };
     }
 
     /// Gives an entity that comes in its vruntime and deadline (rules 4.1, 4.2) [place_entity].
-    pub(crate) fn place(
-        &mut self,
-        curr: Option<Terms>,
-        se: &mut Entity,
-        base_slice: Ns,
-        initial: bool,
-    ) {
+    pub(crate) fn place(&mut self, curr: Option<Terms>, se: &mut Entity, base_slice: Ns, initial: bool) {
         se.take_slice(base_slice);
         let v = self.avg_vruntime(curr);
         let mut lag = 0;
@@ -193,13 +180,7 @@ mod tests {
     const TICK: Ns = 4_000_000;
 
     fn entity(vruntime: i64, deadline: i64, weight: u32) -> Entity {
-        Entity {
-            vruntime,
-            deadline,
-            weight: stored_weight(weight),
-            slice: SLICE,
-            ..Entity::default()
-        }
+        Entity { vruntime, deadline, weight: stored_weight(weight), slice: SLICE, ..Entity::default() }
     }
 
     fn queue(entities: &[(i64, i64, u32)]) -> CfsRq {
@@ -221,11 +202,7 @@ mod tests {
             (3, 88761, 0),
             (1 << 50, 512, 1 << 51),
         ] {
-            assert_eq!(
-                vdelta(delta, stored_weight(weight)),
-                v,
-                "{delta} at {weight}"
-            );
+            assert_eq!(vdelta(delta, stored_weight(weight)), v, "{delta} at {weight}");
         }
     }
 
@@ -233,11 +210,7 @@ mod tests {
     fn average_is_the_floor_of_the_weighted_mean() {
         let check = |entities: &[(i64, i64, u32)], curr: Option<(i64, u32)>, v: i64| {
             let terms = curr.map(|(v, w)| entity(v, 0, w).terms());
-            assert_eq!(
-                queue(entities).avg_vruntime(terms),
-                v,
-                "{entities:?} {curr:?}"
-            );
+            assert_eq!(queue(entities).avg_vruntime(terms), v, "{entities:?} {curr:?}");
         };
         check(&[], None, -(1 << 20));
         check(&[], Some((77, 1024)), 77);
@@ -266,11 +239,7 @@ mod tests {
             let mut c = entity(v, deadline, 1024);
             c.vprot = vprot;
             let curr = Some((TaskId(9), c.terms()));
-            assert_eq!(
-                q.pick(curr, protect),
-                Some(TaskId(picked)),
-                "{v} {deadline} {vprot}"
-            );
+            assert_eq!(q.pick(curr, protect), Some(TaskId(picked)), "{v} {deadline} {vprot}");
         };
         check(0, 30, 1, true, 9); // protected
         check(0, 30, 0, true, 0); // past its protection
@@ -282,12 +251,7 @@ mod tests {
 
     #[test]
     fn placement_keeps_the_lag() {
-        for (vlag, weight) in [
-            (1_000_000, 1024),
-            (-1_000_000, 1024),
-            (500_000, 88761),
-            (-7, 15),
-        ] {
+        for (vlag, weight) in [(1_000_000, 1024), (-1_000_000, 1024), (500_000, 88761), (-7, 15)] {
             let mut q = queue(&[(5_000_000, 0, 1024), (6_000_000, 0, 335)]);
             let mut se = entity(0, 0, weight);
             se.vlag = vlag;
@@ -295,11 +259,7 @@ mod tests {
             q.insert(TaskId(7), &mut se);
             q.nr_queued += 1;
             let v = q.avg_vruntime(None);
-            assert!(
-                (v - se.vruntime - vlag).abs() <= 1,
-                "{vlag}: {}",
-                v - se.vruntime
-            );
+            assert!((v - se.vruntime - vlag).abs() <= 1, "{vlag}: {}", v - se.vruntime);
             assert_eq!(se.deadline - se.vruntime, vdelta(SLICE, se.weight));
         }
     }

@@ -1,0 +1,460 @@
+//! The fair class on whole machines: shares, slices, sleepers, placement, balancing.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use scxr_kernel::Machine;
+use scxr_kernel::behavior::{Action, Policy, TaskCx, TaskSpec, Whom};
+use scxr_kernel::config::Config;
+use scxr_kernel::cpumask::CpuMask;
+use scxr_kernel::task::Task;
+use scxr_kernel::topology::Topology;
+use scxr_trace::{Event, EventKind, Sink};
+
+#[derive(Clone, Default)]
+struct Log(Rc<RefCell<Vec<Event>>>);
+
+impl Sink for Log {
+    fn event(&mut self, t: u64, cpu: u32, kind: EventKind) {
+        self.0.borrow_mut().push(Event { t, cpu, kind });
+    }
+}
+
+const MS: u64 = 1_000_000;
+
+struct Lab {
+    m: Machine,
+    log: Log,
+}
+
+impl Lab {
+    fn new(spec: &str) -> Lab {
+        let log = Log::default();
+        let m = Machine::new(Topology::parse(spec).unwrap(), Config::default(), Box::new(log.clone()));
+        Lab { m, log }
+    }
+
+    fn tasks(&self, prefix: &str) -> Vec<&Task> {
+        let s = self.m.state();
+        let all = s.all_tasks().into_iter().map(|p| s.task(p));
+        all.filter(|t| t.comm.starts_with(prefix)).collect()
+    }
+
+    /// CPU time of each task so named, in ms.
+    fn times(&self, prefix: &str) -> Vec<u64> {
+        self.tasks(prefix).iter().map(|t| t.sum_exec_runtime / MS).collect()
+    }
+
+    fn time(&self, comm: &str) -> u64 {
+        self.times(comm).iter().sum()
+    }
+
+    fn cpus(&self, prefix: &str) -> Vec<u32> {
+        let mut cpus: Vec<u32> = self.tasks(prefix).iter().map(|t| t.cpu.0).collect();
+        cpus.sort_unstable();
+        cpus
+    }
+
+    fn pid(&self, comm: &str) -> u32 {
+        self.tasks(comm)[0].pid
+    }
+
+    /// Times from each waking of `pid` to its next switch-in.
+    fn latencies(&self, pid: u32) -> Vec<u64> {
+        let mut woken = None;
+        let mut all = Vec::new();
+        for e in self.log.0.borrow().iter() {
+            match e.kind {
+                EventKind::Waking { pid: p, .. } if p == pid => woken = Some(e.t),
+                EventKind::SwitchIn { pid: p } if p == pid => all.extend(woken.take().map(|w| e.t - w)),
+                _ => {}
+            }
+        }
+        all
+    }
+
+    /// Stretches that tasks with these pids ran without a break, in ns, in order.
+    fn runs(&self, pids: &[u32]) -> Vec<(u32, u64)> {
+        let log = self.log.0.borrow();
+        let run = |e: &Event| match e.kind {
+            EventKind::SwitchOut { pid, ran_ns, .. } if pids.contains(&pid) => Some((pid, ran_ns)),
+            _ => None,
+        };
+        log.iter().filter_map(run).collect()
+    }
+}
+
+fn hog() -> impl FnMut(&TaskCx) -> Action {
+    |_: &TaskCx| Action::Run(10 * MS)
+}
+
+fn sleeper(run: u64, sleep: u64) -> impl FnMut(&TaskCx) -> Action {
+    let mut n = 0;
+    move |_: &TaskCx| {
+        n += 1;
+        if n % 2 == 0 { Action::Run(run) } else { Action::Sleep(sleep) }
+    }
+}
+
+fn spec(comm: &str, nice: i8, behavior: impl FnMut(&TaskCx) -> Action + 'static) -> TaskSpec {
+    let mut spec = TaskSpec::new(comm, behavior);
+    spec.nice = nice;
+    spec
+}
+
+fn on(mut spec: TaskSpec, cpus: &str) -> TaskSpec {
+    spec.affinity = Some(CpuMask::parse(cpus).unwrap());
+    spec
+}
+
+fn policy(mut spec: TaskSpec, policy: Policy) -> TaskSpec {
+    spec.policy = policy;
+    spec
+}
+
+#[test]
+fn shares_follow_weights() {
+    let mut lab = Lab::new("1");
+    let nices = [-5, 0, 5, 10];
+    for nice in nices {
+        lab.m.spawn(spec(&format!("nice{nice}"), nice, hog()));
+    }
+    lab.m.run_until(5_000 * MS);
+    let weights = [3121, 1024, 335, 110];
+    let sum: u64 = weights.iter().sum();
+    for (nice, weight) in nices.into_iter().zip(weights) {
+        let (got, want) = (lab.time(&format!("nice{nice}")), 5_000 * weight / sum);
+        assert!(got.abs_diff(want) * 100 <= want * 3, "nice {nice}: {got} ms, not {want}");
+    }
+}
+
+#[test]
+fn equal_hogs_take_turns_of_a_slice_rounded_up_to_ticks() {
+    let mut lab = Lab::new("1");
+    for i in 0..4 {
+        lab.m.spawn(TaskSpec::new(format!("hog{i}"), hog()));
+    }
+    lab.m.run_until(1_000 * MS);
+    let pids: Vec<u32> = (0..4).map(|i| lab.pid(&format!("hog{i}"))).collect();
+    let runs = lab.runs(&pids);
+    let settled = &runs[20..];
+    assert!(settled.len() > 200, "{}", settled.len());
+    // 0.7 ms of slice, 4 ms of tick: each runs from tick to tick, and each fourth turn is its own.
+    for (i, (pid, ran)) in settled.iter().enumerate() {
+        assert!((3_900_000..4_100_000).contains(ran), "{ran}");
+        assert_eq!(*pid, settled[i % 4].0, "turn {i}");
+    }
+}
+
+#[test]
+fn lag_stays_bounded() {
+    let mut lab = Lab::new("1");
+    for (i, nice) in [-10, -3, 0, 0, 4, 12].into_iter().enumerate() {
+        lab.m.spawn(spec(&format!("hog{i}"), nice, hog()));
+    }
+    for step in 1..200 {
+        lab.m.run_until(step * 13 * MS);
+        let s = lab.m.state();
+        let tasks = lab.tasks("hog");
+        let weight: i128 = tasks.iter().map(|t| i128::from(t.weight())).sum();
+        let mean: i128 = tasks.iter().map(|t| i128::from(t.se.vruntime()) * i128::from(t.weight())).sum();
+        for t in tasks {
+            let lag_ns = (mean / weight - i128::from(t.se.vruntime())) * i128::from(t.weight()) / 1024;
+            let limit = i128::from(2 * (s.fair.base_slice + s.config.tick_ns()));
+            assert!(lag_ns.abs() <= limit, "{}: {lag_ns} ns at {step}", t.comm);
+        }
+    }
+}
+
+#[test]
+fn sleeping_gains_nothing() {
+    // It would like 90 %, the hog 100 %: both get half, however the sleeper slices its time.
+    for (run, sleep) in [(9 * MS, MS), (900_000, 100_000), (4_500_000, 500_000)] {
+        let mut lab = Lab::new("1");
+        lab.m.spawn(TaskSpec::new("hog", hog()));
+        lab.m.spawn(TaskSpec::new("sleeper", sleeper(run, sleep)));
+        lab.m.run_until(4_000 * MS);
+        let (hog, sleeper) = (lab.time("hog"), lab.time("sleeper"));
+        assert!(sleeper <= hog * 103 / 100, "{run}/{sleep}: {sleeper} against {hog}");
+        assert!(sleeper > 1_000, "{run}/{sleep}: {sleeper} against {hog}");
+    }
+}
+
+#[test]
+fn a_light_sleeper_gets_what_it_asks_for_and_soon() {
+    let mut lab = Lab::new("1");
+    for i in 0..3 {
+        lab.m.spawn(TaskSpec::new(format!("hog{i}"), hog()));
+    }
+    lab.m.spawn(TaskSpec::new("light", sleeper(200_000, 9_800_000)));
+    lab.m.run_until(4_000 * MS);
+    assert!(lab.time("light") >= 70, "{}", lab.time("light"));
+    let mut l = lab.latencies(lab.pid("light"));
+    l.sort_unstable();
+    assert!(l[l.len() / 2] < 5 * MS, "{}", l[l.len() / 2]);
+}
+
+#[test]
+fn a_sleeper_with_negative_lag_stays_queued_until_its_lag_is_gone() {
+    let mut lab = Lab::new("1");
+    for i in 0..2 {
+        lab.m.spawn(TaskSpec::new(format!("hog{i}"), hog()));
+    }
+    // Runs beyond its due, then sleeps for long.
+    lab.m.spawn(TaskSpec::new("late", sleeper(2 * MS, 100 * MS)));
+    let mut delayed = 0;
+    for step in 0..4_000 {
+        lab.m.run_until(step * 250_000);
+        let t = lab.tasks("late");
+        let Some(t) = t.first() else { continue };
+        let asleep = t.state == scxr_kernel::task::TaskState::Sleeping;
+        if asleep && t.on_rq == scxr_kernel::task::OnRq::Queued {
+            delayed += 1;
+            assert!(lab.m.state().rqs[t.cpu].nr_running >= 3, "it is still counted");
+            assert!(t.se.vlag() <= 0);
+        } else if asleep {
+            assert!(t.se.vlag() >= 0 || delayed == 0, "left with {}", t.se.vlag());
+        }
+    }
+    assert!(delayed > 5 && delayed < 1_000, "{delayed}");
+}
+
+#[test]
+fn who_preempts_whom() {
+    let check = |curr: Policy, wakee: Policy, soon: bool| {
+        let mut lab = Lab::new("1");
+        lab.m.spawn(policy(TaskSpec::new("curr", hog()), curr));
+        lab.m.spawn(policy(TaskSpec::new("wakee", sleeper(100_000, 7_300_000)), wakee));
+        lab.m.run_until(1_000 * MS);
+        let all = lab.latencies(lab.pid("wakee"));
+        assert!(!all.is_empty(), "{wakee:?} never ran");
+        let quick = all.iter().filter(|&&l| l < 30_000).count();
+        let share = quick * 100 / all.len();
+        assert!(if soon { share >= 95 } else { share <= 30 }, "{wakee:?} on {curr:?}: {share} %");
+    };
+    check(Policy::Normal, Policy::Normal, true); // curr is past its protection and owes
+    check(Policy::Normal, Policy::Batch, false);
+    check(Policy::Normal, Policy::Idle, false);
+    check(Policy::Batch, Policy::Normal, true);
+    check(Policy::Idle, Policy::Normal, true);
+    check(Policy::Idle, Policy::Batch, true);
+    check(Policy::Idle, Policy::Idle, false);
+}
+
+#[test]
+fn idle_policy_gets_three_of_1027() {
+    let mut lab = Lab::new("1");
+    lab.m.spawn(TaskSpec::new("normal", hog()));
+    lab.m.spawn(policy(TaskSpec::new("idle", hog()), Policy::Idle));
+    lab.m.run_until(20_000 * MS);
+    let idle = lab.time("idle");
+    assert!((45..=75).contains(&idle), "{idle} ms of 20 s");
+}
+
+#[test]
+fn yielding_hogs_alternate() {
+    let mut lab = Lab::new("1");
+    for i in 0..2 {
+        let mut n = 0;
+        lab.m.spawn(TaskSpec::new(format!("y{i}"), move |_: &TaskCx| {
+            n += 1;
+            if n % 2 == 0 { Action::Yield } else { Action::Run(100_000) }
+        }));
+    }
+    lab.m.run_until(500 * MS);
+    let t = lab.times("y");
+    assert!(t[0].abs_diff(t[1]) <= 10, "{t:?}");
+    let pids = [lab.pid("y0"), lab.pid("y1")];
+    assert!(lab.runs(&pids).len() > 1_500, "{}", lab.runs(&pids).len());
+}
+
+#[test]
+fn nice_changes_shift_shares_at_once() {
+    let mut lab = Lab::new("1");
+    for i in 0..2 {
+        lab.m.spawn(TaskSpec::new(format!("hog{i}"), hog()));
+    }
+    lab.m.run_until(1_000 * MS);
+    let p = lab.tasks("hog1")[0].id;
+    lab.m.at(1_000 * MS, move |k| k.set_user_nice(p, 5).unwrap());
+    let before = lab.times("hog");
+    lab.m.run_until(3_000 * MS);
+    let after = lab.times("hog");
+    let (a, b) = (after[0] - before[0], after[1] - before[1]);
+    let want = 2_000 * 335 / (1024 + 335);
+    assert!(b.abs_diff(want) * 100 <= want * 4, "{b} of {}", a + b);
+}
+
+#[test]
+fn forked_hogs_spread_at_once() {
+    for machine in ["8", "2x4x1", "2x2x2x1"] {
+        let mut lab = Lab::new(machine);
+        for i in 0..8 {
+            lab.m.spawn(TaskSpec::new(format!("hog{i}"), hog()));
+        }
+        lab.m.run_until(30 * MS);
+        assert_eq!(lab.cpus("hog"), (0..8).collect::<Vec<_>>(), "{machine}");
+    }
+}
+
+#[test]
+fn whole_cores_first() {
+    let mut lab = Lab::new("4x2");
+    for i in 0..4 {
+        lab.m.spawn(TaskSpec::new(format!("hog{i}"), hog()));
+    }
+    lab.m.run_until(100 * MS);
+    let cores: std::collections::BTreeSet<u32> = lab.cpus("hog").into_iter().map(|c| c % 4).collect();
+    assert_eq!(cores.len(), 4, "{:?}", lab.cpus("hog"));
+}
+
+#[test]
+fn partners_stay_in_one_cache() {
+    let mut lab = Lab::new("2x4x1");
+    let (a, b) = (lab.m.wait_queue(), lab.m.wait_queue());
+    let turn = Rc::new(RefCell::new(0u32));
+    for me in 0..2u32 {
+        let turn = turn.clone();
+        let (mine, theirs) = if me == 0 { (a, b) } else { (b, a) };
+        lab.m.spawn(TaskSpec::new(format!("pp{me}"), move |_: &TaskCx| {
+            if *turn.borrow() != me {
+                return Action::Wait(mine);
+            }
+            *turn.borrow_mut() = 1 - me;
+            Action::Wake { queue: theirs, nr: 1, sync: true }
+        }));
+    }
+    lab.m.run_until(200 * MS);
+    let cpus = lab.cpus("pp");
+    assert_eq!(cpus[0] / 4, cpus[1] / 4, "{cpus:?}");
+    let moves: u64 = lab.tasks("pp").iter().map(|t| t.nr_migrations).sum();
+    assert!(moves < 100, "{moves}");
+}
+
+#[test]
+fn odd_hogs_share_an_even_machine() {
+    let mut lab = Lab::new("4");
+    for i in 0..6 {
+        lab.m.spawn(TaskSpec::new(format!("hog{i}"), hog()));
+    }
+    lab.m.run_until(5_000 * MS);
+    let t = lab.times("hog");
+    assert!(t.iter().sum::<u64>() > 19_800, "{t:?}");
+    assert!(t.iter().all(|&t| t > 2_300), "{t:?}");
+}
+
+#[test]
+fn equal_hogs_on_a_numa_machine_get_equal_time() {
+    let mut lab = Lab::new("2x2x2x1");
+    for i in 0..16 {
+        lab.m.spawn(TaskSpec::new(format!("hog{i}"), hog()));
+    }
+    lab.m.run_until(4_000 * MS);
+    let t = lab.times("hog");
+    assert!(t.iter().sum::<u64>() > 31_700, "{t:?}");
+    let (lo, hi) = (t.iter().min().unwrap(), t.iter().max().unwrap());
+    assert!(hi - lo <= 300, "{t:?}");
+}
+
+#[test]
+fn widened_affinity_is_used_within_an_interval() {
+    for machine in ["4", "2x2x1"] {
+        let mut lab = Lab::new(machine);
+        for i in 0..4 {
+            lab.m.spawn(on(TaskSpec::new(format!("hog{i}"), hog()), "0"));
+        }
+        lab.m.run_until(100 * MS);
+        assert_eq!(lab.cpus("hog"), [0, 0, 0, 0]);
+        let tasks: Vec<_> = lab.tasks("hog").iter().map(|t| t.id).collect();
+        lab.m.at(100 * MS, move |k| {
+            for p in tasks {
+                k.set_cpus_allowed(p, CpuMask::first_n(4)).unwrap();
+            }
+        });
+        lab.m.run_until(200 * MS);
+        assert_eq!(lab.cpus("hog"), [0, 1, 2, 3], "{machine}: idle CPUs pull over some ticks");
+    }
+}
+
+#[test]
+fn pinned_tasks_stay_and_others_go_around_them() {
+    let mut lab = Lab::new("4");
+    for i in 0..4 {
+        lab.m.spawn(on(TaskSpec::new(format!("pin{i}"), hog()), "1"));
+    }
+    for i in 0..3 {
+        lab.m.spawn(TaskSpec::new(format!("free{i}"), hog()));
+    }
+    lab.m.run_until(2_000 * MS);
+    assert!(lab.tasks("pin").iter().all(|t| t.nr_migrations <= 1 && t.cpu.0 == 1));
+    let free = lab.times("free");
+    assert!(free.iter().all(|&t| t > 1_800), "{free:?}");
+    let pinned = lab.times("pin");
+    assert!(pinned.iter().all(|&t| t.abs_diff(500) < 60), "{pinned:?}");
+}
+
+#[test]
+fn a_cpu_that_real_time_takes_over_loses_its_task() {
+    let mut lab = Lab::new("2");
+    lab.m.spawn(on(policy(spec("rt", 0, sleeper(9_500_000, 500_000)), Policy::Fifo(5)), "0"));
+    lab.m.run_until(500 * MS);
+    lab.m.spawn(TaskSpec::new("hog", hog()));
+    lab.m.run_until(3_000 * MS);
+    assert!(lab.time("hog") > 2_100, "{}", lab.time("hog"));
+}
+
+#[test]
+fn no_cpu_idles_for_long_while_work_waits() {
+    for machine in ["8", "4x2", "2x4x2", "2x2x4x2"] {
+        let mut lab = Lab::new(machine);
+        let n = lab.m.state().nr_cpus() as u64;
+        for i in 0..3 * n {
+            let run = 1_000_000 + i * 37_000;
+            lab.m.spawn(TaskSpec::new(format!("t{i}"), sleeper(run, 500_000 + i * 11_000)));
+        }
+        lab.m.run_until(1_000 * MS);
+        let busy: u64 = lab.times("t").iter().sum();
+        assert!(busy * 100 >= 1_000 * n * 96, "{machine}: {busy} ms on {n} CPUs");
+    }
+}
+
+#[test]
+fn exec_and_fork_leave_a_busy_cpu() {
+    let mut lab = Lab::new("2");
+    lab.m.spawn(on(TaskSpec::new("hog", hog()), "0"));
+    lab.m.run_until(50 * MS);
+    lab.m.spawn(on(
+        TaskSpec::new("exec", {
+            let mut n = 0;
+            move |_: &TaskCx| {
+                n += 1;
+                match n {
+                    1 => Action::SetAffinity(Whom::Myself, CpuMask::parse("0-1").unwrap()),
+                    2 => Action::Exec,
+                    _ => Action::Run(MS),
+                }
+            }
+        }),
+        "0",
+    ));
+    lab.m.run_until(100 * MS);
+    assert_eq!(lab.cpus("exec"), [1]);
+}
+
+#[test]
+fn a_run_is_a_function_of_its_seed() {
+    let run = |seed| {
+        let log = Log::default();
+        let config = Config { seed, ..Config::default() };
+        let mut m = Machine::new(Topology::parse("2x2x4x2").unwrap(), config, Box::new(log.clone()));
+        for i in 0..90u64 {
+            m.spawn(TaskSpec::new(format!("t{i}"), sleeper(300_000 + i * 13_100, 100_000 + i * 7_770)));
+        }
+        m.run_until(200 * MS);
+        log.0.take()
+    };
+    let (a, b) = (run(1), run(1));
+    assert!(a.len() > 10_000, "{}", a.len());
+    assert!(a == b);
+    assert!(a != run(2), "the gate of balancing on the way to idle is drawn from the seed");
+}
