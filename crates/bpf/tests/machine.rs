@@ -437,3 +437,16 @@ fn format_bstr_reads_guest_strings() {
     assert_eq!(m.format_bstr(fmt, data, 16, &mut host), Ok(Ok(b"value 3 of abc".to_vec())));
     assert_eq!(m.format_bstr(fmt, data, 8, &mut host), Ok(Err(22)));
 }
+
+/// Addresses, results and contents depend on nothing but the calls.
+#[test]
+fn two_machines_agree() {
+    let source = "mov %r2, %r10\nadd %r2, -4\nldxdw %r3, [%r1]\nstxw [%r10-4], %r3\nmov %r6, %r2\nmov %r3, %r6\nlddw %r1, map:1\nmov %r2, %r10\nadd %r2, -8\nmov %r4, 0\nmov %r3, %r2\ncall 2\nmov %r2, %r10\nadd %r2, -8\nlddw %r1, map:1\ncall 1\nexit";
+    let trace = || {
+        let m = usual(source);
+        let mut host = TestHost::default();
+        let runs: Vec<_> = (0..8).map(|i| run_in(&m, &mut host, &[i])).collect();
+        (runs, m.map_keys(1), m.stats(0))
+    };
+    assert_eq!(trace(), trace());
+}

@@ -178,3 +178,47 @@ impl Drop for Memory {
         unsafe { dealloc(self.ptr.as_ptr(), self.layout) };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds() {
+        let mem = Memory::new(32, 4096).unwrap();
+        let block = mem.alloc(16).unwrap();
+        let (start, end) = (GUEST_BASE, block + 16);
+        let check = |addr: u64, readable: bool, writable: bool| {
+            assert_eq!(mem.load::<u64>(addr).is_some(), readable, "load at {addr:#x}");
+            assert_eq!(mem.read(addr, &mut [0; 8]), readable, "read at {addr:#x}");
+            assert_eq!(mem.store::<u64>(addr, 1), writable, "store at {addr:#x}");
+            assert_eq!(mem.write(addr, &[1; 8]), writable, "write at {addr:#x}");
+            assert_eq!(mem.copy(addr, block, 8), writable, "copy to {addr:#x}");
+            assert_eq!(mem.zero(addr, 8), writable, "zero at {addr:#x}");
+        };
+        check(start - 1, false, false);
+        check(start, true, false);
+        // Partly in the read-only part.
+        check(start + 28, true, false);
+        check(start + 32, true, true);
+        check(end - 8, true, true);
+        check(end - 7, false, false);
+        check(end, false, false);
+        check(u64::MAX - 3, false, false);
+        check(0, false, false);
+        assert!(!mem.read(start, &mut [0; 5000]) && !mem.equals(end - 2, &[0; 3]) && mem.equals(end - 3, &[0; 3]));
+    }
+
+    #[test]
+    fn blocks_come_back_zeroed_and_memory_ends() {
+        let mem = Memory::new(0, 4096).unwrap();
+        let a = mem.alloc(100).unwrap();
+        assert!(mem.write(a, &[7; 100]));
+        mem.free(a, 100);
+        assert_eq!(mem.alloc(200), Some(a + 112));
+        assert_eq!(mem.alloc(110), Some(a));
+        assert!(mem.equals(a, &[0; 112]));
+        assert_eq!(mem.alloc(4096), None);
+        assert_eq!(mem.alloc(usize::MAX), None);
+    }
+}
