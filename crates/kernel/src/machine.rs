@@ -20,18 +20,14 @@ use crate::{ext, fair, user};
 /// A simulated machine. Many can live in one process; they have nothing in common.
 pub struct Machine {
     exec: Executor,
+    now: Ns,
 }
 
 impl Machine {
     /// Boots a machine at time 0.
     pub fn new(topology: Topology, config: Config, sink: Box<dyn Sink>) -> Machine {
         let n = topology.nr_cpus();
-        let cpu = |_| Cpu {
-            clock: 0,
-            irq: CpuIrq::default(),
-            user_run: None,
-            idle_since: None,
-        };
+        let cpu = |_| Cpu { clock: 0, irq: CpuIrq::default(), user_run: None, idle_since: None };
         let mut state = Box::new(State {
             cost: config.cost.clone(),
             cpus: PerCpu::new(n, cpu),
@@ -54,7 +50,7 @@ impl Machine {
         });
         boot::boot(&mut state);
         let exec = Executor::new(state, user::cpu_main);
-        Machine { exec }
+        Machine { exec, now: 0 }
     }
 
     /// A new wait queue, for behaviours to share.
@@ -98,12 +94,13 @@ impl Machine {
 
     /// Time up to which all CPUs have run.
     pub fn now(&self) -> Ns {
-        self.state().exec.ready.first().0
+        self.now
     }
 
     /// Runs up to time `t`.
     pub fn run_until(&mut self, t: Ns) {
         self.exec.run_until(t);
+        self.now = self.now.max(t);
     }
 
     /// The state.

@@ -11,6 +11,7 @@ use scxr_bpf::vm::{Machine, MachineError, Options};
 use scxr_kernel::config::Interleave;
 use scxr_kernel::ext::ops::{Op, OpSet, OpsAttrs};
 
+use crate::addr::{Kind, addr};
 use crate::kfuncs;
 use crate::model::Model;
 use crate::scheduler::{BpfScheduler, Random};
@@ -110,6 +111,8 @@ impl BpfScheduler {
         let machine_options = Options {
             nr_cpus: options.nr_cpus,
             per_insn: options.interleave >= Interleave::Insn,
+            // Programs only test whether a kernel symbol is there; variables behind one are not implemented.
+            ksym_address: &|index, ksym| ksym.kernel_btf_id.map_or(0, |_| addr(Kind::Opaque, index as u32)),
             ..Options::default()
         };
         let machine = Machine::new(image, &machine_options)
