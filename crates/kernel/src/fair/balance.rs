@@ -1,9 +1,9 @@
 //! One balancing pass of one domain for one CPU: from finding an imbalance to moving tasks (rules 8.3 to 8.17)
 //! [sched_balance_rq].
 
+use crate::behavior::Policy;
 use crate::class::{self, enq};
 use crate::cpumask::CpuMask;
-use crate::behavior::Policy;
 use crate::executor::Kernel;
 use crate::fair::domains::{Domain, Sd};
 use crate::fair::idle::MIGRATION_COST_NS;
@@ -157,8 +157,7 @@ fn find_work(k: &mut Kernel, pass: &mut Pass) -> bool {
     let cost = k.cost.select_cpu_scan;
     k.charge(cost * weight);
     if is_llc && pass.idle != IdleType::NewlyIdle {
-        k.fair.domains.domains[pass.dom].nr_idle_scan =
-            imbalance::nr_idle_scan(stats.util, weight, pct);
+        k.fair.domains.domains[pass.dom].nr_idle_scan = imbalance::nr_idle_scan(stats.util, weight, pct);
     }
     if top {
         k.fair.overloaded = stats.overloaded;
@@ -269,9 +268,8 @@ fn can_migrate(k: &State, pass: &mut Pass, p: TaskId) -> bool {
         if pass.idle != IdleType::NewlyIdle && pass.new_dst.is_none() && !pass.active {
             let group = &k.fair.domains.groups[pass.local_group(k)];
             let mut others = group.cpus.iter().copied();
-            pass.new_dst = others.find(|&c| {
-                c != pass.dst && t.cpus.test(c) && !pass.excluded.test(c) && k.rqs[c].active
-            });
+            pass.new_dst =
+                others.find(|&c| c != pass.dst && t.cpus.test(c) && !pass.excluded.test(c) && k.rqs[c].active);
         }
         return false;
     }
@@ -381,11 +379,7 @@ pub(crate) fn active_balance(k: &mut Kernel, cpu: CpuId, to: CpuId) {
     k.lock(LockId::Rq(cpu));
     k.update_rq_clock(cpu);
     k.fair.balance[cpu].active_balance = false;
-    let task = if k.rqs[cpu].nr_running > 1 && cpu != to && k.rqs[to].active {
-        detach_one(k, cpu, to)
-    } else {
-        None
-    };
+    let task = if k.rqs[cpu].nr_running > 1 && cpu != to && k.rqs[to].active { detach_one(k, cpu, to) } else { None };
     k.unlock(LockId::Rq(cpu));
     attach_tasks(k, to, task.into_iter().collect());
 }
@@ -406,4 +400,3 @@ fn detach_one(k: &mut Kernel, cpu: CpuId, to: CpuId) -> Option<TaskId> {
     }
     None
 }
-

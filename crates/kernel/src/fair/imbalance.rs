@@ -2,8 +2,8 @@
 
 use crate::fair::domains::Domain;
 use crate::fair::idlest::adjust_numa_imbalance;
-use crate::fair::stats::{GroupStats, GroupType, add_cpu, is_idle_cpu};
 use crate::fair::load;
+use crate::fair::stats::{GroupStats, GroupType, add_cpu, is_idle_cpu};
 use crate::ids::CpuId;
 use crate::state::State;
 
@@ -58,11 +58,7 @@ fn group_stats(s: &State, d: &Domain, g: usize, local: bool, idle: IdleType) -> 
     for &cpu in &group.cpus {
         add_cpu(s, &mut sum, cpu);
         let q = &s.rqs[cpu].fair;
-        if !local
-            && idle != IdleType::Busy
-            && q.nr_runnable() == 1
-            && is_reduced(s, cpu, d.imbalance_pct)
-        {
+        if !local && idle != IdleType::Busy && q.nr_runnable() == 1 && is_reduced(s, cpu, d.imbalance_pct) {
             sum.misfit_load = sum.misfit_load.max(q.avg.sa.load_avg);
         }
     }
@@ -128,11 +124,7 @@ fn sibling_imbalance(local: &GroupStats, busiest: &GroupStats, idle: IdleType) -
     }
     let d = (cl * bn - cb * ln).max(0);
     let imbalance = (2 * d + cl + cb) / (cl + cb);
-    if imbalance <= 1 && ln == 0 && bn > 1 {
-        2
-    } else {
-        imbalance
-    }
+    if imbalance <= 1 && ln == 0 && bn > 1 { 2 } else { imbalance }
 }
 
 impl DomainStats {
@@ -157,10 +149,7 @@ impl DomainStats {
         {
             return false;
         }
-        if self.prefer_sibling
-            && local.group_type == HasSpare
-            && sibling_imbalance(local, busiest, idle) > 1
-        {
+        if self.prefer_sibling && local.group_type == HasSpare && sibling_imbalance(local, busiest, idle) > 1 {
             return true;
         }
         if busiest.group_type == Overloaded {
@@ -270,13 +259,7 @@ pub(super) fn nr_idle_scan(util: u64, n: u64, pct: u64) -> u32 {
 }
 
 /// May `dst` balance this domain for its group? (rule 8.3) [should_we_balance]
-pub(super) fn should_we_balance(
-    s: &State,
-    d: &Domain,
-    local: usize,
-    dst: CpuId,
-    idle: IdleType,
-) -> bool {
+pub(super) fn should_we_balance(s: &State, d: &Domain, local: usize, dst: CpuId, idle: IdleType) -> bool {
     if idle == IdleType::NewlyIdle {
         return s.rqs[dst].nr_running == 0;
     }

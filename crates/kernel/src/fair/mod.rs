@@ -48,8 +48,8 @@ pub(crate) use select::select_task_rq;
 pub(crate) use trigger::{nohz_balance, run_rebalance_domains, trigger_load_balance};
 
 use crate::config::Config;
-use crate::executor::Kernel;
 use crate::cpumask::CpuMask;
+use crate::executor::Kernel;
 use crate::ids::{CpuId, Ns, PerCpu, TaskId};
 use crate::task::OnRq;
 use crate::topology::Topology;

@@ -2,8 +2,8 @@
 
 use rand_core::RngCore;
 
-use crate::class::rt;
 use crate::class::Pick;
+use crate::class::rt;
 use crate::executor::Kernel;
 use crate::fair::balance::balance_domain;
 use crate::fair::domains::{Domain, Newidle as NewidleStats, Sd};
@@ -75,11 +75,7 @@ fn kick_idle_cpu(k: &mut Kernel, now: u64) {
 
 /// The softirq after a tick: periodic balancing for this CPU [sched_balance_softirq].
 pub(crate) fn run_rebalance_domains(k: &mut Kernel, cpu: CpuId) {
-    let idle = if k.rqs[cpu].is_idle() {
-        IdleType::Idle
-    } else {
-        IdleType::Busy
-    };
+    let idle = if k.rqs[cpu].is_idle() { IdleType::Idle } else { IdleType::Busy };
     update_blocked(k, cpu);
     balance_domains(k, cpu, idle);
 }
@@ -122,14 +118,12 @@ fn balance_domains(k: &mut Kernel, cpu: CpuId, mut idle: IdleType) {
             let sd = &k.fair.domains.of[cpu][at];
             sd.last_balance + interval_jiffies(sd.interval, busy(k, idle), hz, online)
         };
-        if jiffies(k) >= due(k, idle) && let Some(outcome) = serialized(k, cpu, at, idle) {
+        if jiffies(k) >= due(k, idle)
+            && let Some(outcome) = serialized(k, cpu, at, idle)
+        {
             go_on = outcome.go_on;
             if outcome.moved > 0 {
-                idle = if stats::is_idle_cpu(k, cpu) {
-                    IdleType::Idle
-                } else {
-                    IdleType::Busy
-                };
+                idle = if stats::is_idle_cpu(k, cpu) { IdleType::Idle } else { IdleType::Busy };
             }
             let now = jiffies(k);
             k.fair.domains.of[cpu][at].last_balance = now;
@@ -143,12 +137,7 @@ fn balance_domains(k: &mut Kernel, cpu: CpuId, mut idle: IdleType) {
 }
 
 /// A pass of a domain; of NUMA domains there is one at a time in the system [SD_SERIALIZE].
-fn serialized(
-    k: &mut Kernel,
-    cpu: CpuId,
-    at: usize,
-    idle: IdleType,
-) -> Option<super::balance::Outcome> {
+fn serialized(k: &mut Kernel, cpu: CpuId, at: usize, idle: IdleType) -> Option<super::balance::Outcome> {
     let numa = domain(k, cpu, at).is_numa();
     if numa && std::mem::replace(&mut k.fair.numa_balancing, true) {
         return None;
@@ -319,14 +308,7 @@ mod tests {
 
     #[test]
     fn costs_decay_by_a_hundredth_a_second() {
-        let mut n = NewidleStats {
-            max_cost: 0,
-            cost_decayed_at: 0,
-            calls: 0,
-            success: 0,
-            ratio: 512,
-            stamp: 0,
-        };
+        let mut n = NewidleStats { max_cost: 0, cost_decayed_at: 0, calls: 0, success: 0, ratio: 512, stamp: 0 };
         assert!(!n.note_cost(25_600, 5));
         assert!(!n.note_cost(100, 500_000_000));
         assert!(n.note_cost(100, 1_000_000_006));
@@ -335,14 +317,7 @@ mod tests {
 
     #[test]
     fn the_gate_follows_success() {
-        let mut n = NewidleStats {
-            max_cost: 0,
-            cost_decayed_at: 0,
-            calls: 1023,
-            success: 99,
-            ratio: 512,
-            stamp: 0,
-        };
+        let mut n = NewidleStats { max_cost: 0, cost_decayed_at: 0, calls: 1023, success: 99, ratio: 512, stamp: 0 };
         n.note_call(1, 10 << 22);
         assert_eq!((n.ratio, n.calls, n.success), (110, 512, 50));
     }
