@@ -43,6 +43,80 @@ pub(crate) fn refusals(module: &Module<'_>, kfuncs: &Kfuncs, places: &Places<'_>
     found.into_iter().collect()
 }
 
+/// Calls that close a circle: BPF has no recursion.
+pub(crate) fn recursion(module: &Module<'_>, places: &Places<'_>) -> Vec<Refusal> {
+    let defined: Vec<Value> = module.functions().into_iter().filter(|&f| !module.is_declaration(f)).collect();
+    let calls = |f: Value| {
+        let call = |i| module.as_call(i).and_then(|call| Some((call, module.callee(call)?)));
+        module.instructions(f).into_iter().filter_map(call).collect::<Vec<_>>()
+    };
+    let callees: Vec<Vec<(Value, usize)>> = defined
+        .iter()
+        .map(|&f| {
+            calls(f).into_iter().filter_map(|(i, to)| Some((i, defined.iter().position(|&d| d == to)?))).collect()
+        })
+        .collect();
+    let reaches = |from: usize, to: usize| {
+        let (mut seen, mut todo) = (BTreeSet::from([from]), vec![from]);
+        while let Some(next) = todo.pop() {
+            if next == to {
+                return true;
+            }
+            todo.extend(callees[next].iter().map(|&(_, callee)| callee).filter(|&callee| seen.insert(callee)));
+        }
+        false
+    };
+    let closing = callees.iter().enumerate().flat_map(|(from, calls)| calls.iter().map(move |call| (from, call)));
+    let closing = closing.filter(|&(from, &(_, callee))| reaches(callee, from));
+    let refusal = |(_, &(call, callee)): (usize, &(Value, usize))| Refusal {
+        site: places.site(module, call),
+        what: format!("a recursive call of `{:#}`", rustc_demangle::demangle(&module.name(defined[callee]))),
+        hint: "use a loop with a bound",
+    };
+    closing.map(refusal).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// What LLVM's back end says it cannot do, as refusals; what is not of that form comes back as the `Err`.
+///
+/// A diagnostic is `FILE:LINE:COLUMN: in function NAME TYPE: MESSAGE`.
+pub(crate) fn from_diagnostics(text: &str, places: &Places<'_>) -> Result<Vec<Refusal>, String> {
+    let messages = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let found: Option<BTreeSet<Refusal>> = messages.map(|line| diagnostic(line, places)).collect();
+    let mut found = found.filter(|f| !f.is_empty()).ok_or_else(|| text.to_owned())?;
+    // one that has a place says more than the same without
+    let placed: BTreeSet<String> = found.iter().filter(|r| r.site.is_some()).map(|r| r.what.clone()).collect();
+    found.retain(|r| r.site.is_some() || !placed.contains(&r.what));
+    Ok(found.into_iter().collect())
+}
+
+fn diagnostic(line: &str, places: &Places<'_>) -> Option<Refusal> {
+    let (place, rest) = line.split_once(": in function ")?;
+    let (_, message) = rest.split_once("): ")?;
+    let mut parts = place.rsplitn(3, ':');
+    let (column, line, file) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?);
+    // rustc gives names relative to its working folder, which is ours
+    let file = std::path::absolute(file).unwrap_or_default().to_string_lossy().into_owned();
+    let site = places.own(Site { file, line, column });
+    let known = DIAGNOSTICS.iter().find(|(words, _, _)| message.contains(words));
+    let (what, hint) =
+        known.map_or((message.trim_end_matches('.'), "BPF has no code for it"), |&(_, what, hint)| (what, hint));
+    Some(Refusal { site, what: what.to_owned(), hint })
+}
+
+/// Words of LLVM's messages, what they mean, and what to do.
+const DIAGNOSTICS: &[(&str, &str, &str)] = &[
+    ("stack limit", "more than 512 bytes on the stack of a function", "keep large values in a map or a global"),
+    ("memcpy", "a value that is too large to be copied in line", "keep large values in a map or a global"),
+    ("memset", "a value that is too large to be cleared in line", "keep large values in a map or a global"),
+    ("memmove", "a value that is too large to be moved in line", "keep large values in a map or a global"),
+    ("memcmp", "values that are too large to be compared in line", "compare them in parts"),
+    ("ti3'", "arithmetic of 128 bits", "use 64 bits"),
+    ("small returns", "a function that returns more than 64 bits", "make it #[inline(always)]"),
+    ("signed division", "a signed division", "divide the absolute values, or compile for v4"),
+    ("df", "floating-point arithmetic", "use integers, scaled"),
+    ("sf", "floating-point arithmetic", "use integers, scaled"),
+];
+
 /// What is wrong with a call of the undefined function `name`, and what to do.
 fn judge(name: &str, kfuncs: &Kfuncs) -> Option<(String, &'static str)> {
     if kfuncs.contains_key(name) {
@@ -103,6 +177,22 @@ mod tests {
         );
         check("_ZN4core6option13unwrap_failed17h0123456789abcdefE", Some("a panic can be reached: unwrap of None"));
         check("_ZN4core9panicking5panic17h0123456789abcdefE", Some("a panic can be reached: a panic"));
-        check("memcmp", Some("a call of `memcmp`, which is not inlined and has no BPF code"));
+        check("printf", Some("a call of `printf`, which is not inlined and has no BPF code"));
+    }
+
+    #[test]
+    fn diagnostics_become_refusals() {
+        let text = "a.rs:8:10: in function t_enqueue i32 (ptr): A call to built-in function '__multi3' is not supported.\n\n\
+                    a.rs:0:0: in function t_enqueue i32 (ptr): Looks like the BPF stack limit is exceeded. Please move\n\
+                    a.rs:9:1: in function t_enqueue i32 (ptr): Looks like the BPF stack limit is exceeded. Please move\n";
+        let here = std::path::absolute("").unwrap();
+        let places = Places { policy: &here };
+        let found: Vec<String> = from_diagnostics(text, &places).unwrap().iter().map(Refusal::to_string).collect();
+        let expect = [
+            "a.rs:8:10: arithmetic of 128 bits (use 64 bits)",
+            "a.rs:9:1: more than 512 bytes on the stack of a function (keep large values in a map or a global)",
+        ];
+        assert_eq!(found, expect);
+        assert_eq!(from_diagnostics("something else", &places), Err("something else".to_owned()));
     }
 }

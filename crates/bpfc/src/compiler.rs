@@ -204,12 +204,19 @@ impl Compiler {
         module.verify().map_err(fail)?;
         module.run("default<O3>", &machine).map_err(fail)?;
         let folder = source.parent().unwrap_or(Path::new("/"));
-        let refusals = check::refusals(&module, &lowered.kfuncs, &Places { policy: folder });
+        let (places, refused) =
+            (Places { policy: folder }, |refusals| Error::Refused { name: name.to_owned(), refusals });
+        let mut refusals = check::refusals(&module, &lowered.kfuncs, &places);
+        refusals.extend(check::recursion(&module, &places));
         if !refusals.is_empty() {
-            return Err(Error::Refused { name: name.to_owned(), refusals });
+            return Err(refused(refusals));
         }
         module.attribute_lines(|file| file.starts_with(folder));
-        let emit = |kind| module.emit(&machine, kind).map_err(fail);
+        let emit = |kind| {
+            module
+                .emit(&machine, kind)
+                .map_err(|text| check::from_diagnostics(&text, &places).map_or_else(fail, refused))
+        };
         match options.emit {
             Emit::LlvmIr => Ok(module.print().into_bytes()),
             Emit::Assembly => emit(0),

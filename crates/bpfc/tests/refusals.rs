@@ -53,6 +53,28 @@ fn a_panic_is_refused() {
 }
 
 #[test]
+fn what_bpf_lacks_is_refused() {
+    check("let x = (NR.get() as f64 * 1.5) as u64;\nDsq::GLOBAL.insert(cx, p, Ns(x), enq_flags);", 8, "floating-point");
+    check(
+        "let x = u128::from(NR.get()) * u128::from(enq_flags.0);\nDsq::GLOBAL.insert(cx, p, Ns((x >> 64) as u64), enq_flags);",
+        8,
+        "128 bits",
+    );
+    let body = "let mut a = [0u64; 200];\nfor x in &mut a { *x = NR.get(); }\nlet mut s = 0;\nfor x in a { s ^= x; if s == 3 { NR.set(s); } }\n\
+                for x in a { s ^= x.wrapping_mul(s) }\nDsq::GLOBAL.insert(cx, p, Ns(s), enq_flags);";
+    let found = refusals(&policy("", body));
+    assert!(found.iter().any(|r| r.what.contains("512 bytes")), "{found:?}");
+}
+
+#[test]
+fn recursion_is_refused() {
+    let items =
+        "#[inline(never)] fn f(n: u64) -> u64 { if n == 0 { NR.get() } else { f(n - 1).wrapping_mul(3) ^ NR.get() } }";
+    let found = refusals(&policy(items, "Dsq::GLOBAL.insert(cx, p, Ns(f(enq_flags.0)), enq_flags);"));
+    assert!(found[0].what.contains("a recursive call of") && found[0].site.as_ref().unwrap().line == 2, "{found:?}");
+}
+
+#[test]
 fn a_panic_that_cannot_be_reached_is_not() {
     let body = "let table = [3u64, 1, 4, 1];\nlet i = (enq_flags.0 & 3) as usize;\nDsq::GLOBAL.insert(cx, p, Ns(table[i]), enq_flags);";
     compile("t", &policy("", body)).expect("the index is masked");

@@ -35,7 +35,7 @@ pub fn simple() -> Built {
 /// A policy with `body` as its enqueue and `items` before it.
 pub fn policy(items: &str, body: &str) -> String {
     format!(
-        "use scxr_policy::prelude::*;\n{items}\nstate! {{}}\nscheduler! {{\n    pub struct T {{ name: \"t\" }}\n    impl Ops for T {{\n        \
+        "use scxr_policy::prelude::*;\n{items}\nstate! {{ static NR as \"nr\": Global<u64> = 0; }}\nscheduler! {{\n    pub struct T {{ name: \"t\" }}\n    impl Ops for T {{\n        \
          fn enqueue(cx: &Enqueue, p: Task<'_>, enq_flags: EnqFlags) {{\n{body}\n        }}\n    }}\n}}\n"
     )
 }
@@ -212,7 +212,7 @@ impl Btf {
         let (mut ty, mut path) = (self.get(id), self.get(id).name.clone());
         if kind >= 6 {
             let index: usize = access.parse().expect("an index");
-            return if kind >= 10 && kind < 12 { format!("{path}.{}", ty.members[index].0) } else { path };
+            return if (10..12).contains(&kind) { format!("{path}.{}", ty.members[index].0) } else { path };
         }
         for index in access.split(':').skip(1) {
             let (name, member) = &ty.members[index.parse::<usize>().expect("an index")];
