@@ -23,6 +23,8 @@ pub(crate) enum Command {
     Compare(CompareArgs),
     /// Show schedulers, workloads, machines and kernels that there are
     List(ListArgs),
+    /// Show what is in an object, and which kernels would take it
+    Inspect(InspectArgs),
     /// Show versions
     Version(ListArgs),
 }
@@ -141,6 +143,23 @@ pub(crate) struct CompareArgs {
 /// Arguments of `list` and `version`.
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// X.bpf.o, X.rs, X.bpf.c, or a scheduler that comes with scxr
+    #[arg(value_name = "OBJ")]
+    pub(crate) object: String,
+    /// Try this kernel only
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) kernel: Option<String>,
+    /// Folder of headers for X.bpf.c (repeatable)
+    #[arg(long, short = 'I', value_name = "DIR")]
+    pub(crate) include: Vec<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,

@@ -9,7 +9,9 @@ use std::rc::Rc;
 use scxr_kernel::Machine;
 use scxr_kernel::behavior::{Action, Policy, TaskCx, TaskSpec, Whom};
 use scxr_kernel::cpumask::CpuMask;
+use scxr_kernel::ext::exit::scx_error;
 use scxr_kernel::ids::{CpuId, Ns, TaskId};
+use scxr_trace::ExitKind;
 use scxr_workload::params::parse_duration;
 
 use crate::failure::{Failure, Result};
@@ -194,7 +196,10 @@ fn once(comm: &str, at: Ns, act: impl Fn() -> Option<Action> + 'static) -> TaskS
     spec
 }
 
-fn sysrq(_m: &mut Machine, _at: Ns) {}
+/// The key's interrupt: it ends the scheduler, if there is one.
+fn sysrq(m: &mut Machine, at: Ns) {
+    m.at(at, |k| scx_error(k, ExitKind::Sysrq, 0, ""));
+}
 
 #[cfg(test)]
 mod tests {

@@ -27,11 +27,12 @@ const MACHINES: &[(&str, &str, &str)] = &[
 struct Scheduler {
     name: &'static str,
     about: &'static str,
+    options: &'static str,
 }
 
 fn schedulers() -> Vec<Scheduler> {
-    let eevdf = Scheduler { name: EEVDF, about: EEVDF_ABOUT };
-    let bundled = BUNDLED.iter().map(|b| Scheduler { name: b.name, about: b.about });
+    let eevdf = Scheduler { name: EEVDF, about: EEVDF_ABOUT, options: "" };
+    let bundled = BUNDLED.iter().map(|b| Scheduler { name: b.name, about: b.about, options: b.options });
     std::iter::once(eevdf).chain(bundled).collect()
 }
 
@@ -61,6 +62,9 @@ pub(crate) fn list(args: &ListArgs) -> Result<Outcome> {
     let mut out = String::from("Schedulers\n");
     for s in schedulers() {
         writeln!(out, "  {:<12} {}", s.name, s.about).expect("a string takes everything");
+        for option in s.options.lines() {
+            writeln!(out, "      {}", option.trim()).expect("a string takes everything");
+        }
     }
     out += "  or a file: X.bpf.o (a BPF object), X.rs (a policy in Rust), X.bpf.c (needs clang)\n\nWorkloads\n";
     for p in presets() {

@@ -9,6 +9,7 @@ mod compare;
 mod crash;
 mod failure;
 mod inject;
+mod inspect;
 mod list;
 mod progress;
 mod replay;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Compare(args) => compare::compare(&args),
         Command::List(args) => list::list(&args),
+        Command::Inspect(args) => inspect::inspect(&args),
         Command::Version(args) => list::version(&args),
     };
     match result {

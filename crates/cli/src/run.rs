@@ -26,7 +26,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<Outcome> {
     let options = scheduler::Options { args: &sched_args, native: machine.native, include: &machine.include };
     let scheduler = scheduler::prepare(&sched, &options)?;
     if !machine.quiet {
-        request.warnings.iter().for_each(|w| report::note(w));
+        let compiler = scheduler.warnings.lines().map(str::to_string);
+        request.warnings.iter().cloned().chain(compiler).for_each(|w| report::note(&w));
     }
     let keep = Keep { trace: args.trace.is_some(), globals: args.globals };
     let result = observe(&request, &scheduler, keep, &machine, &sched)?;

@@ -1,6 +1,13 @@
 //! From the SCHED of the command line to something that can be loaded.
 
+mod clang;
+
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use scxr_bpf::load::Object;
+use scxr_bpfc::{Compiler, Error as CompileError};
+use scxr_policy::native::PolicyDef;
 
 use crate::failure::{Failure, Result};
 use crate::suggest;
@@ -8,29 +15,39 @@ use crate::suggest;
 /// Name of "no scheduler": the fair class.
 pub(crate) const EEVDF: &str = "eevdf";
 
+/// What a scheduler's options ask for: globals and their values, or why they ask for nothing.
+type Settings = fn(&[String]) -> Result<Vec<(&'static str, u64)>, String>;
+
 /// A scheduler that comes with scxr.
 pub(crate) struct Bundled {
     /// Name.
     pub(crate) name: &'static str,
     /// What it does, in one line.
     pub(crate) about: &'static str,
+    /// Its options, as help shows them.
+    pub(crate) options: &'static str,
+    /// Its BPF object.
+    pub(crate) object: &'static [u8],
+    native: &'static PolicyDef,
+    settings: Settings,
 }
 
 /// All of them.
-pub(crate) static BUNDLED: &[Bundled] = &[];
+pub(crate) static BUNDLED: &[Bundled] = &[Bundled {
+    name: scxr_simple::NAME,
+    about: scxr_simple::SUMMARY,
+    options: scxr_simple::OPTIONS,
+    object: scxr_simple::OBJECT,
+    native: scxr_simple::NATIVE,
+    settings: |args| scxr_simple::settings(args).map_err(|e| e.to_string().trim_end().to_string()),
+}];
 
 /// What the user asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Named {
-    /// The fair class alone.
+enum Named {
     Eevdf,
-    /// Index into [`BUNDLED`].
-    Bundled(usize),
-    /// A BPF object.
+    Bundled(&'static Bundled),
     Object(PathBuf),
-    /// A policy in Rust.
     Rust(PathBuf),
-    /// A BPF program in C.
     C(PathBuf),
 }
 
@@ -43,8 +60,12 @@ pub(crate) struct Scheduler {
     pub(crate) object: Option<String>,
     /// Options of its own.
     pub(crate) args: Vec<String>,
+    /// Globals that these options ask for.
+    pub(crate) set: Vec<(&'static str, u64)>,
     /// What it is.
     pub(crate) kind: Kind,
+    /// What the compiler said; for the user to read.
+    pub(crate) warnings: String,
 }
 
 /// What a scheduler is.
@@ -52,15 +73,30 @@ pub(crate) struct Scheduler {
 pub(crate) enum Kind {
     /// The fair class alone.
     Eevdf,
+    /// A BPF object.
+    Bpf(Arc<Object>),
+    /// A policy as native code.
+    Native(&'static PolicyDef),
 }
 
-/// Finds out what SCHED means, without reading anything but the file system's names.
-pub(crate) fn name(sched: &str) -> Result<Named> {
+/// What preparing depends on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Options<'a> {
+    /// Options of the scheduler itself.
+    pub(crate) args: &'a [String],
+    /// As native code.
+    pub(crate) native: bool,
+    /// Folders of headers for C.
+    pub(crate) include: &'a [PathBuf],
+}
+
+/// Finds out what SCHED means.
+fn name(sched: &str) -> Result<Named> {
     if sched == EEVDF {
         return Ok(Named::Eevdf);
     }
-    if let Some(at) = BUNDLED.iter().position(|b| b.name == sched) {
-        return Ok(Named::Bundled(at));
+    if let Some(bundled) = BUNDLED.iter().find(|b| b.name == sched) {
+        return Ok(Named::Bundled(bundled));
     }
     let path = PathBuf::from(sched);
     let kind: fn(PathBuf) -> Named = match path.extension().and_then(|e| e.to_str()) {
@@ -78,9 +114,8 @@ pub(crate) fn name(sched: &str) -> Result<Named> {
 
 fn unknown(sched: &str) -> Failure {
     let names = || std::iter::once(EEVDF).chain(BUNDLED.iter().map(|b| b.name));
-    let known: Vec<&str> = names().collect();
+    let known = names().collect::<Vec<_>>().join(", ");
     let hint = suggest::hint(sched, names());
-    let known = known.join(", ");
     if Path::new(sched).exists() {
         return Failure::input(format_args!(
             "{sched}: a file is taken for an object if it ends in .o, for a policy in Rust if in .rs, for C if in .c"
@@ -94,25 +129,119 @@ fn unknown(sched: &str) -> Failure {
 /// Reads, or compiles, what the user asked for.
 pub(crate) fn prepare(sched: &str, options: &Options<'_>) -> Result<Scheduler> {
     let named = name(sched)?;
-    let kind = match named {
-        Named::Eevdf => {
-            if !options.args.is_empty() {
-                return Err(Failure::input("eevdf has no options of its own"));
-            }
-            Kind::Eevdf
-        }
-        _ => return Err(unknown(sched)),
+    let bundled = match &named {
+        Named::Bundled(b) => Some(*b),
+        _ => None,
     };
-    Ok(Scheduler { name: sched.to_string(), object: None, args: options.args.to_vec(), kind })
+    if options.native && !matches!(named, Named::Bundled(_) | Named::Eevdf) {
+        return Err(Failure::input(format_args!(
+            "--native: {sched} does not come with scxr, so it is not there as native code"
+        )));
+    }
+    let set = match (bundled, options.args) {
+        (Some(b), args) => (b.settings)(args).map_err(Failure::input)?,
+        (None, []) => Vec::new(),
+        (None, [first, ..]) => {
+            return Err(Failure::input(format_args!(
+                "'{first}': only schedulers that come with scxr have options of their own; set a global variable with --set VAR=VALUE"
+            )));
+        }
+    };
+    let mut scheduler = Scheduler {
+        name: bundled.map_or(EEVDF, |b| b.name).to_string(),
+        object: None,
+        args: options.args.to_vec(),
+        set,
+        kind: Kind::Eevdf,
+        warnings: String::new(),
+    };
+    match (&named, bundled) {
+        (_, Some(b)) if options.native => scheduler.kind = Kind::Native(b.native),
+        (_, Some(b)) => scheduler.kind = bpf(b.name, b.object)?,
+        (Named::Eevdf, _) => {}
+        _ => {
+            let object = object(sched, options.include)?;
+            scheduler.kind = Kind::Bpf(Arc::new(object.object));
+            (scheduler.name, scheduler.warnings) = (object.name, object.warnings);
+            scheduler.object = Some(sched.to_string());
+        }
+    }
+    Ok(scheduler)
 }
 
-/// What preparing depends on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Options<'a> {
-    /// Options of the scheduler itself.
-    pub(crate) args: &'a [String],
-    /// As native code.
-    pub(crate) native: bool,
-    /// Folders of headers for C.
-    pub(crate) include: &'a [PathBuf],
+fn bpf(name: &str, bytes: &[u8]) -> Result<Kind> {
+    Ok(Kind::Bpf(Arc::new(Object::parse(name, bytes).map_err(Failure::input)?)))
+}
+
+/// An object, from whatever file it is in.
+pub(crate) struct Prepared {
+    /// Name of the scheduler, from the file's.
+    pub(crate) name: String,
+    /// The object.
+    pub(crate) object: Object,
+    /// Its size, bytes.
+    pub(crate) size: usize,
+    /// What the compiler said.
+    pub(crate) warnings: String,
+}
+
+/// Reads or compiles an object. SCHED is a file, or a scheduler that comes with scxr.
+pub(crate) fn object(sched: &str, include: &[PathBuf]) -> Result<Prepared> {
+    let (name, bytes, warnings) = match name(sched)? {
+        Named::Eevdf => return Err(Failure::input("eevdf is Linux's fair class: it has no object")),
+        Named::Bundled(b) => (b.name.to_string(), b.object.to_vec(), String::new()),
+        Named::Object(path) => {
+            let bytes = std::fs::read(&path).map_err(|e| Failure::file(&path, &e))?;
+            (stem(&path), bytes, String::new())
+        }
+        Named::Rust(path) => {
+            let built = compile(&path).map_err(compile_failure)?;
+            (built.name, built.bytes, built.warnings)
+        }
+        Named::C(path) => {
+            let (bytes, warnings) = clang::compile(&path, include)?;
+            (stem(&path), bytes, warnings)
+        }
+    };
+    let object = Object::parse(sched, &bytes).map_err(Failure::input)?;
+    Ok(Prepared { name, object, size: bytes.len(), warnings })
+}
+
+/// `x` of `a/x.bpf.o`.
+fn stem(path: &Path) -> String {
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    file.split('.').next().unwrap_or_default().to_string()
+}
+
+fn compile(path: &Path) -> scxr_bpfc::Result<scxr_bpfc::Built> {
+    Compiler::new()?.compile(path, &scxr_bpfc::Options::default())
+}
+
+fn compile_failure(error: CompileError) -> Failure {
+    match error {
+        CompileError::RustcMissing { .. }
+        | CompileError::RustcAnswer { .. }
+        | CompileError::RustcTooOld { .. }
+        | CompileError::LlvmMissing { .. }
+        | CompileError::LlvmUnusable { .. } => Failure::environment(error),
+        _ => Failure::input(error.to_string().trim_end()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_files() {
+        for (path, expect) in [("a/scx_simple.bpf.o", "scx_simple"), ("x.o", "x"), ("b.c/y.bpf.c", "y")] {
+            assert_eq!(stem(Path::new(path)), expect);
+        }
+    }
+
+    #[test]
+    fn slips_are_guessed() {
+        let e = prepare("simpel", &Options::default()).unwrap_err();
+        assert!(e.to_string().contains("did you mean 'simple'?"), "{e}");
+    }
 }

@@ -1,5 +1,7 @@
 //! One run, from a request to a result. Prints nothing.
 
+mod loaded;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Instant;
@@ -16,7 +18,8 @@ use crate::crash::{self, Position};
 use crate::failure::Result;
 use crate::inject::Injector;
 use crate::resolve::Request;
-use crate::scheduler::{Kind, Scheduler};
+use crate::scheduler::Scheduler;
+use loaded::Refusal;
 
 /// Number of stretches in which a run is made, for the progress bar. Where they end has no influence on the run.
 const STRETCHES: u64 = 100;
@@ -109,8 +112,13 @@ pub(crate) fn run(
     let last_boot_pid = last_pid(&m);
     let workload = request.load_workload(seed)?;
     let mut injector = Injector::new(&mut m, &request.inject);
-    match &scheduler.kind {
-        Kind::Eevdf => {}
+    let loaded = match loaded::load(request, scheduler, seed) {
+        Ok(loaded) => loaded,
+        Err(Refusal::ByKernel(msg)) => return Ok(refused(scheduler, seed, keep, msg, start)),
+        Err(Refusal::Input(failure)) => return Err(failure),
+    };
+    if let Some(ops) = loaded.ops() {
+        m.enable(ops);
     }
     for spec in workload.tasks(&mut || m.wait_queue()) {
         m.spawn(spec);
@@ -118,7 +126,8 @@ pub(crate) fn run(
     let begin = Instant::now();
     advance(&mut m, &mut injector, request.duration, &mut progress)?;
     let run_ns = begin.elapsed().as_nanos() as u64;
-    let exit = Exit::none();
+    let exit = exit(&m);
+    let globals = keep.globals.then(|| loaded.globals());
     let nr_events = m.state().nr_events;
     drop(m);
     crash::unwatch();
@@ -129,12 +138,48 @@ pub(crate) fn run(
         seed,
         exit,
         report,
-        globals: keep.globals.then(IndexMap::new),
+        globals,
         trace,
         wall_ns: start.elapsed().as_nanos() as u64,
         run_ns,
         nr_events,
     })
+}
+
+/// The result where the kernel, or its verifier, would have refused the scheduler: nothing ran.
+fn refused(scheduler: &Scheduler, seed: u64, keep: Keep, msg: String, start: Instant) -> RunResult {
+    crash::unwatch();
+    RunResult {
+        scheduler: scheduler.name.clone(),
+        seed,
+        exit: Exit { kind: "load".into(), reason: "refused before it was enabled".into(), msg, ..Exit::default() },
+        report: Report::default(),
+        globals: keep.globals.then(IndexMap::new),
+        trace: keep.trace.then(|| scxr_trace::text::write(&[])),
+        wall_ns: start.elapsed().as_nanos() as u64,
+        run_ns: 0,
+        nr_events: 0,
+    }
+}
+
+/// How the scheduler's time ended, or that it goes on.
+fn exit(m: &Machine) -> Exit {
+    let ext = &m.state().ext;
+    if let Some((errno, why)) = &ext.enable_error {
+        let reason = "refused before it was enabled".into();
+        return Exit { kind: "load".into(), code: i64::from(*errno), reason, msg: why.clone(), ..Exit::default() };
+    }
+    match &ext.exit_info {
+        None => Exit::none(),
+        Some(e) => Exit {
+            kind: e.kind.name().into(),
+            code: e.code,
+            reason: e.reason.into(),
+            msg: e.msg.clone(),
+            bt: e.bt.clone(),
+            dump: e.dump.clone(),
+        },
+    }
 }
 
 /// The highest pid of the tasks that exist from boot on.

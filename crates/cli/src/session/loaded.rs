@@ -1,0 +1,123 @@
+//! A scheduler loaded for one run.
+
+use std::rc::Rc;
+
+use indexmap::IndexMap;
+use scxr_kernel::ext::ops::SchedExtOps;
+use scxr_ops::{BpfScheduler, Model, NativeScheduler, SchedulerOptions, Value};
+use serde_json::{Value as Json, json};
+
+use crate::failure::Failure;
+use crate::resolve::Request;
+use crate::scheduler::{Kind, Scheduler};
+
+/// Why a scheduler was not loaded.
+pub(super) enum Refusal {
+    /// The kernel, or its verifier, would refuse it: the scheduler's fault.
+    ByKernel(String),
+    /// The file, or what the user wants changed in it, is wrong.
+    Input(Failure),
+}
+
+/// A scheduler for one run.
+pub(super) enum Loaded {
+    /// None: the fair class alone.
+    Eevdf,
+    /// A BPF object.
+    Bpf(Rc<BpfScheduler>),
+    /// A native policy.
+    Native(Rc<NativeScheduler>),
+}
+
+/// Loads it.
+pub(super) fn load(request: &Request, scheduler: &Scheduler, seed: u64) -> Result<Loaded, Refusal> {
+    let own = scheduler.set.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+    let set: Vec<(String, String)> = own.chain(request.set.iter().cloned()).collect();
+    let input = |e: &dyn std::fmt::Display| Refusal::Input(Failure::input(e));
+    match &scheduler.kind {
+        Kind::Eevdf if !set.is_empty() || !request.resize.is_empty() => {
+            Err(input(&"--set and --resize: eevdf has no variables and no maps"))
+        }
+        Kind::Eevdf => Ok(Loaded::Eevdf),
+        Kind::Native(policy) => {
+            if !request.resize.is_empty() {
+                return Err(input(&"--resize: native code has no maps"));
+            }
+            let native = NativeScheduler::new(policy, request.topology.nr_cpus());
+            for (name, value) in &set {
+                let number = number(value).ok_or_else(|| input(&format!("--set {name}={value}: not a number")))?;
+                native.instance().set(name, number).map_err(|e| input(&e))?;
+            }
+            Ok(Loaded::Native(Rc::new(native)))
+        }
+        Kind::Bpf(object) => {
+            let options = SchedulerOptions {
+                nr_cpus: request.topology.nr_cpus() as u32,
+                hz: request.config.hz,
+                seed,
+                interleave: request.config.interleave,
+                set,
+                resize: request.resize.clone(),
+            };
+            let model = Model::new(request.kernel);
+            let loaded = BpfScheduler::load(object, &model, &options);
+            loaded.map(Loaded::Bpf).map_err(|e| match e.is_refusal() {
+                true => Refusal::ByKernel(e.to_string()),
+                false => input(&e),
+            })
+        }
+    }
+}
+
+/// A value for a global of a native policy.
+fn number(text: &str) -> Option<u64> {
+    match (text, text.strip_prefix("0x")) {
+        ("true", _) => Some(1),
+        ("false", _) => Some(0),
+        (_, Some(hex)) => u64::from_str_radix(hex, 16).ok(),
+        (text, None) if text.starts_with('-') => text.parse::<i64>().ok().map(|n| n as u64),
+        (text, None) => text.parse().ok(),
+    }
+}
+
+impl Loaded {
+    /// Its operations; `None` for the fair class.
+    pub(super) fn ops(&self) -> Option<Rc<dyn SchedExtOps>> {
+        match self {
+            Loaded::Eevdf => None,
+            Loaded::Bpf(s) => Some(s.clone()),
+            Loaded::Native(s) => Some(s.clone()),
+        }
+    }
+
+    /// Its variables.
+    pub(super) fn globals(&self) -> IndexMap<String, Json> {
+        let values = match self {
+            Loaded::Eevdf => Vec::new(),
+            Loaded::Bpf(s) => s.globals(),
+            Loaded::Native(s) => s.globals(),
+        };
+        values.into_iter().map(|(name, value)| (name, value_json(value))).collect()
+    }
+}
+
+fn int(n: i128) -> Json {
+    match (i64::try_from(n), u64::try_from(n)) {
+        (Ok(n), _) => Json::from(n),
+        (_, Ok(n)) => Json::from(n),
+        _ => Json::from(n.to_string()),
+    }
+}
+
+fn value_json(value: Value) -> Json {
+    match value {
+        Value::Int(n) => int(n),
+        Value::Text(text) => Json::from(text),
+        Value::Array(values) => values.into_iter().map(value_json).collect(),
+        Value::Struct(fields) => Json::Object(fields.into_iter().map(|(n, v)| (n, value_json(v))).collect()),
+        Value::PerCpu { sum, by_cpu } => {
+            let ints = |list: Vec<i128>| list.into_iter().map(int).collect::<Json>();
+            json!({ "sum": ints(sum), "by_cpu": by_cpu.into_iter().map(ints).collect::<Json>() })
+        }
+    }
+}
