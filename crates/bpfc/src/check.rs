@@ -185,7 +185,7 @@ mod tests {
         let text = "a.rs:8:10: in function t_enqueue i32 (ptr): A call to built-in function '__multi3' is not supported.\n\n\
                     a.rs:0:0: in function t_enqueue i32 (ptr): Looks like the BPF stack limit is exceeded. Please move\n\
                     a.rs:9:1: in function t_enqueue i32 (ptr): Looks like the BPF stack limit is exceeded. Please move\n";
-        let here = std::path::absolute("").unwrap();
+        let here = std::env::current_dir().unwrap();
         let places = Places { policy: &here };
         let found: Vec<String> = from_diagnostics(text, &places).unwrap().iter().map(Refusal::to_string).collect();
         let expect = [
