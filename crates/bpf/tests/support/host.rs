@@ -18,8 +18,6 @@ pub struct TestHost {
     pub timers: Vec<TimerOp>,
     pub insns_seen: Vec<u64>,
     pub steps: u64,
-    /// Answers of `kfunc_run` are those of this callback.
-    pub callback: Option<u64>,
     pub random: u32,
 }
 
@@ -36,12 +34,11 @@ impl Host for TestHost {
     fn kfunc(&mut self, m: &Machine, call: Call, args: [u64; 5]) -> Result<u64, HostError> {
         self.insns_seen.push(call.insns);
         match m.image().kfuncs[call.id].name.as_str() {
-            "kfunc_echo" => Ok(args[0]),
-            _ => {
-                let callback = self.callback.unwrap_or(args[0]);
-                let outcome = m.call_function(call.program, callback, [args[1], args[2], 0, 0, 0], self)?;
+            "kfunc_run" => {
+                let outcome = m.call_function(call.program, args[0], [args[1], args[2], 0, 0, 0], self)?;
                 Ok(outcome.ret)
             }
+            _ => Ok(args[0]),
         }
     }
 
