@@ -60,6 +60,7 @@ pub(crate) fn boot(state: &mut State) {
         t.set_cpus(CpuMask::of(cpu));
         t.cpu = cpu;
         t.flags |= pf::NO_SETAFFINITY;
+        state.emit_affinity(stop);
         state.rqs[cpu].stop = stop;
     }
     crate::ext::boot(state);

@@ -43,9 +43,7 @@ impl CpuMask {
     /// Is `cpu` in the set?
     #[inline]
     pub fn test(&self, cpu: CpuId) -> bool {
-        self.bits
-            .get(cpu.idx() / 64)
-            .is_some_and(|w| w >> (cpu.0 % 64) & 1 != 0)
+        self.bits.get(cpu.idx() / 64).is_some_and(|w| w >> (cpu.0 % 64) & 1 != 0)
     }
 
     /// Adds `cpu`.
@@ -154,10 +152,7 @@ impl CpuMask {
     pub fn parse(list: &str) -> Result<CpuMask, String> {
         let mut mask = CpuMask::EMPTY;
         let number = |s: &str| {
-            let n: u32 = s
-                .trim()
-                .parse()
-                .map_err(|_| format!("'{s}' in the CPU list '{list}' is not a number"))?;
+            let n: u32 = s.trim().parse().map_err(|_| format!("'{s}' in the CPU list '{list}' is not a number"))?;
             if n as usize >= MAX_CPUS {
                 return Err(format!(
                     "CPU {n} in the list '{list}' is above the most that can be modelled ({})",
@@ -172,9 +167,7 @@ impl CpuMask {
                 None => (number(part)?, number(part)?),
             };
             if lo > hi {
-                return Err(format!(
-                    "the range '{part}' in the CPU list '{list}' runs backwards"
-                ));
+                return Err(format!("the range '{part}' in the CPU list '{list}' runs backwards"));
             }
             (lo..=hi).for_each(|n| mask.set(CpuId(n)));
         }
@@ -201,11 +194,7 @@ impl fmt::Display for CpuMask {
             }
             let comma = if first { "" } else { "," };
             first = false;
-            if lo == hi {
-                write!(f, "{comma}{lo}")?
-            } else {
-                write!(f, "{comma}{lo}-{hi}")?
-            }
+            if lo == hi { write!(f, "{comma}{lo}")? } else { write!(f, "{comma}{lo}-{hi}")? }
         }
         Ok(())
     }
@@ -223,13 +212,9 @@ mod tests {
 
     #[test]
     fn lists_round_trip() {
-        for (list, shown) in [
-            ("0", "0"),
-            ("0-3,8", "0-3,8"),
-            ("3,1,2", "1-3"),
-            ("1023", "1023"),
-            ("0,2,4-5", "0,2,4-5"),
-        ] {
+        for (list, shown) in
+            [("0", "0"), ("0-3,8", "0-3,8"), ("3,1,2", "1-3"), ("1023", "1023"), ("0,2,4-5", "0,2,4-5")]
+        {
             assert_eq!(CpuMask::parse(list).unwrap().to_string(), shown);
         }
         for bad in ["", "a", "3-1", "1024", "1-"] {
@@ -241,10 +226,7 @@ mod tests {
     fn wrap_goes_past_the_cursor_first() {
         let m = CpuMask::parse("0,5,64").unwrap();
         let next = |c| m.next_wrap(c).unwrap().0;
-        assert_eq!(
-            [next(0), next(5), next(63), next(64), next(900)],
-            [5, 64, 64, 0, 0]
-        );
+        assert_eq!([next(0), next(5), next(63), next(64), next(900)], [5, 64, 64, 0, 0]);
         assert_eq!(CpuMask::EMPTY.next_wrap(0), None);
     }
 }

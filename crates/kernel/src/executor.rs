@@ -65,11 +65,7 @@ pub struct ReadyQueue {
 
 impl ReadyQueue {
     fn new(n: usize) -> Self {
-        ReadyQueue {
-            heap: (0..n as u32).collect(),
-            pos: (0..n as u32).collect(),
-            key: vec![0; n],
-        }
+        ReadyQueue { heap: (0..n as u32).collect(), pos: (0..n as u32).collect(), key: vec![0; n] }
     }
 
     #[inline]
@@ -93,11 +89,7 @@ impl ReadyQueue {
     /// Earliest `(time, cpu)` among the CPUs other than `cpu`, which must be the first.
     #[inline]
     fn second(&self) -> (Ns, u32) {
-        let child = |i: usize| {
-            self.heap
-                .get(i)
-                .map_or((NEVER, u32::MAX), |&c| (self.key[c as usize], c))
-        };
+        let child = |i: usize| self.heap.get(i).map_or((NEVER, u32::MAX), |&c| (self.key[c as usize], c));
         child(1).min(child(2))
     }
 
@@ -243,10 +235,7 @@ impl Kernel {
 
     fn park(&mut self, phase: CpuPhase, t: Ns) {
         let cpu = self.exec.this_cpu;
-        if phase != CpuPhase::Blocked
-            && t <= self.exec.horizon
-            && (t, cpu.0) < self.exec.ready.second()
-        {
+        if phase != CpuPhase::Blocked && t <= self.exec.horizon && (t, cpu.0) < self.exec.ready.second() {
             let clock = &mut self.cpus[cpu].clock;
             *clock = (*clock).max(t);
             return; // this CPU would be resumed at once
@@ -281,18 +270,14 @@ impl Executor {
         let n = state.cpus.0.len();
         let ptr = NonNull::from(Box::leak(state));
         let cpus = (0..n as u32).map(|i| {
-            let stack =
-                DefaultStack::new(STACK_BYTES).expect("memory for the stack of a simulated CPU");
+            let stack = DefaultStack::new(STACK_BYTES).expect("memory for the stack of a simulated CPU");
             Coroutine::with_stack(stack, move |yielder: &Yielder<(), ()>, ()| {
                 let mut k = Kernel { state: ptr };
                 k.exec.yielders[i as usize] = yielder;
                 main(&mut k, CpuId(i));
             })
         });
-        Executor {
-            cpus: cpus.collect(),
-            state: ptr,
-        }
+        Executor { cpus: cpus.collect(), state: ptr }
     }
 
     /// The state, between resumptions.

@@ -97,8 +97,7 @@ impl Kernel {
         let cost = self.cost.ipi_send;
         self.charge(cost);
         let me = self.this_cpu();
-        let at = self.now()
-            + CostTable::by_distance(&self.cost.ipi_latency, self.topology.distance(me, target));
+        let at = self.now() + CostTable::by_distance(&self.cost.ipi_latency, self.topology.distance(me, target));
         self.cpus[target].irq.add_ipi(at, ipi);
         self.exec.bring_forward(target, at);
     }
@@ -200,9 +199,7 @@ impl Kernel {
                 }
             }
             Timer::WaitTimeout(p, seq, queue) => {
-                if self.find_task(p).is_some_and(|t| t.sleep_seq == seq)
-                    && self.wait_queues.remove(queue, p)
-                {
+                if self.find_task(p).is_some_and(|t| t.sleep_seq == seq) && self.wait_queues.remove(queue, p) {
                     self.task_mut(p).timed_out = true;
                     self.wake_up_process(p);
                 }

@@ -4,9 +4,8 @@ use crate::behavior::Policy;
 
 /// Weight of each nice value from -20 to 19 [sched_prio_to_weight].
 const WEIGHTS: [u32; 40] = [
-    88761, 71755, 56483, 46273, 36291, 29154, 23254, 18705, 14949, 11916, 9548, 7620, 6100, 4904,
-    3906, 3121, 2501, 1991, 1586, 1277, 1024, 820, 655, 526, 423, 335, 272, 215, 172, 137, 110, 87,
-    70, 56, 45, 36, 29, 23, 18, 15,
+    88761, 71755, 56483, 46273, 36291, 29154, 23254, 18705, 14949, 11916, 9548, 7620, 6100, 4904, 3906, 3121, 2501,
+    1991, 1586, 1277, 1024, 820, 655, 526, 423, 335, 272, 215, 172, 137, 110, 87, 70, 56, 45, 36, 29, 23, 18, 15,
 ];
 
 /// Weight of SCHED_IDLE tasks [WEIGHT_IDLEPRIO].
@@ -19,11 +18,7 @@ pub fn nice_to_weight(nice: i8) -> u32 {
 
 /// Weight of a task in the fair class's scale.
 pub fn weight_of(policy: Policy, nice: i8) -> u32 {
-    if policy == Policy::Idle {
-        WEIGHT_IDLEPRIO
-    } else {
-        nice_to_weight(nice)
-    }
+    if policy == Policy::Idle { WEIGHT_IDLEPRIO } else { nice_to_weight(nice) }
 }
 
 /// The same in the cgroup scale, where nice 0 is 100, between 1 and 10000 [sched_weight_to_cgroup].

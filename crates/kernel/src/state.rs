@@ -64,17 +64,13 @@ impl State {
     /// A task that is known to exist.
     #[inline]
     pub fn task(&self, p: TaskId) -> &Task {
-        self.tasks[p.0 as usize]
-            .as_deref()
-            .expect("a task that has not been freed")
+        self.tasks[p.0 as usize].as_deref().expect("a task that has not been freed")
     }
 
     /// A task that is known to exist.
     #[inline]
     pub fn task_mut(&mut self, p: TaskId) -> &mut Task {
-        self.tasks[p.0 as usize]
-            .as_deref_mut()
-            .expect("a task that has not been freed")
+        self.tasks[p.0 as usize].as_deref_mut().expect("a task that has not been freed")
     }
 
     /// A task, unless it has been freed.

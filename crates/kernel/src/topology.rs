@@ -75,18 +75,11 @@ impl Topology {
         let nr_cores = nodes * llcs * cores;
         let place = |cpu: CpuId| {
             let core = cpu.0 % nr_cores;
-            CpuPlace {
-                core,
-                llc: core / cores,
-                node: core / (cores * llcs),
-                capacity: CAPACITY_SCALE,
-            }
+            CpuPlace { core, llc: core / cores, node: core / (cores * llcs), capacity: CAPACITY_SCALE }
         };
         let cpus = PerCpu::new((nr_cores * threads) as usize, place);
         let distance = |a, b| if a == b { 10 } else { 20 };
-        let node_distance = (0..nodes)
-            .map(|a| (0..nodes).map(|b| distance(a, b)).collect())
-            .collect();
+        let node_distance = (0..nodes).map(|a| (0..nodes).map(|b| distance(a, b)).collect()).collect();
         let spec = match (nodes, llcs, threads) {
             (1, 1, 1) => cores.to_string(),
             (_, 1, _) => format!("{nodes}x{cores}x{threads}"),
@@ -99,32 +92,18 @@ impl Topology {
         let group = |unit: fn(&CpuPlace) -> u32| {
             let n = cpus.iter().map(unit).max().map_or(0, |m| m + 1);
             let mut masks = vec![CpuMask::EMPTY; n as usize];
-            cpus.iter()
-                .enumerate()
-                .for_each(|(i, p)| masks[unit(p) as usize].set(CpuId(i as u32)));
+            cpus.iter().enumerate().for_each(|(i, p)| masks[unit(p) as usize].set(CpuId(i as u32)));
             masks
         };
         let (cores, llcs, nodes) = (group(|p| p.core), group(|p| p.llc), group(|p| p.node));
-        Topology {
-            spec,
-            cpus,
-            cores,
-            llcs,
-            nodes,
-            node_distance,
-        }
+        Topology { spec, cpus, cores, llcs, nodes, node_distance }
     }
 
     /// Reads `8`, `8x2` (cores × threads), `2x8x2` (nodes × cores × threads) or `2x4x8x2` (nodes × LLCs × cores × threads).
     pub fn parse(spec: &str) -> Result<Topology, TopologyError> {
-        let fail = |why: String| TopologyError::Spec {
-            spec: spec.to_string(),
-            why,
-        };
+        let fail = |why: String| TopologyError::Spec { spec: spec.to_string(), why };
         let number = |part: &str| match part.trim().parse::<u32>() {
-            Ok(0) => Err(fail(
-                "a machine has no CPU if one of its numbers is 0".into(),
-            )),
+            Ok(0) => Err(fail("a machine has no CPU if one of its numbers is 0".into())),
             Ok(n) => Ok(n),
             Err(_) => Err(fail(format!("'{part}' is not a number"))),
         };
@@ -136,10 +115,7 @@ impl Topology {
             [n, l, c, t] => [n, l, c, t],
             _ => return Err(fail("there are more than four numbers".into())),
         };
-        let total = parts
-            .iter()
-            .try_fold(1u32, |a, &b| a.checked_mul(b))
-            .filter(|&n| n as usize <= MAX_CPUS);
+        let total = parts.iter().try_fold(1u32, |a, &b| a.checked_mul(b)).filter(|&n| n as usize <= MAX_CPUS);
         if total.is_none() {
             return Err(fail(format!("it has more than {MAX_CPUS} CPUs")));
         }
@@ -197,11 +173,7 @@ mod tests {
     fn specs() {
         let check = |spec: &str, cpus, cores, llcs, nodes| {
             let t = Topology::parse(spec).unwrap();
-            assert_eq!(
-                (t.nr_cpus(), t.cores.len(), t.llcs.len(), t.nodes.len()),
-                (cpus, cores, llcs, nodes),
-                "{spec}"
-            );
+            assert_eq!((t.nr_cpus(), t.cores.len(), t.llcs.len(), t.nodes.len()), (cpus, cores, llcs, nodes), "{spec}");
         };
         check("8", 8, 8, 1, 1);
         check("4x2", 8, 4, 1, 1);
@@ -231,11 +203,6 @@ mod tests {
             let e = Topology::parse(spec).unwrap_err().to_string();
             assert!(e.contains(why), "{spec}: {e}");
         }
-        assert!(
-            Topology::parse("70000x70000")
-                .unwrap_err()
-                .to_string()
-                .contains("more than 1024")
-        );
+        assert!(Topology::parse("70000x70000").unwrap_err().to_string().contains("more than 1024"));
     }
 }

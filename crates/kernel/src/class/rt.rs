@@ -34,12 +34,7 @@ pub struct RtRq {
 
 impl Default for RtRq {
     fn default() -> Self {
-        RtRq {
-            queues: vec![VecDeque::new(); NR_PRIOS],
-            bits: 0,
-            nr_running: 0,
-            nr_pushable: 0,
-        }
+        RtRq { queues: vec![VecDeque::new(); NR_PRIOS], bits: 0, nr_running: 0, nr_pushable: 0 }
     }
 }
 
@@ -56,11 +51,7 @@ fn prio(k: &Kernel, p: TaskId) -> usize {
 
 fn set_bit(k: &mut Kernel, cpu: CpuId, prio: usize) {
     let rq = &mut k.rqs[cpu].rt;
-    if rq.queues[prio].is_empty() {
-        rq.bits &= !(1 << prio)
-    } else {
-        rq.bits |= 1 << prio
-    }
+    if rq.queues[prio].is_empty() { rq.bits &= !(1 << prio) } else { rq.bits |= 1 << prio }
 }
 
 /// Highest waiting or running priority of a CPU, 100 if it has no RT task.
@@ -75,11 +66,7 @@ impl RtRq {
 }
 
 fn count(k: &mut Kernel, cpu: CpuId, p: TaskId, delta: i32) {
-    let pushable = if k.task(p).nr_cpus_allowed > 1 {
-        delta
-    } else {
-        0
-    };
+    let pushable = if k.task(p).nr_cpus_allowed > 1 { delta } else { 0 };
     k.rqs[cpu].nr_running = k.rqs[cpu].nr_running.wrapping_add_signed(delta);
     let rt = &mut k.rqs[cpu].rt;
     let was = rt.overloaded();
@@ -148,12 +135,7 @@ pub(crate) fn wakeup_preempt(k: &mut Kernel, cpu: CpuId, p: TaskId, _flags: u64)
 }
 
 pub(crate) fn pick_task(k: &mut Kernel, cpu: CpuId) -> Pick {
-    match k.rqs[cpu]
-        .rt
-        .queues
-        .get(highest_prio(k, cpu))
-        .and_then(|q| q.front())
-    {
+    match k.rqs[cpu].rt.queues.get(highest_prio(k, cpu)).and_then(|q| q.front()) {
         Some(&p) => Pick::Task(p),
         None => Pick::None,
     }
@@ -201,19 +183,10 @@ fn find_lowest_cpu(k: &Kernel, p: TaskId, prev: CpuId) -> Option<CpuId> {
             ClassId::Rt | ClassId::Dl | ClassId::Stop => 2,
             _ => 1,
         };
-        (
-            idleness,
-            NR_PRIOS - highest_prio(k, cpu),
-            cpu != prev,
-            cpu != this,
-            cpu,
-        )
+        (idleness, NR_PRIOS - highest_prio(k, cpu), cpu != prev, cpu != this, cpu)
     };
-    let fits = |&cpu: &CpuId| {
-        k.rqs[cpu].active
-            && highest_prio(k, cpu) as i32 > t.prio
-            && k.curr(cpu).class <= ClassId::Rt
-    };
+    let fits =
+        |&cpu: &CpuId| k.rqs[cpu].active && highest_prio(k, cpu) as i32 > t.prio && k.curr(cpu).class <= ClassId::Rt;
     t.cpus.iter().filter(fits).min_by_key(|&cpu| rank(cpu))
 }
 
@@ -229,11 +202,7 @@ pub(crate) fn select_task_rq(k: &mut Kernel, p: TaskId, prev: CpuId, _flags: u64
 
 pub(crate) fn task_woken(k: &mut Kernel, cpu: CpuId, p: TaskId) {
     let curr = k.curr(cpu);
-    if k.rqs[cpu].curr != p
-        && !k.rqs[cpu].need_resched
-        && curr.class >= ClassId::Rt
-        && curr.prio <= k.task(p).prio
-    {
+    if k.rqs[cpu].curr != p && !k.rqs[cpu].need_resched && curr.class >= ClassId::Rt && curr.prio <= k.task(p).prio {
         push_tasks(k, cpu);
     }
 }
@@ -256,8 +225,7 @@ pub(crate) fn push_tasks(k: &mut Kernel, cpu: CpuId) {
 /// Highest-priority RT task that waits on `cpu` and may go elsewhere.
 fn next_pushable(k: &Kernel, cpu: CpuId) -> Option<TaskId> {
     let rq = &k.rqs[cpu];
-    let movable =
-        |p: &TaskId| *p != rq.curr && k.task(*p).nr_cpus_allowed > 1 && !k.task(*p).on_cpu;
+    let movable = |p: &TaskId| *p != rq.curr && k.task(*p).nr_cpus_allowed > 1 && !k.task(*p).on_cpu;
     rq.rt.queues.iter().flatten().copied().find(movable)
 }
 

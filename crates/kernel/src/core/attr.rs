@@ -48,6 +48,9 @@ impl Kernel {
         let running = self.rqs[cpu].curr == p;
         if queued {
             class::dequeue_task(self, cpu, p, flags);
+            if !running {
+                self.emit_dequeue(cpu, p, flags);
+            }
         }
         if running {
             class::put_prev_task(self, cpu, p, None);
@@ -55,28 +58,12 @@ impl Kernel {
         if flags & deq::CLASS != 0 {
             class::switched_from(self, cpu, p, class);
         }
-        SchedChange {
-            p,
-            cpu,
-            flags,
-            queued,
-            running,
-            class,
-            prio,
-        }
+        SchedChange { p, cpu, flags, queued, running, class, prio }
     }
 
     /// [sched_change_end]: puts it back.
     pub(crate) fn sched_change_end(&mut self, c: SchedChange) {
-        let SchedChange {
-            p,
-            cpu,
-            flags,
-            queued,
-            running,
-            class,
-            prio,
-        } = c;
+        let SchedChange { p, cpu, flags, queued, running, class, prio } = c;
         if flags & deq::CLASS != 0 {
             class::switching_to(self, p);
         }
@@ -124,13 +111,7 @@ impl Kernel {
         result
     }
 
-    fn change_scheduler(
-        &mut self,
-        cpu: CpuId,
-        p: TaskId,
-        policy: Policy,
-        nice: i8,
-    ) -> Result<(), AttrError> {
+    fn change_scheduler(&mut self, cpu: CpuId, p: TaskId, policy: Policy, nice: i8) -> Result<(), AttrError> {
         if !crate::ext::check_setscheduler(self, p, policy) {
             return Err(AttrError::NotPermitted);
         }
@@ -147,11 +128,7 @@ impl Kernel {
         self.sched_change_end(c);
         let t = self.task(p);
         let (pid, weight) = (t.pid, prio::cgroup_weight(t.weight()));
-        self.emit(EventKind::Weight {
-            pid,
-            weight,
-            policy: policy.number(),
-        });
+        self.emit(EventKind::Weight { pid, weight, policy: policy.number() });
         Ok(())
     }
 
@@ -179,6 +156,7 @@ impl Kernel {
         if self.task(p).cpus != mask {
             let c = self.sched_change_begin(p, deq::SAVE);
             self.task_mut(p).set_cpus(mask);
+            self.emit_affinity(p);
             class::set_cpus_allowed(self, p);
             self.sched_change_end(c);
         }
@@ -192,13 +170,7 @@ impl Kernel {
 
     /// [affine_move_task]: moves a waiting task at once; the result is where the stopper is to move a running one. The
     /// rq lock is released.
-    fn leave_forbidden_cpu(
-        &mut self,
-        cpu: CpuId,
-        p: TaskId,
-        valid: CpuMask,
-        first: CpuId,
-    ) -> Option<CpuId> {
+    fn leave_forbidden_cpu(&mut self, cpu: CpuId, p: TaskId, valid: CpuMask, first: CpuId) -> Option<CpuId> {
         let t = self.task(p);
         let mut held = cpu;
         let mut stop = None;

@@ -35,6 +35,16 @@ impl State {
             policy: t.policy.number(),
         };
         self.emit(kind);
+        if self.task(p).nr_cpus_allowed < self.nr_cpus() {
+            self.emit_affinity(p);
+        }
+    }
+
+    /// Tells the trace which CPUs a task may use.
+    pub(crate) fn emit_affinity(&mut self, p: TaskId) {
+        let t = self.task(p);
+        let kind = EventKind::Affinity { pid: t.pid, cpus: t.cpus.to_string() };
+        self.emit(kind);
     }
 
     /// Makes a kernel thread that exists from boot on, asleep.

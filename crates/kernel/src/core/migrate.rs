@@ -34,9 +34,8 @@ fn move_locked(k: &mut Kernel, from: CpuId, p: TaskId, to: CpuId) {
 }
 
 fn may_move(k: &Kernel, from: CpuId, p: TaskId, to: CpuId) -> bool {
-    k.find_task(p).is_some_and(|t| {
-        t.cpu == from && t.on_rq == OnRq::Queued && !t.on_cpu && t.migration_disabled == 0
-    }) && k.is_cpu_allowed(p, to)
+    k.find_task(p).is_some_and(|t| t.cpu == from && t.on_rq == OnRq::Queued && !t.on_cpu && t.migration_disabled == 0)
+        && k.is_cpu_allowed(p, to)
 }
 
 /// Moves a task that waits on `cpu` (rq lock held, may be dropped and retaken) to `to`.
@@ -105,11 +104,7 @@ fn migration_cpu_stop(k: &mut Kernel, cpu: CpuId, p: TaskId, to: CpuId) {
     let t = k.task(p);
     let mut held = cpu;
     if t.cpu == cpu && t.migration_disabled == 0 && (!k.is_cpu_allowed(p, cpu) || to != cpu) {
-        let to = if k.is_cpu_allowed(p, to) {
-            to
-        } else {
-            k.select_fallback_rq(p, cpu)
-        };
+        let to = if k.is_cpu_allowed(p, to) { to } else { k.select_fallback_rq(p, cpu) };
         // A task that sleeps by now finds its way when it is woken.
         if k.task(p).on_rq == OnRq::Queued && to != cpu {
             k.move_queued_task(cpu, p, to);

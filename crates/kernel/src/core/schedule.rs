@@ -96,8 +96,7 @@ impl Kernel {
 
     /// [try_to_block_task]: the running task leaves the run queue, or stays delayed.
     fn block_task(&mut self, cpu: CpuId, prev: TaskId) {
-        class::dequeue_task(self, cpu, prev, deq::SLEEP | deq::NOCLOCK)
-            .then(|| self.task_mut(prev).on_rq = OnRq::No);
+        class::dequeue_task(self, cpu, prev, deq::SLEEP | deq::NOCLOCK).then(|| self.task_mut(prev).on_rq = OnRq::No);
     }
 
     fn context_switch(&mut self, cpu: CpuId, prev: TaskId, next: TaskId, blocked: bool) {
@@ -180,20 +179,20 @@ impl Kernel {
         class::enqueue_task(self, cpu, p, flags);
         self.task_mut(p).on_rq = OnRq::Queued;
         let pid = self.task(p).pid;
-        self.emit_on(
-            cpu,
-            EventKind::Enqueue {
-                pid,
-                on: cpu.0,
-                flags,
-            },
-        );
+        self.emit_on(cpu, EventKind::Enqueue { pid, on: cpu.0, flags });
     }
 
     /// Takes `p` off a run queue in order to move it [deactivate_task]. Rq lock held.
     pub(crate) fn deactivate_for_migration(&mut self, cpu: CpuId, p: TaskId) {
         self.task_mut(p).on_rq = OnRq::Migrating;
         class::dequeue_task(self, cpu, p, deq::MIGRATING | deq::NOCLOCK);
+        self.emit_dequeue(cpu, p, deq::MIGRATING);
+    }
+
+    /// Tells the trace that a task left its queue for a moment.
+    pub(crate) fn emit_dequeue(&mut self, cpu: CpuId, p: TaskId, flags: u64) {
+        let pid = self.task(p).pid;
+        self.emit_on(cpu, EventKind::Dequeue { pid, flags });
     }
 
     /// [set_task_cpu]: `p` now belongs to `to`.
@@ -209,10 +208,6 @@ impl Kernel {
         t.nr_migrations += 1;
         t.migration_debt = t.migration_debt.max(debt);
         let pid = t.pid;
-        self.emit(EventKind::Migrate {
-            pid,
-            from: from.0,
-            to: to.0,
-        });
+        self.emit(EventKind::Migrate { pid, from: from.0, to: to.0 });
     }
 }

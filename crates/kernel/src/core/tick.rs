@@ -18,11 +18,7 @@ impl Kernel {
     /// The tick follows a switch: it stops on an idle CPU, and on a full-nohz CPU that does not need it.
     pub(crate) fn tick_switch(&mut self, cpu: CpuId, _prev: TaskId, next: TaskId) {
         let idle = next == self.rqs[cpu].idle;
-        let stop = if idle {
-            self.config.nohz_idle
-        } else {
-            self.can_stop_tick(cpu)
-        };
+        let stop = if idle { self.config.nohz_idle } else { self.can_stop_tick(cpu) };
         self.set_tick(cpu, !stop);
     }
 

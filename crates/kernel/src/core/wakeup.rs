@@ -19,16 +19,11 @@ impl Kernel {
         let flags = flags | wf::TTWU;
         let cost = self.cost.wakeup;
         self.charge(cost);
-        if self
-            .find_task(p)
-            .is_none_or(|t| t.state != TaskState::Sleeping)
-        {
+        if self.find_task(p).is_none_or(|t| t.state != TaskState::Sleeping) {
             return false;
         }
         self.lock(LockId::Pi(p));
-        let woken = self
-            .find_task(p)
-            .is_some_and(|t| t.state == TaskState::Sleeping);
+        let woken = self.find_task(p).is_some_and(|t| t.state == TaskState::Sleeping);
         if woken {
             self.emit_waking(p, flags);
             self.wake_sleeper(p, flags);
@@ -39,11 +34,7 @@ impl Kernel {
 
     fn emit_waking(&mut self, p: TaskId, flags: u64) {
         let (pid, waker) = (self.task(p).pid, self.curr(self.this_cpu()).pid);
-        self.emit(EventKind::Waking {
-            pid,
-            waker,
-            sync: flags & wf::SYNC != 0,
-        });
+        self.emit(EventKind::Waking { pid, waker, sync: flags & wf::SYNC != 0 });
     }
 
     fn wake_sleeper(&mut self, p: TaskId, flags: u64) {
@@ -108,12 +99,7 @@ impl Kernel {
     }
 
     /// [select_task_rq]: where `p` goes, and the wake flags with what was found out. pi_lock held.
-    pub(crate) fn select_task_rq(
-        &mut self,
-        p: TaskId,
-        prev: CpuId,
-        mut flags: u64,
-    ) -> (CpuId, u64) {
+    pub(crate) fn select_task_rq(&mut self, p: TaskId, prev: CpuId, mut flags: u64) -> (CpuId, u64) {
         let t = self.task(p);
         let mut cpu = if t.nr_cpus_allowed > 1 && t.migration_disabled == 0 {
             flags |= wf::RQ_SELECTED;
@@ -127,11 +113,7 @@ impl Kernel {
             cpu = self.select_fallback_rq(p, cpu);
         }
         let pid = self.task(p).pid;
-        self.emit(EventKind::Select {
-            pid,
-            prev: prev.0,
-            cpu: cpu.0,
-        });
+        self.emit(EventKind::Select { pid, prev: prev.0, cpu: cpu.0 });
         (cpu, flags)
     }
 
@@ -147,8 +129,7 @@ impl Kernel {
 
     /// [select_fallback_rq]: an allowed CPU of the same node, any allowed CPU, or, when there is none, any CPU.
     pub(crate) fn select_fallback_rq(&mut self, p: TaskId, cpu: CpuId) -> CpuId {
-        let usable: crate::cpumask::CpuMask =
-            self.online.iter().filter(|&c| self.rqs[c].active).collect();
+        let usable: crate::cpumask::CpuMask = self.online.iter().filter(|&c| self.rqs[c].active).collect();
         let allowed = self.task(p).cpus.and(&usable);
         let near = allowed.and(self.topology.node_mask(cpu));
         match near.first().or_else(|| allowed.first()) {
@@ -187,11 +168,7 @@ impl Kernel {
         self.lock(LockId::Rq(cpu));
         self.update_rq_clock(cpu);
         crate::fair::post_init_entity(self, cpu, p);
-        let selected = if flags & wf::RQ_SELECTED != 0 {
-            enq::RQ_SELECTED
-        } else {
-            0
-        };
+        let selected = if flags & wf::RQ_SELECTED != 0 { enq::RQ_SELECTED } else { 0 };
         self.activate_task(cpu, p, enq::NOCLOCK | enq::INITIAL | selected);
         class::wakeup_preempt(self, cpu, p, wf::FORK);
         class::task_woken(self, cpu, p);
