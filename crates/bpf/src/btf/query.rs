@@ -5,6 +5,9 @@ use super::types::{Btf, Kind, Linkage, Member, Type, TypeId};
 /// Longest chain of modifiers, typedefs, arrays or nested composites that is followed.
 const DEPTH_MAX: u32 = 32;
 
+/// Members looked at in a search through anonymous ones.
+const MEMBERS_MAX: u32 = 100_000;
+
 /// A field found by path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
@@ -183,11 +186,12 @@ impl Btf {
 
     /// A member by name, also inside anonymous members, and its bit offset in the outer type.
     pub fn member(&self, id: TypeId, name: &str) -> Option<(Member, u32)> {
-        self.member_at(id, name, 8)
+        self.member_at(id, name, 8, &mut { MEMBERS_MAX })
     }
 
-    fn member_at(&self, id: TypeId, name: &str, depth: u32) -> Option<(Member, u32)> {
+    fn member_at(&self, id: TypeId, name: &str, depth: u32, budget: &mut u32) -> Option<(Member, u32)> {
         let members = self.resolved(id).members()?;
+        *budget = budget.checked_sub(members.len() as u32)?;
         if let Some(m) = members.iter().find(|m| m.name != 0 && self.string(m.name) == name) {
             return Some((*m, m.bit_offset));
         }
@@ -195,7 +199,7 @@ impl Btf {
             return None;
         }
         members.iter().filter(|m| m.name == 0).find_map(|m| {
-            let (inner, off) = self.member_at(m.type_id, name, depth - 1)?;
+            let (inner, off) = self.member_at(m.type_id, name, depth - 1, budget)?;
             Some((inner, off.checked_add(m.bit_offset)?))
         })
     }

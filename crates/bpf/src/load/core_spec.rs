@@ -8,6 +8,8 @@ use crate::btf::{Btf, CoreRecord, Kind, TypeId, essential_name, types_compatible
 
 /// Longest access.
 const SPEC_MAX: usize = 64;
+/// Members looked at in a search through anonymous ones.
+const MEMBERS_MAX: u32 = 100_000;
 
 /// A turning point.
 #[derive(Clone, Copy, Debug)]
@@ -145,7 +147,7 @@ pub(super) fn find(local_btf: &Btf, spec: &Spec, btf: &Btf, root: TypeId) -> Res
     for (i, step) in spec.steps.iter().enumerate() {
         id = btf.resolve(id);
         if step.named {
-            match member(local_btf, step, btf, id, &mut out, 0)? {
+            match member(local_btf, step, btf, id, &mut out, &mut { MEMBERS_MAX })? {
                 Some(next) => id = next,
                 None => return Ok(None),
             }
@@ -173,17 +175,18 @@ fn member(
     btf: &Btf,
     id: TypeId,
     out: &mut Spec,
-    depth: usize,
+    budget: &mut u32,
 ) -> Result<Option<TypeId>, String> {
     let id = btf.resolve(id);
     let Some(members) = btf.ty(id).kind.members() else { return Ok(None) };
     let ours = local_btf.ty(step.type_id).kind.members().and_then(|m| m.get(step.index as usize));
     let Some(ours) = ours else { return Ok(None) };
     let name = local_btf.string(ours.name);
-    if out.raw_len >= SPEC_MAX || depth >= 16 {
+    if out.raw_len >= SPEC_MAX {
         return Err("the access is nested too deeply".to_owned());
     }
     for (i, m) in members.iter().enumerate() {
+        *budget = budget.checked_sub(1).ok_or("too many anonymous members")?;
         let before = out.bit_offset;
         if m.name != 0 && btf.string(m.name) != name {
             continue;
@@ -191,7 +194,7 @@ fn member(
         out.advance(Some(m.bit_offset))?;
         out.raw_len += 1;
         if m.name == 0 {
-            if let Some(found) = member(local_btf, step, btf, m.type_id, out, depth + 1)? {
+            if let Some(found) = member(local_btf, step, btf, m.type_id, out, budget)? {
                 return Ok(Some(found));
             }
         } else {

@@ -114,7 +114,7 @@ impl Object {
             GlobalValue::Int(n) => {
                 let (low, high) = match self.btf.resolved(type_id) {
                     Kind::Int { encoding, .. } if encoding.is_bool => (0, 1),
-                    Kind::Int { .. } | Kind::Enum { .. } | Kind::Enum64 { .. } if size <= 8 => {
+                    Kind::Int { .. } | Kind::Enum { .. } | Kind::Enum64 { .. } if (1..=8).contains(&size) => {
                         (-(1i128 << (size * 8 - 1)), (1i128 << (size * 8)) - 1)
                     }
                     _ => return Err(format!("it is {}, which takes no number", ty())),

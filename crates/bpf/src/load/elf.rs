@@ -1,5 +1,7 @@
 //! ELF: sections, symbols and relocations of a relocatable BPF object, checked and copied out.
 
+use std::collections::BTreeMap;
+
 use object::LittleEndian;
 use object::elf::{self, FileHeader64};
 use object::read::elf::{FileHeader as _, Rel as _, SectionHeader as _, Sym as _};
@@ -48,6 +50,8 @@ pub(super) struct Symbol {
 pub(super) struct Elf {
     pub(super) sections: Vec<Section>,
     pub(super) symbols: Vec<Symbol>,
+    /// Symbols by section and name.
+    by_name: BTreeMap<(usize, String), usize>,
 }
 
 impl Elf {
@@ -147,7 +151,13 @@ impl Elf {
                 target.relocs.push(Reloc { offset: r.r_offset(e), symbol });
             }
         }
-        Ok(Elf { sections, symbols })
+        let mut by_name = BTreeMap::new();
+        for (i, s) in symbols.iter().enumerate() {
+            if let Some(section) = s.section {
+                by_name.entry((section, s.name.clone())).or_insert(i);
+            }
+        }
+        Ok(Elf { sections, symbols, by_name })
     }
 
     /// First section of this name.
@@ -157,6 +167,6 @@ impl Elf {
 
     /// A symbol of this name defined in a section.
     pub(super) fn defined(&self, name: &str, section: usize) -> Option<&Symbol> {
-        self.symbols.iter().find(|s| s.section == Some(section) && s.name == name)
+        self.by_name.get(&(section, name.to_owned())).map(|i| &self.symbols[*i])
     }
 }

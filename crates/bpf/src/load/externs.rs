@@ -1,5 +1,7 @@
 //! What an object declares `extern`: kernel functions (`.ksyms`), kernel variables, kernel configuration (`.kconfig`).
 
+use std::collections::BTreeMap;
+
 use super::elf::Elf;
 use super::error::LoadError;
 use crate::btf::{Btf, Kind, Linkage, TypeId, essential_name};
@@ -55,20 +57,26 @@ impl Extern {
 }
 
 pub(super) fn read(object: &str, elf: &Elf, btf: &Btf) -> Result<Vec<Extern>, LoadError> {
-    let mut out = Vec::new();
+    let mut types: BTreeMap<&str, TypeId> = BTreeMap::new();
+    let mut sections: BTreeMap<TypeId, &str> = BTreeMap::new();
+    for (id, ty) in btf.iter() {
+        if btf.linkage(id) == Some(Linkage::Extern) {
+            types.entry(btf.string(ty.name)).or_insert(id);
+        }
+        if let Kind::Datasec { vars, .. } = &ty.kind {
+            for v in vars {
+                sections.entry(v.type_id).or_insert(btf.string(ty.name));
+            }
+        }
+    }
+    let mut out: BTreeMap<&str, Extern> = BTreeMap::new();
     for sym in elf.symbols.iter().filter(|s| s.undefined && !s.local && !s.name.is_empty()) {
         let bad =
             |what: &str| LoadError::Extern { object: object.to_owned(), name: sym.name.clone(), what: what.to_owned() };
-        let section = |id: TypeId| {
-            let holds = |k: &Kind| matches!(k, Kind::Datasec { vars, .. } if vars.iter().any(|v| v.type_id == id));
-            btf.iter().find(|(_, t)| holds(&t.kind)).map(|(_, t)| btf.string(t.name))
-        };
-        let found =
-            btf.iter().find(|(id, t)| btf.linkage(*id) == Some(Linkage::Extern) && btf.string(t.name) == sym.name);
-        let Some((type_id, ty)) = found else {
+        let Some(&type_id) = types.get(sym.name.as_str()) else {
             return Err(bad("undefined, and BTF does not know it; declare it with __ksym or __kconfig, or define it"));
         };
-        let decl = match (&ty.kind, section(type_id)) {
+        let decl = match (&btf.ty(type_id).kind, sections.get(&type_id).copied()) {
             (Kind::Func { proto, .. }, Some(".ksyms")) => ExternDecl::Func { proto: *proto },
             (Kind::Var { type_id, .. }, Some(".ksyms")) => ExternDecl::Var { type_id: *type_id },
             (Kind::Var { type_id, .. }, Some(".kconfig")) => kconfig(btf, *type_id)
@@ -79,11 +87,9 @@ pub(super) fn read(object: &str, elf: &Elf, btf: &Btf) -> Result<Vec<Extern>, Lo
                 ));
             }
         };
-        if !out.iter().any(|e: &Extern| e.name == sym.name) {
-            out.push(Extern { name: sym.name.clone(), weak: sym.weak, decl });
-        }
+        out.entry(&sym.name).or_insert_with(|| Extern { name: sym.name.clone(), weak: sym.weak, decl });
     }
-    Ok(out)
+    Ok(out.into_values().collect())
 }
 
 fn kconfig(btf: &Btf, type_id: TypeId) -> Option<ExternDecl> {

@@ -212,6 +212,13 @@ impl Object {
         }
         self.funcs.sort_by_key(|f| (f.code, f.start, f.is_static));
         self.funcs.dedup_by_key(|f| (f.code, f.start));
+        for pair in self.funcs.windows(2) {
+            if pair[0].code == pair[1].code && pair[0].start + pair[0].len > pair[1].start {
+                let section = self.codes[pair[0].code].name.clone();
+                let what = format!("functions {} and {} overlap; build the object again", pair[0].name, pair[1].name);
+                return Err(self.code_error(&section, u64::from(pair[1].start), what));
+            }
+        }
         for (i, f) in self.funcs.iter().enumerate() {
             let section = &self.codes[f.code].name;
             if section != ".text" && !f.is_static {
@@ -260,7 +267,7 @@ impl Object {
             code => return Err(format!("instruction code {code:#04x} takes no relocation")),
         };
         if sym.undefined {
-            let at = self.externs.iter().position(|e| e.name == sym.name);
+            let at = self.externs.binary_search_by(|e| e.name.as_str().cmp(&sym.name)).ok();
             return at.map(Target::Extern).ok_or_else(|| "undefined, and BTF does not know it".to_owned());
         }
         let Some(section) = sym.section else { return Err("the symbol is in no section".to_owned()) };
