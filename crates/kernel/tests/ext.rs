@@ -4,6 +4,8 @@
 mod harness;
 #[path = "ext/policies.rs"]
 mod policies;
+#[path = "ext/script.rs"]
+mod script;
 
 #[path = "ext/custody.rs"]
 mod custody;

@@ -272,7 +272,7 @@ fn dispatch_sched(k: &mut Kernel, cpu: CpuId, prev: TaskId) -> Verdict {
         }
         let visit = k.rqs[cpu].scx.nr_dispatch_visits;
         k.rqs[cpu].scx.nr_dispatch_visits += 1;
-        if visit % consts::BYPASS_HOST_NTH == 0 && consume_bypass(k, cpu) {
+        if visit.is_multiple_of(consts::BYPASS_HOST_NTH) && consume_bypass(k, cpu) {
             k.ext.count(Ev::SubBypassDispatch, 1);
             return Verdict::Local;
         }

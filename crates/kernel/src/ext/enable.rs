@@ -269,7 +269,6 @@ fn alloc_sched(k: &mut Kernel, ops: Rc<dyn SchedExtOps>, attrs: OpsAttrs) -> Sch
         dsp_max_batch: batch as usize,
         timeout: u64::from(timeout_ms) * 1_000_000,
         warned_zero_slice: false,
-        nr_reenq_local_repeats: 0,
         events: Events::default(),
     }
 }

@@ -5,7 +5,7 @@ pub(crate) const NIL: u32 = u32::MAX;
 
 /// A member's links.
 #[derive(Clone, Copy, Debug)]
-pub struct Link {
+pub(crate) struct Link {
     pub(crate) prev: u32,
     pub(crate) next: u32,
     pub(crate) linked: bool,

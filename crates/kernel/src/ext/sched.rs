@@ -111,7 +111,6 @@ pub struct Sched {
     pub(crate) dsp_max_batch: usize,
     pub(crate) timeout: Ns,
     pub(crate) warned_zero_slice: bool,
-    pub(crate) nr_reenq_local_repeats: u32,
     /// Counters.
     pub events: Events,
 }

@@ -116,7 +116,7 @@ pub(crate) fn run(m: &mut Machine, to: u64) {
 pub(crate) fn ejected(m: &mut Machine, hogs: &str) -> ExitInfo {
     check(m);
     let s = m.state();
-    assert_eq!(s.ext.state, EnableState::Disabled);
+    assert_eq!(s.ext.state, EnableState::Disabled, "{:?}", s.ext.root_name());
     let info = s.ext.exit_info.clone().expect("exit information");
     for p in s.all_tasks() {
         let t = s.task(p);

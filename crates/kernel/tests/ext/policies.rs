@@ -24,7 +24,9 @@ fn before(a: u64, b: u64) -> bool {
 impl SchedExtOps for Simple {
     fn attrs(&self) -> OpsAttrs {
         use Op::*;
-        attrs("simple", &[select_cpu, enqueue, dispatch, running, stopping, enable, init])
+        let mut a = attrs("simple", &[select_cpu, enqueue, dispatch, running, stopping, enable, init]);
+        a.timeout_ms = 0; // a light task waits for long beside heavy ones
+        a
     }
     fn init(&self, k: &mut Kernel) -> i32 {
         scx_bpf_create_dsq(k, 0, -1)

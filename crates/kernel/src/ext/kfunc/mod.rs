@@ -14,8 +14,8 @@ pub use exit::*;
 pub use idle::*;
 pub use insert::*;
 pub use queue::*;
-pub use view::{cpumask_any_distribute, idle_cpumask_view, scx_abort};
 pub use task::*;
+pub use view::{cpumask_any_distribute, idle_cpumask_view, scx_abort};
 
 use scxr_trace::ExitKind;
 

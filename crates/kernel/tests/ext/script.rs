@@ -1,0 +1,65 @@
+//! A scheduler of which each operation is a closure.
+
+use scxr_kernel::Kernel;
+use scxr_kernel::ext::ops::*;
+use scxr_kernel::ids::{CpuId, TaskId};
+
+use crate::harness::attrs;
+
+macro_rules! script {
+    ($($f:ident($($arg:ident: $ty:ty),*) $(-> $ret:ty = $default:expr)?;)*) => {
+        /// The closures; those that are there are in the table.
+        #[derive(Default)]
+        #[allow(clippy::type_complexity)]
+        pub(crate) struct Script {
+            pub(crate) flags: u64,
+            pub(crate) batch: u32,
+            pub(crate) timeout_ms: u32,
+            pub(crate) name: &'static str,
+            /// Operations that are in the table though they have no closure here.
+            pub(crate) also: Vec<Op>,
+            $(pub(crate) $f: Option<Box<dyn Fn(&mut Kernel, $($ty),*) $(-> $ret)?>>,)*
+        }
+
+        impl SchedExtOps for Script {
+            fn attrs(&self) -> OpsAttrs {
+                let set = [$((Op::$f, self.$f.is_some())),*];
+                let on = set.iter().filter(|(_, on)| *on).map(|(op, _)| *op);
+                let ops: Vec<Op> = on.chain(self.also.iter().copied()).collect();
+                OpsAttrs {
+                    flags: self.flags,
+                    dispatch_max_batch: self.batch,
+                    timeout_ms: if self.timeout_ms == 0 { 1000 } else { self.timeout_ms },
+                    ..attrs(if self.name.is_empty() { "script" } else { self.name }, &ops)
+                }
+            }
+            $(fn $f(&self, k: &mut Kernel, $($arg: $ty),*) $(-> $ret)? {
+                match &self.$f {
+                    Some(f) => f(k, $($arg),*),
+                    None => { $($default)? }
+                }
+            })*
+        }
+    };
+}
+
+script! {
+    select_cpu(p: TaskId, prev: CpuId, flags: u64) -> i32 = { let _ = (p, flags); prev.0 as i32 };
+    enqueue(p: TaskId, flags: u64) ;
+    dequeue(p: TaskId, flags: u64) ;
+    dispatch(cpu: CpuId, prev: Option<TaskId>) ;
+    tick(p: TaskId) ;
+    runnable(p: TaskId, flags: u64) ;
+    running(p: TaskId) ;
+    stopping(p: TaskId, runnable: bool) ;
+    quiescent(p: TaskId, flags: u64) ;
+    set_weight(p: TaskId, weight: u32) ;
+    set_cpumask(p: TaskId) ;
+    update_idle(cpu: CpuId, idle: bool) ;
+    init_task(p: TaskId, args: InitTaskArgs) -> i32 = 0;
+    exit_task(p: TaskId, args: ExitTaskArgs) ;
+    enable(p: TaskId) ;
+    disable(p: TaskId) ;
+    init() -> i32 = 0;
+    exit(info: &ExitInfo) ;
+}
