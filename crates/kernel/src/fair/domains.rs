@@ -110,6 +110,8 @@ pub(crate) struct Domains {
     pub(crate) groups: Vec<Group>,
     /// Domains of each CPU, bottom up.
     pub(crate) of: PerCpu<Vec<Sd>>,
+    /// CPUs of each core.
+    pub(crate) cores: Vec<Vec<CpuId>>,
     /// The domain of each CPU's last-level cache: its highest one that lies within it.
     pub(crate) llc: PerCpu<Option<usize>>,
 }
@@ -152,8 +154,13 @@ impl Domains {
     /// Derives the domains from the machine's shape.
     pub(crate) fn new(t: &Topology) -> Domains {
         let spans = PerCpu::new(t.nr_cpus(), |cpu| spans_of(t, cpu));
-        let mut this =
-            Domains { domains: Vec::new(), groups: Vec::new(), of: PerCpu::default(), llc: PerCpu::default() };
+        let mut this = Domains {
+            domains: Vec::new(),
+            groups: Vec::new(),
+            of: PerCpu::default(),
+            cores: t.cores.iter().map(|m| m.iter().collect()).collect(),
+            llc: PerCpu::default(),
+        };
         let mut known = BTreeMap::new();
         let mut of = Vec::new();
         for (i, levels) in spans.iter().enumerate() {

@@ -1,6 +1,5 @@
 //! A CPU goes idle or stops to be: what balancing and CPU selection keep about that.
 
-use crate::cpumask::CpuMask;
 use crate::executor::Kernel;
 use crate::fair::stats::is_idle_cpu;
 use crate::ids::{CpuId, Ns};
@@ -32,14 +31,6 @@ impl Default for CpuBalance {
     }
 }
 
-/// CPUs whose tick is stopped because they are idle [nohz].
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Nohz {
-    pub(super) idle: CpuMask,
-    /// Jiffy at which somebody is to balance for them.
-    pub(super) next_balance: u64,
-}
-
 impl CpuBalance {
     /// An idle period of `ns` ends [update_avg_idle].
     fn note_idle(&mut self, ns: Ns) {
@@ -57,9 +48,7 @@ pub(crate) fn update_idle(k: &mut Kernel, cpu: CpuId, idle: bool) {
         if k.rqs[cpu].idle_stamp == 0 {
             k.rqs[cpu].idle_stamp = clock.max(1);
         }
-        if k.config.nohz_idle {
-            k.fair.nohz.idle.set(cpu);
-        }
+        k.fair.idle.set(cpu);
         if let Some(llc) = llc {
             k.fair.domains.domains[llc].nr_busy -= 1;
             note_idle_core(k, cpu, llc);
@@ -70,7 +59,7 @@ pub(crate) fn update_idle(k: &mut Kernel, cpu: CpuId, idle: bool) {
     if stamp != 0 {
         k.fair.balance[cpu].note_idle(clock.saturating_sub(stamp));
     }
-    k.fair.nohz.idle.clear(cpu);
+    k.fair.idle.clear(cpu);
     if let Some(llc) = llc {
         k.fair.domains.domains[llc].nr_busy += 1;
     }
@@ -81,7 +70,8 @@ fn note_idle_core(k: &mut Kernel, cpu: CpuId, llc: usize) {
     if !k.topology.has_smt() || k.fair.domains.domains[llc].has_idle_core {
         return;
     }
-    let all_idle = k.topology.smt_mask(cpu).iter().all(|c| c == cpu || is_idle_cpu(k, c));
+    let core = &k.fair.domains.cores[k.topology.cpus[cpu].core as usize];
+    let all_idle = core.iter().all(|&c| c == cpu || is_idle_cpu(k, c));
     if all_idle {
         k.fair.domains.domains[llc].has_idle_core = true;
     }

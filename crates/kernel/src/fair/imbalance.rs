@@ -3,7 +3,7 @@
 use crate::fair::domains::Domain;
 use crate::fair::idlest::adjust_numa_imbalance;
 use crate::fair::load;
-use crate::fair::stats::{GroupStats, GroupType, add_cpu, is_idle_cpu};
+use crate::fair::stats::{GroupStats, GroupType, add_cpu, is_idle_core, is_idle_cpu};
 use crate::ids::CpuId;
 use crate::state::State;
 
@@ -270,7 +270,7 @@ pub(super) fn should_we_balance(s: &State, d: &Domain, local: usize, dst: CpuId,
         if !is_idle_cpu(s, cpu) {
             continue;
         }
-        if whole_cores && !s.topology.smt_mask(cpu).iter().all(|c| is_idle_cpu(s, c)) {
+        if whole_cores && !is_idle_core(s, cpu) {
             half_idle = half_idle.or(Some(cpu));
             continue;
         }

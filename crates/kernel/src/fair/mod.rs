@@ -64,7 +64,12 @@ pub struct Fair {
     pub base_slice: Ns,
     pub(crate) domains: domains::Domains,
     pub(crate) balance: PerCpu<idle::CpuBalance>,
-    pub(crate) nohz: idle::Nohz,
+    /// CPUs that run their idle task.
+    pub(crate) idle: CpuMask,
+    /// Queued tasks of policy SCHED_IDLE on all CPUs.
+    pub(crate) nr_idle_policy: u32,
+    /// Jiffy at which somebody is to balance for the CPUs whose tick is stopped [nohz.next_balance].
+    pub(crate) nohz_next_balance: u64,
     /// Some CPU has more than one task [root_domain.overloaded].
     pub(crate) overloaded: bool,
     /// A NUMA domain is being balanced.
@@ -84,12 +89,13 @@ fn base_slice(online: usize) -> Ns {
 impl Fair {
     pub(crate) fn new(topology: &Topology, config: &Config) -> Fair {
         let n = topology.nr_cpus();
-        let idle = if config.nohz_idle { CpuMask::first_n(n) } else { CpuMask::EMPTY };
         Fair {
             base_slice: base_slice(n),
             domains: domains::Domains::new(topology),
             balance: PerCpu::new(n, |_| Default::default()),
-            nohz: idle::Nohz { idle, next_balance: 0 },
+            idle: CpuMask::first_n(n),
+            nr_idle_policy: 0,
+            nohz_next_balance: 0,
             overloaded: false,
             numa_balancing: false,
             rng: rand_pcg::Pcg32::new(config.seed, RNG_STREAM),

@@ -76,6 +76,8 @@ pub(crate) fn enqueue_task(k: &mut Kernel, cpu: CpuId, p: TaskId, flags: u64) {
         q.insert(p, &mut t.se);
     }
     t.se.on_rq = true;
+    let idle_policy = u32::from(t.se.idle_policy);
+    k.fair.nr_idle_policy += idle_policy;
     mru::push_head(k, cpu, p);
     k.rqs[cpu].nr_running += 1;
     trigger::note_overload(k, cpu);
@@ -204,6 +206,8 @@ fn remove_entity(k: &mut Kernel, cpu: CpuId, p: TaskId, sleep: bool) {
     }
     t.se.on_rq = false;
     account_dequeue(q, t);
+    let idle_policy = u32::from(t.se.idle_policy);
+    k.fair.nr_idle_policy -= idle_policy;
     mru::remove(k, cpu, p);
     let was_idle_only = is_idle_only(k, cpu);
     k.rqs[cpu].nr_running -= 1;

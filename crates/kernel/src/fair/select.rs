@@ -2,8 +2,9 @@
 
 use crate::behavior::Policy;
 use crate::class::wf;
+use crate::cpumask::CpuMask;
 use crate::executor::Kernel;
-use crate::fair::stats::is_idle_cpu;
+use crate::fair::stats::{is_idle_core, is_idle_cpu};
 use crate::fair::{idlest, load, queue};
 use crate::ids::{CpuId, TaskId};
 use crate::state::State;
@@ -165,34 +166,37 @@ fn near_idle(k: &mut Kernel, p: TaskId, prev: CpuId, target: CpuId, scanned: &mu
 /// First idle thread of `prev`'s core [select_idle_smt].
 fn idle_sibling_of(s: &State, p: TaskId, prev: CpuId, idle_policy: bool, scanned: &mut u64) -> Option<CpuId> {
     let cpus = &s.task(p).cpus;
-    s.topology.smt_mask(prev).iter().find(|&c| {
+    let core = &s.fair.domains.cores[s.topology.cpus[prev].core as usize];
+    core.iter().copied().find(|&c| {
         *scanned += 1;
         c != prev && cpus.test(c) && is_idle_for(s, c, idle_policy)
     })
 }
 
-/// The CPUs of both masks in ascending order from `from`, wrapping, without copying a mask.
-fn both_from<'a>(
-    a: &'a crate::cpumask::CpuMask,
-    b: &'a crate::cpumask::CpuMask,
-    from: u32,
-) -> impl Iterator<Item = CpuId> + 'a {
-    let words = a.words().len();
-    let start = (from / 64) as usize % words;
+/// The words of both masks' intersection, starting with that of CPU `from` and ending with the rest of it: the CPUs in
+/// ascending order from there, wrapping. Each comes with the number of its lowest CPU.
+fn words_from<'a>(a: &'a CpuMask, b: &'a CpuMask, from: u32) -> impl Iterator<Item = (u32, u64)> + 'a {
+    let n = a.words().len();
+    let start = (from / 64) as usize % n;
     let low = (1u64 << (from % 64)) - 1;
-    (0..=words).flat_map(move |i| {
-        let at = (start + i) % words;
+    (0..=n).filter_map(move |i| {
+        let at = (start + i) % n;
         let mut w = a.words()[at] & b.words()[at];
         if i == 0 {
             w &= !low;
-        } else if i == words {
+        } else if i == n {
             w &= low;
         }
-        std::iter::from_fn(move || {
-            let bit = (w != 0).then(|| w.trailing_zeros())?;
-            w &= w - 1;
-            Some(CpuId((at * 64) as u32 + bit))
-        })
+        (w != 0).then_some(((at * 64) as u32, w))
+    })
+}
+
+/// CPUs whose bits are set, ascending.
+fn bits(base: u32, mut w: u64) -> impl Iterator<Item = CpuId> {
+    std::iter::from_fn(move || {
+        let bit = (w != 0).then(|| w.trailing_zeros())?;
+        w &= w - 1;
+        Some(CpuId(base + bit))
     })
 }
 
@@ -207,53 +211,71 @@ fn select_idle_cpu(
 ) -> Option<CpuId> {
     let s: &State = k;
     let d = &s.fair.domains.domains[llc];
-    let mut left = d.nr_idle_scan + 1;
-    if left == 1 {
+    if d.nr_idle_scan == 0 {
         return None;
     }
-    let candidates = both_from(&d.span, &s.task(p).cpus, target.0 + 1);
+    let words = words_from(&d.span, &s.task(p).cpus, target.0 + 1);
     if !d.has_idle_core {
-        for cpu in candidates {
-            left -= 1;
-            if left == 0 {
-                return None;
-            }
-            *scanned += 1;
-            if is_idle_for(s, cpu, idle_policy) {
-                return Some(cpu);
-            }
-        }
-        return None;
+        return find_idle_cpu(s, words, d.nr_idle_scan, idle_policy, scanned);
     }
-    let (core, any) = find_idle_core(s, candidates, idle_policy, scanned);
+    let (core, any) = find_idle_core(s, words, idle_policy, scanned);
     if core.is_none() {
         k.fair.domains.domains[llc].has_idle_core = false;
     }
     core.or(any)
 }
 
+/// The first idle candidate, among the first `left` ones.
+fn find_idle_cpu(
+    s: &State,
+    words: impl Iterator<Item = (u32, u64)>,
+    mut left: u32,
+    idle_policy: bool,
+    scanned: &mut u64,
+) -> Option<CpuId> {
+    // Where no SCHED_IDLE task is queued anywhere, CPUs that run something need not be looked at one by one.
+    let by_one = !idle_policy && s.fair.nr_idle_policy > 0;
+    for (base, w) in words {
+        let looked_at = if by_one { w } else { w & s.fair.idle.words()[base as usize / 64] };
+        for cpu in bits(base, looked_at) {
+            let before = (w & ((1 << (cpu.0 % 64)) - 1)).count_ones();
+            if before >= left {
+                break;
+            }
+            if is_idle_for(s, cpu, idle_policy) {
+                *scanned += u64::from(before) + 1;
+                return Some(cpu);
+            }
+        }
+        let n = w.count_ones().min(left);
+        *scanned += u64::from(n);
+        left -= n;
+        if left == 0 {
+            return None;
+        }
+    }
+    None
+}
+
 /// The first candidate whose whole core is idle, and the first idle candidate [select_idle_core].
 fn find_idle_core(
     s: &State,
-    candidates: impl Iterator<Item = CpuId>,
+    words: impl Iterator<Item = (u32, u64)>,
     idle_policy: bool,
     scanned: &mut u64,
 ) -> (Option<CpuId>, Option<CpuId>) {
     let mut any = None;
-    let mut struck = crate::cpumask::CpuMask::EMPTY;
-    for cpu in candidates {
+    let mut struck = CpuMask::EMPTY;
+    for cpu in words.flat_map(|(base, w)| bits(base, w)) {
         if struck.test(cpu) {
             continue;
         }
-        let mut whole = true;
-        for sibling in s.topology.smt_mask(cpu).iter() {
-            *scanned += 1;
-            struck.set(sibling);
-            whole &= is_idle_cpu(s, sibling);
-        }
-        if whole {
+        *scanned += 1;
+        if is_idle_core(s, cpu) {
             return (Some(cpu), any);
         }
+        let core = &s.fair.domains.cores[s.topology.cpus[cpu].core as usize];
+        core.iter().for_each(|&c| struck.set(c));
         if any.is_none() && is_idle_for(s, cpu, idle_policy) {
             any = Some(cpu);
         }
@@ -264,7 +286,6 @@ fn find_idle_core(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpumask::CpuMask;
 
     #[test]
     fn wide_wakers_are_those_with_many_partners_on_both_sides() {
@@ -279,7 +300,7 @@ mod tests {
     fn scans_ascend_from_the_target_and_wrap() {
         let a = CpuMask::parse("0-3,62-66,1000,1023").unwrap();
         let b = CpuMask::parse("1-64,1000-1023").unwrap();
-        let order = |from| both_from(&a, &b, from).map(|c| c.0).collect::<Vec<_>>();
+        let order = |from| words_from(&a, &b, from).flat_map(|(at, w)| bits(at, w)).map(|c| c.0).collect::<Vec<_>>();
         assert_eq!(order(0), [1, 2, 3, 62, 63, 64, 1000, 1023]);
         assert_eq!(order(3), [3, 62, 63, 64, 1000, 1023, 1, 2]);
         assert_eq!(order(63), [63, 64, 1000, 1023, 1, 2, 3, 62]);

@@ -75,11 +75,16 @@ impl GroupStats {
     }
 }
 
+/// Is the CPU's core idle altogether? [is_core_idle]
+pub(crate) fn is_idle_core(s: &State, cpu: CpuId) -> bool {
+    let core = &s.fair.domains.cores[s.topology.cpus[cpu].core as usize];
+    core.iter().all(|&c| is_idle_cpu(s, c))
+}
+
 /// Runs nothing and has nothing to run [idle_cpu].
 #[inline]
 pub(crate) fn is_idle_cpu(s: &State, cpu: CpuId) -> bool {
-    let rq = &s.rqs[cpu];
-    rq.is_idle() && rq.nr_running == 0
+    s.fair.idle.test(cpu) && s.rqs[cpu].nr_running == 0
 }
 
 /// Adds a CPU to the sums.

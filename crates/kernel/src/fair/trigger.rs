@@ -40,7 +40,7 @@ pub(crate) fn trigger_load_balance(k: &mut Kernel, cpu: CpuId) {
     if now >= k.fair.balance[cpu].next_balance {
         k.cpus[cpu].irq.balance_softirq = true;
     }
-    if now >= k.fair.nohz.next_balance && needs_help(k, cpu) {
+    if k.config.nohz_idle && now >= k.fair.nohz_next_balance && needs_help(k, cpu) {
         kick_idle_cpu(k, now);
     }
 }
@@ -66,9 +66,9 @@ fn needs_help(s: &State, cpu: CpuId) -> bool {
 
 /// [kick_ilb]
 fn kick_idle_cpu(k: &mut Kernel, now: u64) {
-    let idle = k.fair.nohz.idle.iter().find(|&c| stats::is_idle_cpu(k, c));
+    let idle = k.fair.idle.iter().find(|&c| stats::is_idle_cpu(k, c));
     if let Some(cpu) = idle {
-        k.fair.nohz.next_balance = now + 1;
+        k.fair.nohz_next_balance = now + 1;
         k.send_ipi(cpu, Ipi::NohzBalance);
     }
 }
@@ -161,7 +161,7 @@ pub(crate) fn nohz_balance(k: &mut Kernel, cpu: CpuId) {
     let mut next = jiffies(k) + FAR_JIFFIES_S * u64::from(k.config.hz);
     let mut at = cpu.0;
     for _ in 0..k.nr_cpus() {
-        let Some(target) = k.fair.nohz.idle.next_wrap(at) else {
+        let Some(target) = k.fair.idle.next_wrap(at) else {
             break;
         };
         at = target.0;
@@ -180,7 +180,7 @@ pub(crate) fn nohz_balance(k: &mut Kernel, cpu: CpuId) {
             break;
         }
     }
-    k.fair.nohz.next_balance = next;
+    k.fair.nohz_next_balance = next;
 }
 
 /// What balancing on the way to idle came to.
