@@ -15,6 +15,7 @@ const MAGIC: u16 = 0xeb9f;
 /// BTF kinds that are looked at.
 mod kind {
     pub(super) const INT: u32 = 1;
+    pub(super) const PTR: u32 = 2;
     pub(super) const ARRAY: u32 = 3;
     pub(super) const STRUCT: u32 = 4;
     pub(super) const UNION: u32 = 5;
@@ -34,6 +35,12 @@ struct Record {
     kind: u32,
     vlen: usize,
     size_or_type: u32,
+}
+
+/// A function's symbol.
+pub(crate) struct Function {
+    pub(crate) name: String,
+    pub(crate) is_local: bool,
 }
 
 /// A BTF section in parts.
@@ -208,7 +215,7 @@ impl Btf {
         self.records.iter().filter(|r| r.kind == kind::DATASEC).map(|r| self.name_at(r.at)).collect()
     }
 
-    /// Lets variables, members and elements whose type is a transparent wrapper have the wrapped type.
+    /// Lets variables, members, elements, parameters and results whose type is a transparent wrapper have the wrapped type.
     ///
     /// `Global<Vtime>` is a structure around a structure around a `u64`; a loader that lists or sets globals wants the
     /// `u64`. Structures of the kernel (`kernel_structs`) are left alone.
@@ -220,7 +227,11 @@ impl Btf {
                 kind::STRUCT if !self.is_kernel(record, kernel_structs) => {
                     (0..record.vlen).map(|i| record.at + 12 + 12 * i + 4).collect()
                 }
-                2 => vec![record.at + 8],
+                kind::PTR => vec![record.at + 8],
+                kind::FUNC_PROTO => {
+                    let params = (0..record.vlen).map(|i| record.at + 12 + 8 * i + 4);
+                    params.chain([record.at + 8]).collect()
+                }
                 _ => continue,
             };
             for at in words {
@@ -258,7 +269,7 @@ impl Btf {
         let deeper = |id| self.size(id, depth.checked_sub(1)?);
         match record.kind {
             kind::INT | kind::STRUCT | kind::UNION | kind::ENUM | kind::ENUM64 => Some(record.size_or_type.into()),
-            2 => Some(8),
+            kind::PTR => Some(8),
             kind::ARRAY => {
                 let (element, count) = (word(&self.types, record.at + 12)?, word(&self.types, record.at + 20)?);
                 Some(deeper(element)? * u64::from(count))
@@ -291,9 +302,10 @@ impl Btf {
         }
     }
 
-    /// Gives functions the names of their symbols where these are not mangled: a program is then called the same in BTF and in
-    /// the symbol table. `ext` is `.BTF.ext`, `symbols` the functions by section and byte offset.
-    pub(crate) fn name_functions(&mut self, ext: &[u8], symbols: &BTreeMap<(String, u64), String>) -> Option<()> {
+    /// Gives functions the names of their symbols where these are not mangled (a program is then called the same in BTF and in
+    /// the symbol table), and makes those static whose symbols are local: the verifier checks a static function as part of
+    /// its callers, a global one alone. `ext` is `.BTF.ext`, `symbols` the functions by section and byte offset.
+    pub(crate) fn match_functions(&mut self, ext: &[u8], symbols: &BTreeMap<(String, u64), Function>) -> Option<()> {
         let start = (word(ext, 4)? + word(ext, 8)?) as usize;
         let info = ext.get(start..start + word(ext, 12)? as usize)?;
         let (record_len, mut at) = (word(info, 0)? as usize, 4);
@@ -302,11 +314,13 @@ impl Btf {
             at += 8;
             for record in info.get(at..at + nr * record_len)?.chunks_exact(record_len) {
                 let place = (section.clone(), word(record, 0)?.into());
-                let mangled = |name: &&String| name.starts_with("_R") || name.starts_with("_ZN");
-                let function = self.record(word(record, 4)?)?;
-                if let Some(name) = symbols.get(&place).filter(|name| !mangled(name)) {
-                    let name = self.add_string(name);
+                let (function, Some(symbol)) = (self.record(word(record, 4)?)?, symbols.get(&place)) else { continue };
+                if !(symbol.name.starts_with("_R") || symbol.name.starts_with("_ZN")) {
+                    let name = self.add_string(&symbol.name);
                     self.put(function.at, name);
+                }
+                if symbol.is_local {
+                    self.put(function.at + 4, kind::FUNC << 24);
                 }
             }
             at += nr * record_len;

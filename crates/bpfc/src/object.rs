@@ -6,7 +6,7 @@ use std::path::Path;
 use object::build::elf::{Builder, SectionData};
 use object::elf;
 
-use crate::btf::{Btf, sanitized};
+use crate::btf::{Btf, Function, sanitized};
 use crate::error::{Error, Refusal, Result};
 use crate::lower::Lowered;
 
@@ -62,7 +62,7 @@ fn complete_btf(
     btf.sanitize_names();
     let places = Places::new(builder);
     btf.place_variables(&places.sections, &places.variables);
-    btf.name_functions(&ext, &places.functions).ok_or(".BTF.ext ends early")?;
+    btf.match_functions(&ext, &places.functions).ok_or(".BTF.ext ends early")?;
     btf.name_parameters(&lowered.kfuncs);
     btf.peel_wrappers(&lowered.structs);
     btf.rewrite_strings(&mut ext, remaps).ok_or(".BTF.ext ends early")?;
@@ -86,7 +86,7 @@ struct Places {
     /// Offset of each variable in its section.
     variables: BTreeMap<String, u64>,
     /// Functions by section and offset.
-    functions: BTreeMap<(String, u64), String>,
+    functions: BTreeMap<(String, u64), Function>,
 }
 
 impl Places {
@@ -107,7 +107,9 @@ impl Places {
                     places.variables.insert(sanitized(&symbol.name.to_string()), symbol.st_value);
                 }
                 elf::STT_FUNC => {
-                    places.functions.insert((section, symbol.st_value), symbol.name.to_string());
+                    let function =
+                        Function { name: symbol.name.to_string(), is_local: symbol.st_bind() == elf::STB_LOCAL };
+                    places.functions.insert((section, symbol.st_value), function);
                 }
                 _ => {}
             }

@@ -158,6 +158,18 @@ fn programs_are_called_the_same_everywhere() {
     }
 }
 
+/// The verifier checks global functions alone, with arguments that it knows nothing of; ours are static.
+#[test]
+fn functions_of_a_policy_are_static_and_take_plain_types() {
+    let items =
+        "#[inline(never)] pub fn half(p: Task<'_>, by: Ns) -> Ns { if p.pid() == 1 { by } else { Ns(by.0 / 2) } }";
+    let body = "let a = half(p, Ns(enq_flags.0)); let b = half(p, Ns(NR.get()));\nDsq::GLOBAL.insert(cx, p, a + b, enq_flags);";
+    let object = Object::read(&compile("t", &policy(items, body)).expect("compiles").bytes);
+    assert_eq!(object.btf.find(12, "half").linkage, 0);
+    assert_eq!(object.btf.prototype("half"), "u64 half(task_struct* p, u64 by)");
+    assert_eq!(object.btf.find(12, "t_enqueue").linkage, 1);
+}
+
 /// The same text in two folders, with two caches, gives the same bytes, and none of them tells a folder.
 #[test]
 fn objects_are_reproducible() {
