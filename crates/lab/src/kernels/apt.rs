@@ -1,0 +1,383 @@
+//! The distribution's packages through `apt`, with a sources list, index and archive folder of our own: the system's
+//! configuration (proxies, keys, authentication) is read, the system is not touched, and no root is needed.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+use super::sources::{Archive, Distribution, find_archive, stanzas, suites};
+use super::{OnProgress, Progress, Release};
+
+/// The kernel flavour that is small and boots without modules, and Debian's name of its architecture.
+const FLAVOUR: &str = "cloud-amd64";
+const ARCHITECTURE: &str = "amd64";
+
+/// How old the index may be before a fetch refreshes it.
+const INDEX_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// Why packages cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum AptError {
+    /// Not a system with apt.
+    #[error("kernels cannot be fetched here: there is no apt-get. {hint}")]
+    NoApt {
+        /// How to get one by hand.
+        hint: &'static str,
+    },
+    /// A system with apt whose archive is not Debian's.
+    #[error("kernels cannot be fetched here: no entry of Debian's archive in {places}. {hint}")]
+    NoArchive {
+        /// The files looked at.
+        places: String,
+        /// How to get a kernel by hand.
+        hint: &'static str,
+    },
+    /// apt failed.
+    #[error("`{command}` failed: {reason}")]
+    Failed {
+        /// The command.
+        command: String,
+        /// What it said, its first error.
+        reason: String,
+    },
+    /// A file of ours, or apt, could not be used.
+    #[error("{path}: {source}")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A kernel that the archive has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its release.
+    pub release: Release,
+    /// The package that holds the image.
+    pub image: Package,
+    /// The package that holds the configuration where that is another, small one.
+    pub config: Option<Package>,
+    /// The suite it is in; empty where apt does not say.
+    pub suite: String,
+}
+
+/// A package of the archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Package {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its size, bytes.
+    pub bytes: u64,
+    /// SHA-256, hexadecimal.
+    pub sha256: String,
+}
+
+/// apt with our own folders.
+#[derive(Clone, Debug)]
+pub(super) struct Apt {
+    dir: PathBuf,
+    archive: Archive,
+    suites: Vec<String>,
+}
+
+impl Apt {
+    /// Find the archive in the system's configuration. `dir`: our own folder; made on first use.
+    pub(super) fn detect(dir: PathBuf) -> Result<Apt, AptError> {
+        let os_release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+        let distribution = Distribution::parse(&os_release);
+        let no_apt = |_| AptError::NoApt { hint: distribution.hint() };
+        let dump = Command::new("apt-config").arg("dump").stderr(Stdio::null()).output().map_err(no_apt)?;
+        let places = source_places(&String::from_utf8_lossy(&dump.stdout));
+        let files = read_sources(&places);
+        let archive = find_archive(&files, &distribution.codename).filter(|_| distribution.id == "debian");
+        let places = places.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ");
+        let archive = archive.ok_or(AptError::NoArchive { places, hint: distribution.hint() })?;
+        Ok(Apt { dir, archive, suites: suites(&distribution.codename) })
+    }
+
+    /// Every kernel that the archive has, newest first. The index is fetched where it is missing, older than a day, or
+    /// `fresh` asks for it; where it cannot be refreshed, an older one is used.
+    pub(super) fn candidates(&self, fresh: bool, on: OnProgress<'_>) -> Result<Vec<Candidate>, AptError> {
+        self.prepare()?;
+        let stamp = self.dir.join("refreshed");
+        let recent = fs::metadata(&stamp).and_then(|m| m.modified()).is_ok_and(|at| {
+            SystemTime::now().duration_since(at).is_ok_and(|age| age < INDEX_AGE_MAX)
+                && fs::read(&stamp).is_ok_and(|of| of == self.sources().as_bytes())
+        });
+        if fresh || !recent {
+            match self.run("apt-get", &["-qq", "-o", "APT::Update::Error-Mode=any", "update"], &self.dir, &mut |p| {
+                on(Progress::Index { permille: p });
+            }) {
+                Ok(_) => self.write(&stamp, &self.sources())?,
+                Err(error) if !self.has_index() => return Err(error),
+                Err(error) => on(Progress::Stale { reason: &error.to_string() }),
+            }
+        }
+        let pattern = format!("^linux-(image|binary|base)-[0-9].*{FLAVOUR}$");
+        let names = self.query(&["search", "--names-only", &pattern])?;
+        let names: Vec<&str> = names.lines().filter_map(|l| l.split(' ').next()).filter(|n| !n.is_empty()).collect();
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let shown = self.query(&[&["show"], &names[..]].concat())?;
+        let madison = self.query(&[&["madison"], &names[..]].concat())?;
+        Ok(candidates(&shown, &madison))
+    }
+
+    /// Fetch a package into our archive folder; an interrupted download is taken up again.
+    pub(super) fn download(&self, package: &Package, on: OnProgress<'_>) -> Result<PathBuf, AptError> {
+        self.prepare()?;
+        let to = self.dir.join("debs");
+        let what = format!("{}={}", package.name, package.version);
+        self.run("apt-get", &["-qq", "download", &what], &to, &mut |permille| {
+            on(Progress::Download { package: &package.name, bytes: package.bytes, permille });
+        })?;
+        let wanted = format!("{}_", package.name);
+        let version = package.version.replace(':', "%3a");
+        let entries = fs::read_dir(&to).map_err(io_at(&to))?.filter_map(Result::ok).map(|e| e.path());
+        let is_it = |p: &PathBuf| {
+            let name = p.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with(&wanted) && name.contains(&version) && name.ends_with(".deb")
+        };
+        entries.into_iter().find(is_it).ok_or_else(|| AptError::Failed {
+            command: format!("apt-get download {what}"),
+            reason: format!("it left no package in {}", to.display()),
+        })
+    }
+
+    fn sources(&self) -> String {
+        self.archive.stanzas(&self.suites, ARCHITECTURE)
+    }
+
+    fn has_index(&self) -> bool {
+        let lists = fs::read_dir(self.dir.join("lists")).into_iter().flatten().filter_map(Result::ok);
+        lists.into_iter().any(|e| e.file_name().to_string_lossy().contains("_Packages"))
+    }
+
+    /// Our folders, sources list and configuration.
+    fn prepare(&self) -> Result<(), AptError> {
+        for sub in ["lists/partial", "archives/partial", "debs"] {
+            let dir = self.dir.join(sub);
+            fs::create_dir_all(&dir).map_err(io_at(&dir))?;
+        }
+        self.write(&self.dir.join("kernels.sources"), &self.sources())?;
+        self.write(&self.dir.join("apt.conf"), &configuration(&self.dir))
+    }
+
+    fn write(&self, path: &Path, text: &str) -> Result<(), AptError> {
+        fs::write(path, text).map_err(io_at(path))
+    }
+
+    fn query(&self, args: &[&str]) -> Result<String, AptError> {
+        self.run("apt-cache", args, &self.dir, &mut |_| {})
+    }
+
+    /// Run a program of apt's; progress goes to `on` in thousandths. Its standard output without progress lines.
+    fn run(&self, program: &str, args: &[&str], dir: &Path, on: &mut dyn FnMut(u32)) -> Result<String, AptError> {
+        let mut command = Command::new(program);
+        command.arg("-c").arg(self.dir.join("apt.conf")).args(args).current_dir(dir).env("LC_ALL", "C.UTF-8");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(io_at(Path::new(program)))?;
+        let mut errors = child.stderr.take();
+        let errors = std::thread::spawn(move || {
+            let mut text = Vec::new();
+            errors.as_mut().map(|e| e.read_to_end(&mut text));
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        let mut out = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            for line in BufReader::new(stdout).lines() {
+                let line = line.map_err(io_at(Path::new(program)))?;
+                match permille(&line) {
+                    Some(p) => on(p),
+                    None => out.extend([line.as_str(), "\n"]),
+                }
+            }
+        }
+        let status = child.wait().map_err(io_at(Path::new(program)))?;
+        let errors = errors.join().unwrap_or_default();
+        if status.success() {
+            return Ok(out);
+        }
+        let shown: Vec<&str> = args.iter().take(3).copied().filter(|a| !a.starts_with('-')).collect();
+        Err(AptError::Failed { command: format!("{program} {}", shown.join(" ")), reason: first_error(&errors) })
+    }
+}
+
+/// The first error (or warning, or line) of what apt wrote.
+fn first_error(text: &str) -> String {
+    let line = ["E: ", "W: ", ""].iter().find_map(|mark| text.lines().find_map(|l| l.strip_prefix(mark)));
+    line.unwrap_or("no reason given").trim().to_owned()
+}
+
+/// Progress of a `dlstatus:` line.
+fn permille(line: &str) -> Option<u32> {
+    let percent = line.strip_prefix("dlstatus:")?.split(':').nth(1)?;
+    let (whole, part) = percent.split_once('.').unwrap_or((percent, "0"));
+    let tenth = part.bytes().next().map_or(0, |b| u32::from(b.wrapping_sub(b'0')).min(9));
+    Some((whole.parse::<u32>().ok()?.min(100) * 10 + tenth).min(1000))
+}
+
+/// Our configuration; read after the system's. Hooks are cleared: they would act on the system's folders.
+fn configuration(dir: &Path) -> String {
+    let dir = dir.display();
+    let sandbox = if rustix::process::geteuid().is_root() { "APT::Sandbox::User \"root\";\n" } else { "" };
+    format!(
+        "#clear APT::Update::Pre-Invoke;\n#clear APT::Update::Post-Invoke;\n#clear APT::Update::Post-Invoke-Success;\n\
+         Dir::Etc::SourceList \"{dir}/kernels.sources\";\nDir::Etc::SourceParts \"/dev/null\";\n\
+         Dir::Etc::Preferences \"/dev/null\";\nDir::Etc::PreferencesParts \"/dev/null\";\n\
+         Dir::State::Lists \"{dir}/lists\";\nDir::State::Status \"/dev/null\";\n\
+         Dir::Cache \"{dir}\";\nDir::Cache::Archives \"archives\";\nDir::Cache::PkgCache \"\";\nDir::Cache::SrcPkgCache \"\";\n\
+         Acquire::Languages \"none\";\nAcquire::Retries \"2\";\nAPT::Status-Fd \"1\";\n{sandbox}"
+    )
+}
+
+/// Files and folders of the system's sources, from `apt-config dump`.
+fn source_places(dump: &str) -> Vec<PathBuf> {
+    let value = |key: &str, default: &str| {
+        let line = dump.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix(" \""));
+        PathBuf::from(line.and_then(|l| l.strip_suffix("\";")).unwrap_or(default))
+    };
+    let etc = value("Dir", "/").join(value("Dir::Etc", "etc/apt"));
+    vec![
+        etc.join(value("Dir::Etc::sourcelist", "sources.list")),
+        etc.join(value("Dir::Etc::sourceparts", "sources.list.d")),
+    ]
+}
+
+/// Name and text of each sources file, folders in order of names.
+fn read_sources(places: &[PathBuf]) -> Vec<(String, String)> {
+    let mut paths = Vec::new();
+    for place in places {
+        let mut inside: Vec<PathBuf> =
+            fs::read_dir(place).into_iter().flatten().filter_map(Result::ok).map(|e| e.path()).collect();
+        inside.retain(|p| p.extension().is_some_and(|e| e == "list" || e == "sources"));
+        inside.sort();
+        paths.extend(if place.is_dir() { inside } else { vec![place.clone()] });
+    }
+    let read = |p: PathBuf| Some((p.display().to_string(), fs::read_to_string(&p).ok()?));
+    paths.into_iter().filter_map(read).collect()
+}
+
+/// Kernels from `apt-cache show` and `apt-cache madison`, newest first.
+fn candidates(shown: &str, madison: &str) -> Vec<Candidate> {
+    let mut packages: BTreeMap<String, Package> = BTreeMap::new();
+    for stanza in stanzas(shown) {
+        let get = |key: &str| stanza.get(key).cloned().unwrap_or_default();
+        let Ok(bytes) = get("size").parse() else { continue };
+        let package = Package { name: get("package"), version: get("version"), bytes, sha256: get("sha256") };
+        packages.entry(package.name.clone()).or_insert(package);
+    }
+    let mut suites: BTreeMap<&str, &str> = BTreeMap::new();
+    for line in madison.lines() {
+        let columns: Vec<&str> = line.split('|').map(str::trim).collect();
+        let suite = columns.get(2).and_then(|c| c.split(' ').nth(1)).and_then(|s| s.split('/').next());
+        if let Some(suite) = suite {
+            suites.entry(columns[0]).or_insert(suite);
+        }
+    }
+    let mut found = Vec::new();
+    for (name, package) in &packages {
+        // Where both are there, the image package is an empty one that depends on the binary package.
+        let (release, shadowed) = match (name.strip_prefix("linux-binary-"), name.strip_prefix("linux-image-")) {
+            (Some(release), _) => (release, false),
+            (_, Some(release)) => (release, packages.contains_key(&format!("linux-binary-{release}"))),
+            _ => continue,
+        };
+        let Ok(release) = Release::new(release) else { continue };
+        if !shadowed {
+            let config = packages.get(&format!("linux-base-{release}")).cloned();
+            let suite = suites.get(name.as_str()).copied().unwrap_or_default().to_owned();
+            found.push(Candidate { release, image: package.clone(), config, suite });
+        }
+    }
+    found.sort_by(|a, b| b.release.cmp(&a.release));
+    found
+}
+
+fn io_at(path: &Path) -> impl Fn(io::Error) -> AptError + '_ {
+    move |source| AptError::Io { path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stanza(name: &str, version: &str, size: u64) -> String {
+        format!("Package: {name}\nVersion: {version}\nDescription: x\n more\nSize: {size}\nSHA256: {size:064x}\n\n")
+    }
+
+    #[test]
+    fn candidates_are_read_off_apt() {
+        let shown = [
+            stanza("linux-image-6.16.12+deb13-cloud-amd64", "6.16.12-1~bpo13+1", 51_193_584),
+            stanza("linux-image-7.0.13+deb13-cloud-amd64", "7.0.13-1~bpo13+1", 1_700),
+            stanza("linux-binary-7.0.13+deb13-cloud-amd64", "7.0.13-1~bpo13+1", 13_149_508),
+            stanza("linux-image-7.2.13+deb14-cloud-amd64", "7.2.13-1", 1_500),
+            stanza("linux-binary-7.2.13+deb14-cloud-amd64", "7.2.13-1", 13_717_736),
+            stanza("linux-base-7.2.13+deb14-cloud-amd64", "7.2.13-1", 417_436),
+            stanza("linux-base-cloud-amd64", "7.2.13-1", 900),
+        ]
+        .concat();
+        let madison = "linux-binary-7.2.13+deb14-cloud-amd64 |   7.2.13-1 | http://m.example/debian sid/main amd64 Packages\n\
+                       linux-image-6.16.12+deb13-cloud-amd64 | 6.16.12-1~bpo13+1 | http://m.example/debian trixie-backports/main amd64 Packages\n";
+        let found = candidates(&shown, madison);
+        let brief: Vec<(&str, &str, u64, Option<u64>, &str)> = found
+            .iter()
+            .map(|c| {
+                let config = c.config.as_ref().map(|p| p.bytes);
+                (c.release.as_str(), c.image.name.as_str(), c.image.bytes, config, c.suite.as_str())
+            })
+            .collect();
+        assert_eq!(
+            brief,
+            [
+                ("7.2.13+deb14-cloud-amd64", "linux-binary-7.2.13+deb14-cloud-amd64", 13_717_736, Some(417_436), "sid"),
+                ("7.0.13+deb13-cloud-amd64", "linux-binary-7.0.13+deb13-cloud-amd64", 13_149_508, None, ""),
+                (
+                    "6.16.12+deb13-cloud-amd64",
+                    "linux-image-6.16.12+deb13-cloud-amd64",
+                    51_193_584,
+                    None,
+                    "trixie-backports"
+                ),
+            ]
+        );
+        assert_eq!(candidates("", ""), []);
+    }
+
+    #[test]
+    fn progress_lines_are_read() {
+        for (line, expect) in [
+            ("dlstatus:1:12.3456:Retrieving file 1 of 1", Some(123)),
+            ("dlstatus:4:100.0000:Retrieving file 4 of 4", Some(1000)),
+            ("dlstatus:4:0:x", Some(0)),
+            ("dlstatus:x", None),
+            ("linux-image - x", None),
+        ] {
+            assert_eq!(permille(line), expect, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_first_error_is_the_reason() {
+        let text = "W: Failed to fetch x\nE: Some index files failed to download.\nE: more\n";
+        assert_eq!(first_error(text), "Some index files failed to download.");
+        assert_eq!(first_error("oops\n"), "oops");
+        assert_eq!(first_error(""), "no reason given");
+    }
+
+    #[test]
+    fn source_places_follow_the_configuration() {
+        let dump = "Dir \"/\";\nDir::Etc \"etc/apt\";\nDir::Etc::sourcelist \"sources.list\";\nDir::Etc::sourceparts \"parts.d\";\n";
+        let expect = [PathBuf::from("/etc/apt/sources.list"), PathBuf::from("/etc/apt/parts.d")];
+        assert_eq!(source_places(dump), expect);
+    }
+}

@@ -1,0 +1,172 @@
+//! Whether a kernel can run sched_ext schedulers, and what its class can do. By its BTF and configuration, never by its
+//! version: distributions break and mend things within a series.
+
+use serde::{Deserialize, Serialize};
+
+use scxr_bpf::btf::KernelBtf;
+
+/// Parameters of `scx_bpf_create_dsq` as programs declare it.
+const CREATE_DSQ_PARAMS: usize = 2;
+
+/// What a kernel can do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judgement {
+    /// Why it cannot run a scheduler; empty: it can.
+    pub problems: Vec<Problem>,
+    /// It has the class.
+    pub class: bool,
+    /// The class has cgroup operations (CONFIG_EXT_GROUP_SCHED).
+    pub group_sched: bool,
+    /// The class has sub-schedulers (CONFIG_EXT_SUB_SCHED).
+    pub sub_sched: bool,
+    /// It has core scheduling (CONFIG_SCHED_CORE).
+    pub core_sched: bool,
+}
+
+impl Judgement {
+    /// Whether it can run a scheduler.
+    pub fn usable(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+/// Why a kernel cannot run a scheduler.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Problem {
+    /// The class is not compiled in.
+    #[error(
+        "it is built without the class (CONFIG_SCHED_CLASS_EXT); take 6.12 or newer of a distribution that turns it on"
+    )]
+    NoClass,
+    /// It has no BTF, which libbpf needs for struct_ops.
+    #[error("it carries no BTF (CONFIG_DEBUG_INFO_BTF), which loading a scheduler needs")]
+    NoBtf,
+    /// Its BTF cannot be read.
+    #[error("its BTF is corrupt: {reason}")]
+    CorruptBtf {
+        /// Why.
+        reason: String,
+    },
+    /// The BTF shows a kfunc with a parameter that programs must not see, so that libbpf refuses every scheduler that
+    /// calls it (and all do).
+    #[error(
+        "its BTF is broken: scx_bpf_create_dsq has {params} parameters where programs pass {CREATE_DSQ_PARAMS}, so that libbpf refuses \
+         every scheduler (func_proto incompatible); take another build of this series, or another series"
+    )]
+    CreateDsq {
+        /// How many it shows.
+        params: usize,
+    },
+    /// The class is there, its kfuncs are not.
+    #[error("its BTF lacks scx_bpf_create_dsq, which every scheduler calls")]
+    NoCreateDsq,
+}
+
+/// Judge a kernel by its raw BTF and the text of its configuration.
+pub fn judge(btf: Option<&[u8]>, config: Option<&str>) -> Judgement {
+    let set = |name: &str| config.is_some_and(|text| text.lines().any(|l| l.strip_prefix(name) == Some("=y")));
+    let mut of = Judgement {
+        class: set("CONFIG_SCHED_CLASS_EXT"),
+        group_sched: set("CONFIG_EXT_GROUP_SCHED"),
+        sub_sched: set("CONFIG_EXT_SUB_SCHED"),
+        core_sched: set("CONFIG_SCHED_CORE"),
+        problems: Vec::new(),
+    };
+    let btf = match btf.map(KernelBtf::parse) {
+        Some(Ok(btf)) => Some(btf),
+        Some(Err(error)) => {
+            of.problems.push(Problem::CorruptBtf { reason: error.to_string() });
+            None
+        }
+        None => {
+            of.problems.push(Problem::NoBtf);
+            None
+        }
+    };
+    if let Some(btf) = &btf {
+        by_btf(&mut of, btf);
+    }
+    // Without BTF and configuration nothing is known of the class; without the class nothing else matters.
+    if !of.class && (btf.is_some() || config.is_some()) {
+        of.problems = vec![Problem::NoClass];
+    }
+    of
+}
+
+/// What BTF alone shows: each option that matters adds a member or a function.
+fn by_btf(of: &mut Judgement, btf: &KernelBtf) {
+    of.class |= btf.struct_id("sched_ext_ops").is_some();
+    of.group_sched |= btf.field("sched_ext_ops", "cgroup_init").is_some();
+    of.sub_sched |= btf.func("scx_bpf_sub_dispatch").is_some();
+    of.core_sched |= btf.field("rq", "core_enabled").is_some();
+    if !of.class {
+        return;
+    }
+    match btf.func("scx_bpf_create_dsq").map(|f| f.params.len()) {
+        Some(CREATE_DSQ_PARAMS) => {}
+        Some(params) => of.problems.push(Problem::CreateDsq { params }),
+        None => of.problems.push(Problem::NoCreateDsq),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// BTF with a struct `sched_ext_ops` (where asked for) and `scx_bpf_create_dsq` of so many parameters.
+    fn btf(class: bool, params: Option<u32>) -> Vec<u8> {
+        let strings = b"\0sched_ext_ops\0scx_bpf_create_dsq\0";
+        let (ops, create) = (1u32, 15u32);
+        let mut types: Vec<u32> = Vec::new();
+        let mut next = 1;
+        if class {
+            types.extend([ops, 4 << 24, 8]);
+            next += 1;
+        }
+        if let Some(n) = params {
+            types.extend([0, 13 << 24 | n, 0]);
+            types.extend((0..n).flat_map(|_| [0, 0]));
+            types.extend([create, 12 << 24 | 1, next]);
+        }
+        let bytes: Vec<u8> = types.iter().flat_map(|w| w.to_le_bytes()).collect();
+        let mut raw = vec![0x9f, 0xeb, 1, 0];
+        for word in [24, 0, bytes.len() as u32, bytes.len() as u32, strings.len() as u32] {
+            raw.extend(word.to_le_bytes());
+        }
+        raw.extend(bytes);
+        raw.extend(strings);
+        raw
+    }
+
+    #[test]
+    fn kernels_are_judged() {
+        let on = Some("CONFIG_SMP=y\nCONFIG_SCHED_CLASS_EXT=y\nCONFIG_EXT_SUB_SCHED=y\n");
+        let off = Some("# CONFIG_SCHED_CLASS_EXT is not set\n");
+        let sound = btf(true, Some(2));
+        for (name, btf, config, problems) in [
+            ("sound", Some(sound.clone()), on, vec![]),
+            ("sound, configuration not known", Some(sound), None, vec![]),
+            ("implicit parameter", Some(btf(true, Some(3))), on, vec![Problem::CreateDsq { params: 3 }]),
+            ("no kfunc", Some(btf(true, None)), on, vec![Problem::NoCreateDsq]),
+            ("no class", Some(btf(false, None)), None, vec![Problem::NoClass]),
+            ("no class, no BTF", None, off, vec![Problem::NoClass]),
+            ("no BTF", None, on, vec![Problem::NoBtf]),
+            ("nothing known", None, None, vec![Problem::NoBtf]),
+        ] {
+            let of = judge(btf.as_deref(), config);
+            assert_eq!(of.problems, problems, "{name}");
+            assert_eq!(of.usable(), problems.is_empty(), "{name}");
+            assert_eq!(of.sub_sched, config == on, "{name}");
+        }
+        let corrupt = judge(Some(b"\x9f\xeb\x01"), on);
+        assert!(matches!(corrupt.problems[..], [Problem::CorruptBtf { .. }]), "{corrupt:?}");
+    }
+
+    #[test]
+    fn problems_survive_the_cache() {
+        let of = Judgement { problems: vec![Problem::CreateDsq { params: 3 }, Problem::NoBtf], ..Judgement::default() };
+        let text = serde_json::to_string(&of).unwrap();
+        assert_eq!(serde_json::from_str::<Judgement>(&text).unwrap(), of);
+    }
+}
