@@ -13,6 +13,8 @@ mod custody;
 mod errors;
 #[path = "ext/lifecycle.rs"]
 mod lifecycle;
+#[path = "ext/mechanics.rs"]
+mod mechanics;
 #[path = "ext/sharing.rs"]
 mod sharing;
 #[path = "ext/stress.rs"]

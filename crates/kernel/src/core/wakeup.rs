@@ -161,15 +161,14 @@ impl Kernel {
         self.lock(LockId::Pi(p));
         self.task_mut(p).state = TaskState::Running;
         let prev = self.task(p).cpu;
-        let (cpu, flags) = self.select_task_rq(p, prev, wf::FORK);
+        let (cpu, _) = self.select_task_rq(p, prev, wf::FORK);
         if cpu != prev {
             self.set_task_cpu(p, cpu);
         }
         self.lock(LockId::Rq(cpu));
         self.update_rq_clock(cpu);
         crate::fair::post_init_entity(self, cpu, p);
-        let selected = if flags & wf::RQ_SELECTED != 0 { enq::RQ_SELECTED } else { 0 };
-        self.activate_task(cpu, p, enq::NOCLOCK | enq::INITIAL | selected);
+        self.activate_task(cpu, p, enq::NOCLOCK | enq::INITIAL);
         class::wakeup_preempt(self, cpu, p, wf::FORK);
         class::task_woken(self, cpu, p);
         self.unlock(LockId::Rq(cpu));
