@@ -55,85 +55,64 @@ pub enum CpuPhase {
     Blocked,
 }
 
-/// The order in which CPUs run: a binary heap over `(time, cpu)` with positions, so that a key can change in place.
+/// The order in which CPUs run: a tournament tree over `(time, cpu)`. Leaf `n + cpu` holds the CPU's key, an inner node the
+/// lesser of its two children, node 1 the winner; a change costs one walk to the root.
 #[derive(Debug, Default)]
 pub struct ReadyQueue {
-    heap: Vec<u32>,
-    pos: Vec<u32>,
-    key: Vec<Ns>,
+    tree: Vec<u64>,
+    n: usize,
 }
+
+/// Bits of a key that hold the CPU; the rest is the time, 208 days at most.
+const CPU_BITS: u32 = 10;
+const _: () = assert!(crate::cpumask::MAX_CPUS <= 1 << CPU_BITS);
 
 impl ReadyQueue {
     fn new(n: usize) -> Self {
-        ReadyQueue { heap: (0..n as u32).collect(), pos: (0..n as u32).collect(), key: vec![0; n] }
+        let n = n.next_power_of_two();
+        let mut queue = ReadyQueue { tree: vec![u64::MAX; 2 * n], n };
+        (0..n as u32).for_each(|cpu| queue.set(CpuId(cpu), NEVER));
+        queue
     }
 
-    #[inline]
-    fn less(&self, a: u32, b: u32) -> bool {
-        (self.key[a as usize], a) < (self.key[b as usize], b)
+    fn pack(t: Ns, cpu: CpuId) -> u64 {
+        t.min(u64::MAX >> CPU_BITS) << CPU_BITS | u64::from(cpu.0)
+    }
+
+    fn time(key: u64) -> Ns {
+        match key >> CPU_BITS {
+            never if never == u64::MAX >> CPU_BITS => NEVER,
+            t => t,
+        }
     }
 
     /// Time at which `cpu` goes on.
     #[inline]
     pub fn key(&self, cpu: CpuId) -> Ns {
-        self.key[cpu.idx()]
+        Self::time(self.tree[self.n + cpu.idx()])
     }
 
-    /// Earliest CPU and its time.
+    /// Earliest CPU and its time; of equal times the lowest CPU.
     #[inline]
     pub fn first(&self) -> (Ns, CpuId) {
-        let cpu = self.heap[0];
-        (self.key[cpu as usize], CpuId(cpu))
-    }
-
-    /// Earliest `(time, cpu)` among the CPUs other than `cpu`, which must be the first.
-    #[inline]
-    fn second(&self) -> (Ns, u32) {
-        let child = |i: usize| self.heap.get(i).map_or((NEVER, u32::MAX), |&c| (self.key[c as usize], c));
-        child(1).min(child(2))
+        let key = self.tree[1];
+        (Self::time(key), CpuId(key as u32 & ((1 << CPU_BITS) - 1)))
     }
 
     /// Sets the time at which `cpu` goes on.
+    #[inline]
     pub fn set(&mut self, cpu: CpuId, t: Ns) {
-        let old = std::mem::replace(&mut self.key[cpu.idx()], t);
-        let at = self.pos[cpu.idx()] as usize;
-        if t < old { self.up(at) } else { self.down(at) }
-    }
-
-    fn up(&mut self, mut at: usize) {
-        while at > 0 {
-            let parent = (at - 1) / 2;
-            if !self.less(self.heap[at], self.heap[parent]) {
-                break;
-            }
-            self.swap(at, parent);
-            at = parent;
-        }
-    }
-
-    fn down(&mut self, mut at: usize) {
-        loop {
-            let (l, r) = (2 * at + 1, 2 * at + 2);
-            let mut min = at;
-            if l < self.heap.len() && self.less(self.heap[l], self.heap[min]) {
-                min = l;
-            }
-            if r < self.heap.len() && self.less(self.heap[r], self.heap[min]) {
-                min = r;
-            }
-            if min == at {
+        let mut at = self.n + cpu.idx();
+        let mut key = Self::pack(t, cpu);
+        self.tree[at] = key;
+        while at > 1 {
+            key = key.min(self.tree[at ^ 1]);
+            at /= 2;
+            if self.tree[at] == key {
                 return;
             }
-            self.swap(at, min);
-            at = min;
+            self.tree[at] = key;
         }
-    }
-
-    #[inline]
-    fn swap(&mut self, a: usize, b: usize) {
-        self.heap.swap(a, b);
-        self.pos[self.heap[a] as usize] = a as u32;
-        self.pos[self.heap[b] as usize] = b as u32;
     }
 }
 
@@ -151,9 +130,11 @@ pub struct ExecState {
 
 impl ExecState {
     pub(crate) fn new(n: usize) -> Self {
+        let mut ready = ReadyQueue::new(n);
+        (0..n as u32).for_each(|cpu| ready.set(CpuId(cpu), 0));
         ExecState {
             this_cpu: CpuId(0),
-            ready: ReadyQueue::new(n),
+            ready,
             phase: vec![CpuPhase::Active; n],
             yielders: vec![std::ptr::null(); n],
             horizon: 0,
@@ -235,12 +216,12 @@ impl Kernel {
 
     fn park(&mut self, phase: CpuPhase, t: Ns) {
         let cpu = self.exec.this_cpu;
-        if phase != CpuPhase::Blocked && t <= self.exec.horizon && (t, cpu.0) < self.exec.ready.second() {
+        self.exec.ready.set(cpu, t);
+        if phase != CpuPhase::Blocked && t <= self.exec.horizon && self.exec.ready.first().1 == cpu {
             let clock = &mut self.cpus[cpu].clock;
             *clock = (*clock).max(t);
             return; // this CPU would be resumed at once
         }
-        self.exec.ready.set(cpu, t);
         self.exec.phase[cpu.idx()] = phase;
         let yielder = self.exec.yielders[cpu.idx()];
         // SAFETY: the pointer was set from the yielder of the coroutine that is running, which is on its stack as long
@@ -318,6 +299,28 @@ impl Executor {
                 CoroutineResult::Yield(()) => {}
                 CoroutineResult::Return(()) => unreachable!("{cpu:?} left its main loop"),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_earliest_runs_first() {
+        let mut queue = ReadyQueue::new(5);
+        assert_eq!(queue.first().0, NEVER);
+        let mut keys = [NEVER; 5];
+        let mut x = 1u64;
+        for _ in 0..2_000 {
+            x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let (cpu, t) = ((x >> 60) as usize % 5, if x >> 33 & 7 == 0 { NEVER } else { x >> 40 & 15 });
+            keys[cpu] = t;
+            queue.set(CpuId(cpu as u32), t);
+            let expected = (0..5).map(|c| (keys[c], c as u32)).min().unwrap();
+            assert_eq!((queue.first().0, queue.first().1.0), expected, "{keys:?}");
+            assert_eq!(queue.key(CpuId(cpu as u32)), t);
         }
     }
 }
