@@ -23,7 +23,8 @@ lint:
 
 bench:
 	@scripts/setup run
-	$(CARGO) bench --locked -p scxr-bench
+	$(CARGO) bench --locked -p scxr --bench simulation
+	$(CARGO) bench --locked -p scxr-bpf --bench interp
 
 # Runs each fuzz target for SECONDS seconds (default 60).
 fuzz:

@@ -17,7 +17,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("scxr-analyze", &["scxr-trace"]),
     ("scxr-lab", &["scxr-bpf"]),
     ("scxr-simple", &["scxr-policy"]),
-    ("scxr-bench", &["*"]),
     ("scxr", &["*"]),
 ];
 
