@@ -1,5 +1,6 @@
 //! Bypass: the class runs its tasks by itself, whatever the scheduler does (E-162 to E-169).
 
+use super::call;
 use super::dispatch::{can_run_on, move_task_between_dsqs};
 use super::flags::consts;
 use super::sched::Ev;
@@ -15,9 +16,18 @@ pub(crate) const LB_TIMER: u64 = 0;
 
 /// Enters or leaves bypass (E-163, E-164) [scx_bypass].
 pub(crate) fn bypass(k: &mut Kernel, on: bool) {
-    if !change_depth(k, on) {
-        return;
+    // The bypass lock: enabling and disabling may be under way at once (E-243).
+    while k.ext.bypass_locked {
+        call::cpu_relax(k);
     }
+    k.ext.bypass_locked = true;
+    if change_depth(k, on) {
+        for_each_cpu(k, on);
+    }
+    k.ext.bypass_locked = false;
+}
+
+fn for_each_cpu(k: &mut Kernel, on: bool) {
     if on {
         start_lb(k);
     }

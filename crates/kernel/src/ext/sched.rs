@@ -158,6 +158,7 @@ pub struct Ext {
     pub(crate) watchdog_due: Ns,
     pub(crate) watchdog_stamp: Ns,
     pub(crate) bypass_lb_due: Ns,
+    pub(crate) bypass_locked: bool,
     pub(crate) work: super::enable::Work,
     pub(crate) quiescent: PerCpu<u64>,
 }
@@ -192,6 +193,7 @@ impl Ext {
             watchdog_due: Ns::MAX,
             watchdog_stamp: 0,
             bypass_lb_due: Ns::MAX,
+            bypass_locked: false,
             work: Default::default(),
             quiescent: PerCpu::new(n, |_| 0),
         }
