@@ -253,6 +253,26 @@ fn who_preempts_whom() {
 }
 
 #[test]
+fn a_shorter_slice_is_served_sooner_and_gets_no_more() {
+    let run = |slice| {
+        let mut lab = Lab::with("8", Config { hz: 1000, ..Config::default() });
+        for i in 0..3 {
+            lab.m.spawn(on(TaskSpec::new(format!("hog{i}"), hog()), "0"));
+        }
+        lab.m.spawn(on(TaskSpec::new("wakee", sleeper(1_500_000, 2_300_000)), "0"));
+        lab.m.run_until(5 * MS);
+        let p = lab.tasks("wakee")[0].id;
+        lab.m.at(5 * MS, move |k| k.set_custom_slice(p, slice).unwrap());
+        lab.m.run_until(4_000 * MS);
+        let l = lab.latencies(lab.pid("wakee"));
+        (l.iter().sum::<u64>() / l.len() as u64, lab.time("wakee"))
+    };
+    let ((default, _), (short, time)) = (run(0), run(300_000));
+    assert!(short * 10 < default * 8, "{short} against {default} ns");
+    assert!(time <= 1_030, "{time} ms of 4 s among four");
+}
+
+#[test]
 fn idle_policy_gets_three_of_1027() {
     let mut lab = Lab::new("1");
     lab.m.spawn(TaskSpec::new("normal", hog()));
@@ -410,10 +430,37 @@ fn pinned_tasks_stay_and_others_go_around_them() {
 fn a_cpu_that_real_time_takes_over_loses_its_task() {
     let mut lab = Lab::new("2");
     lab.m.spawn(on(policy(spec("rt", 0, sleeper(9_500_000, 500_000)), Policy::Fifo(5)), "0"));
+    lab.m.spawn(on(TaskSpec::new("hog", hog()), "0"));
     lab.m.run_until(500 * MS);
-    lab.m.spawn(TaskSpec::new("hog", hog()));
-    lab.m.run_until(3_000 * MS);
-    assert!(lab.time("hog") > 2_100, "{}", lab.time("hog"));
+    assert!(lab.time("hog") < 50, "{}", lab.time("hog"));
+    let hog = lab.tasks("hog")[0].id;
+    lab.m.at(500 * MS, move |k| k.set_cpus_allowed(hog, CpuMask::first_n(2)).unwrap());
+    // While it was pinned, the idle CPU's interval grew, up to 512 ms: so long it may take.
+    lab.m.run_until(500 * MS + 520 * MS);
+    assert_eq!(lab.cpus("hog"), [1]);
+    let before = lab.time("hog");
+    lab.m.run_until(2_020 * MS);
+    assert!(lab.time("hog") - before > 990, "{}", lab.time("hog") - before);
+}
+
+#[test]
+fn running_tasks_are_pushed_to_an_idle_core() {
+    // CPUs 0 and 2 are threads of a core; nothing waits, so that only active balance can help.
+    let mut lab = Lab::new("2x2");
+    for i in 0..2 {
+        lab.m.spawn(on(TaskSpec::new(format!("hog{i}"), hog()), if i == 0 { "0" } else { "2" }));
+    }
+    lab.m.run_until(100 * MS);
+    assert_eq!(lab.cpus("hog"), [0, 2]);
+    let tasks: Vec<_> = lab.tasks("hog").iter().map(|t| t.id).collect();
+    lab.m.at(100 * MS, move |k| {
+        for p in tasks {
+            k.set_cpus_allowed(p, CpuMask::first_n(4)).unwrap();
+        }
+    });
+    lab.m.run_until(400 * MS);
+    let cpus = lab.cpus("hog");
+    assert_ne!(cpus[0] % 2, cpus[1] % 2, "{cpus:?}");
 }
 
 #[test]

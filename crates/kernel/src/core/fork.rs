@@ -118,6 +118,7 @@ impl Kernel {
     /// After the last switch away from a dead task [sched_ext_dead, put_task_struct].
     pub(crate) fn bury(&mut self, p: TaskId) {
         ext::task_dead(self, p);
+        fair::task_dead(self, p);
         self.task_list.remove(&p);
         debug_assert_eq!(self.task(p).on_rq, OnRq::No);
         debug_assert_ne!(self.task(p).class, ClassId::Idle);

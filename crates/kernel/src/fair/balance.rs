@@ -145,7 +145,7 @@ fn find_work(k: &mut Kernel, pass: &mut Pass) -> bool {
         pass.amount = -1;
         return false;
     }
-    let stats = imbalance::domain_stats(s, d, local, pass.idle);
+    let stats = imbalance::domain_stats(s, d, local, pass.idle, &pass.excluded);
     let (weight, pct, is_llc) = (d.weight as u64, d.imbalance_pct, s.fair.domains.llc[pass.this] == Some(pass.dom));
     let found = stats.find_src_group(d, pass.idle);
     let src = found.and_then(|(g, mode, amount)| {

@@ -30,6 +30,8 @@ pub struct Entity {
     pub(crate) vprot: i64,
     /// Length of a request.
     pub(crate) slice: Ns,
+    /// A slice that was asked for (rule 0.6).
+    pub(crate) custom_slice: Option<Ns>,
     pub(crate) rel_deadline: bool,
     /// Sleeps, but is still queued.
     pub(crate) delayed: bool,
@@ -67,6 +69,7 @@ impl Default for Entity {
             vlag: 0,
             vprot: 0,
             slice: 0,
+            custom_slice: None,
             rel_deadline: false,
             delayed: false,
             on_rq: false,

@@ -1,5 +1,6 @@
 //! Is a domain out of balance, and by how much? (rules 8.4 to 8.10) Pure computation on sums over its groups.
 
+use crate::cpumask::CpuMask;
 use crate::fair::domains::Domain;
 use crate::fair::idlest::adjust_numa_imbalance;
 use crate::fair::load;
@@ -47,7 +48,7 @@ pub(super) fn is_reduced(s: &State, cpu: CpuId, pct: u64) -> bool {
 }
 
 /// Sums over one group [update_sg_lb_stats].
-fn group_stats(s: &State, d: &Domain, g: usize, local: bool, idle: IdleType) -> GroupStats {
+fn group_stats(s: &State, d: &Domain, g: usize, local: bool, idle: IdleType, skip: &CpuMask) -> GroupStats {
     let group = &s.fair.domains.groups[g];
     let mut sum = GroupStats {
         weight: group.cpus.len() as u64,
@@ -55,7 +56,7 @@ fn group_stats(s: &State, d: &Domain, g: usize, local: bool, idle: IdleType) -> 
         is_core: group.is_core,
         ..GroupStats::default()
     };
-    for &cpu in &group.cpus {
+    for &cpu in group.cpus.iter().filter(|&&c| !skip.test(c)) {
         add_cpu(s, &mut sum, cpu);
         let q = &s.rqs[cpu].fair;
         if !local && idle != IdleType::Busy && q.nr_runnable() == 1 && is_reduced(s, cpu, d.imbalance_pct) {
@@ -91,12 +92,12 @@ fn is_busier(a: &GroupStats, b: &GroupStats) -> bool {
     }
 }
 
-/// Sums over all groups of the domain [update_sd_lb_stats].
-pub(super) fn domain_stats(s: &State, d: &Domain, local: usize, idle: IdleType) -> DomainStats {
+/// Sums over all groups of the domain, without the CPUs of `skip` [update_sd_lb_stats].
+pub(super) fn domain_stats(s: &State, d: &Domain, local: usize, idle: IdleType, skip: &CpuMask) -> DomainStats {
     let mut sum = DomainStats::default();
     for (at, &g) in d.groups.iter().enumerate() {
         let is_local = at == local;
-        let stats = group_stats(s, d, g, is_local, idle);
+        let stats = group_stats(s, d, g, is_local, idle, skip);
         sum.load += stats.load;
         sum.util += stats.util;
         sum.capacity += stats.capacity;

@@ -1,5 +1,6 @@
 //! PELT applied: when which averages are updated, attached and removed [update_load_avg and its callers].
 
+use crate::class::ClassId;
 use crate::executor::Kernel;
 use crate::fair::pelt::Signal;
 use crate::ids::{CpuId, Ns, TaskId};
@@ -16,7 +17,7 @@ pub(crate) fn sync_clock(s: &mut State, cpu: CpuId, idle: bool) -> Ns {
     if idle || capacity == u64::from(CAPACITY_SCALE) {
         avg.clock = now.max(avg.clock);
     } else {
-        avg.clock += (now - avg.clock_at) * capacity >> 10;
+        avg.clock += ((now - avg.clock_at) * capacity) >> 10;
     }
     avg.clock_at = now;
     avg.clock
@@ -95,6 +96,12 @@ pub(crate) fn leave(s: &mut State, p: TaskId) {
 
 /// A new task's first utilisation (rule 9.2) [post_init_entity_util_avg].
 pub(crate) fn init_task(s: &mut State, cpu: CpuId, p: TaskId) {
+    if s.task(p).class != ClassId::Fair {
+        let idle = s.rqs[cpu].is_idle();
+        let now = sync_clock(s, cpu, idle);
+        s.task_mut(p).se.avg.last_update_time = now; // it ages until it comes to the class
+        return;
+    }
     let q = s.rqs[cpu].fair.avg.sa;
     let capacity = u64::from(s.topology.cpus[cpu].capacity);
     let cap = capacity.saturating_sub(q.util_avg) / 2;

@@ -47,15 +47,20 @@ pub(crate) use queue::{
 pub(crate) use select::select_task_rq;
 pub(crate) use trigger::{nohz_balance, run_rebalance_domains, trigger_load_balance};
 
+use crate::class::deq;
 use crate::config::Config;
+use crate::core::attr::AttrError;
 use crate::cpumask::CpuMask;
 use crate::executor::Kernel;
 use crate::ids::{CpuId, Ns, PerCpu, TaskId};
-use crate::task::OnRq;
+use crate::lock::LockId;
+use crate::task::{OnRq, TaskState};
 use crate::topology::Topology;
 
 /// Unscaled slice [normalized_sysctl_sched_base_slice].
 const NORMALIZED_SLICE_NS: Ns = 700_000;
+const CUSTOM_SLICE_MIN_NS: Ns = 100_000;
+const CUSTOM_SLICE_MAX_NS: Ns = 100_000_000;
 
 /// Fair part of the machine.
 #[derive(Debug)]
@@ -106,7 +111,10 @@ impl Fair {
 /// A task is being made [__sched_fork].
 pub(crate) fn task_fork(k: &mut Kernel, p: TaskId) {
     let weight = load::wanted_weight(k, p);
-    k.task_mut(p).se.weight = weight;
+    let parent = k.task(p).parent.and_then(|q| k.find_task(q));
+    let slice = parent.and_then(|q| q.se.custom_slice);
+    let se = &mut k.task_mut(p).se;
+    (se.weight, se.custom_slice) = (weight, slice);
 }
 
 /// A new task is about to be enqueued for the first time [post_init_entity_util_avg].
@@ -121,6 +129,11 @@ pub(crate) fn migrate_task_rq(k: &mut Kernel, p: TaskId, _to: CpuId) {
     } else {
         load::leave(k, p);
     }
+}
+
+/// The task is dead: what it left behind in its queue's averages goes [task_dead_fair].
+pub(crate) fn task_dead(k: &mut Kernel, p: TaskId) {
+    load::leave(k, p);
 }
 
 /// The task leaves the class [switched_from_fair].
@@ -138,6 +151,26 @@ pub(crate) fn reweight_task(k: &mut Kernel, cpu: CpuId, p: TaskId) {
     k.task_mut(p).se.reweight(weight);
     if attached {
         load::attach(k, cpu, p);
+    }
+}
+
+impl Kernel {
+    /// sched_setattr(2) with sched_runtime: the task asks for slices of so many ns, between 0.1 and 100 ms; 0: the default
+    /// (rule 0.6) [__setparam_fair]. Children inherit it.
+    pub fn set_custom_slice(&mut self, p: TaskId, runtime: Ns) -> Result<(), AttrError> {
+        if self.find_task(p).is_none_or(|t| t.state == TaskState::Dead) {
+            return Err(AttrError::NoSuchTask);
+        }
+        self.lock(LockId::Pi(p));
+        let cpu = self.lock_task_rq(p);
+        let change = self.sched_change_begin(p, deq::SAVE | deq::MOVE);
+        self.task_mut(p).se.custom_slice =
+            (runtime > 0).then(|| runtime.clamp(CUSTOM_SLICE_MIN_NS, CUSTOM_SLICE_MAX_NS));
+        self.sched_change_end(change);
+        crate::class::run_balance_callbacks(self, cpu);
+        self.unlock(LockId::Rq(cpu));
+        self.unlock(LockId::Pi(p));
+        Ok(())
     }
 }
 

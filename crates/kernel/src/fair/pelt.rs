@@ -52,7 +52,7 @@ fn decay(val: u64, n: u64) -> u64 {
         return 0;
     }
     let val = val >> (n / HALF_LIFE);
-    (u128::from(val) * u128::from(DECAY[(n % HALF_LIFE) as usize]) >> 32) as u64
+    ((u128::from(val) * u128::from(DECAY[(n % HALF_LIFE) as usize])) >> 32) as u64
 }
 
 /// Averages of an entity or a queue [sched_avg].
@@ -149,7 +149,10 @@ impl SchedAvg {
 
     /// The entity's weight is another one.
     pub(crate) fn reweight(&mut self, weight: u64) {
-        self.load_avg = weight * self.load_sum / self.divider();
+        self.load_avg = match self.load_sum {
+            0 => weight, // not begun yet
+            sum => weight * sum / self.divider(),
+        };
     }
 }
 

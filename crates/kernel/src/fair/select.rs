@@ -175,8 +175,8 @@ fn idle_sibling_of(s: &State, p: TaskId, prev: CpuId, idle_policy: bool, scanned
 
 /// The words of both masks' intersection, starting with that of CPU `from` and ending with the rest of it: the CPUs in
 /// ascending order from there, wrapping. Each comes with the number of its lowest CPU.
-fn words_from<'a>(a: &'a CpuMask, b: &'a CpuMask, from: u32) -> impl Iterator<Item = (u32, u64)> + 'a {
-    let n = a.words().len();
+fn words_from<'a>(a: &'a CpuMask, b: &'a CpuMask, from: u32, nr_cpus: usize) -> impl Iterator<Item = (u32, u64)> + 'a {
+    let n = nr_cpus.div_ceil(64);
     let start = (from / 64) as usize % n;
     let low = (1u64 << (from % 64)) - 1;
     (0..=n).filter_map(move |i| {
@@ -214,7 +214,7 @@ fn select_idle_cpu(
     if d.nr_idle_scan == 0 {
         return None;
     }
-    let words = words_from(&d.span, &s.task(p).cpus, target.0 + 1);
+    let words = words_from(&d.span, &s.task(p).cpus, target.0 + 1, s.nr_cpus());
     if !d.has_idle_core {
         return find_idle_cpu(s, words, d.nr_idle_scan, idle_policy, scanned);
     }
@@ -300,7 +300,8 @@ mod tests {
     fn scans_ascend_from_the_target_and_wrap() {
         let a = CpuMask::parse("0-3,62-66,1000,1023").unwrap();
         let b = CpuMask::parse("1-64,1000-1023").unwrap();
-        let order = |from| words_from(&a, &b, from).flat_map(|(at, w)| bits(at, w)).map(|c| c.0).collect::<Vec<_>>();
+        let order =
+            |from| words_from(&a, &b, from, 1024).flat_map(|(at, w)| bits(at, w)).map(|c| c.0).collect::<Vec<_>>();
         assert_eq!(order(0), [1, 2, 3, 62, 63, 64, 1000, 1023]);
         assert_eq!(order(3), [3, 62, 63, 64, 1000, 1023, 1, 2]);
         assert_eq!(order(63), [63, 64, 1000, 1023, 1, 2, 3, 62]);

@@ -71,7 +71,7 @@ impl GroupStats {
     }
 
     pub(crate) fn compute_avg_load(&mut self) {
-        self.avg_load = self.load * 1024 / self.capacity;
+        self.avg_load = self.load * 1024 / self.capacity.max(1);
     }
 }
 

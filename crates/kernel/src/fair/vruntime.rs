@@ -23,9 +23,9 @@ fn floor_div(a: i128, b: u64) -> i64 {
 }
 
 impl Entity {
-    /// Takes the default slice. Custom ones come with sched_setattr, which tasks here do not call.
+    /// Takes its own slice, or the default one.
     fn take_slice(&mut self, base_slice: Ns) {
-        self.slice = base_slice;
+        self.slice = self.custom_slice.unwrap_or(base_slice);
     }
 
     /// A new deadline once the old one is reached (rule 3.2) [update_deadline]. True if it was.
@@ -173,6 +173,8 @@ impl CfsRq {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::fair::entity::stored_weight;
 
@@ -247,6 +249,44 @@ mod tests {
         check(0, 19, 0, true, 9); // earlier deadline
         check(0, 20, 0, true, 0); // a tie goes to the waiting one
         check(1, 10, 100, true, 0); // ineligible: no protection (rule 2.4)
+    }
+
+    proptest! {
+        #[test]
+        fn same_as_arithmetic_on_a_list(
+            steps in prop::collection::vec((0u8..4, -5_000_000i64..5_000_000, 0usize..40), 1..150),
+            curr in prop::option::of((-5_000_000i64..5_000_000, 0usize..40)),
+        ) {
+            let (mut q, mut list) = (CfsRq::default(), Vec::<(TaskId, Entity)>::new());
+            let weight = |i: usize| crate::prio::nice_to_weight(i as i8 - 20);
+            let curr = curr.map(|(v, i)| entity(v, v + 1_000, weight(i)).terms());
+            for (i, (op, v, w)) in steps.into_iter().enumerate() {
+                if op > 0 || list.is_empty() {
+                    let mut se = entity(v, v + vdelta(SLICE, stored_weight(weight(w))), weight(w));
+                    q.insert(TaskId(i as u32), &mut se);
+                    list.push((TaskId(i as u32), se));
+                } else {
+                    q.remove(&list.swap_remove(w % list.len()).1);
+                }
+                q.nr_queued = list.len() as u32 + u32::from(curr.is_some());
+                let all = list.iter().map(|(_, e)| e.terms()).chain(curr);
+                let (sum, total) = all.fold((0i128, 0i128), |(s, t), e| {
+                    (s + i128::from(e.vruntime) * i128::from(e.weight), t + i128::from(e.weight))
+                });
+                if total == 0 {
+                    continue;
+                }
+                let mean = sum.div_euclid(total);
+                prop_assert_eq!(i128::from(q.avg_vruntime(curr)), mean);
+                let may = |v: i64| i128::from(v) * total <= sum;
+                prop_assert_eq!(q.eligible(curr, v), may(v));
+                let waiting = list.iter().filter(|(_, e)| may(e.vruntime));
+                let best = waiting.min_by_key(|(p, e)| (e.deadline, *p)).map(|(p, e)| (*p, e.deadline));
+                let first = curr.filter(|c| may(c.vruntime) && best.is_none_or(|(_, d)| c.deadline < d));
+                let expect = first.map(|_| TaskId(u32::MAX)).or(best.map(|(p, _)| p));
+                prop_assert_eq!(q.pick(curr.map(|c| (TaskId(u32::MAX), c)), false), expect);
+            }
+        }
     }
 
     #[test]
