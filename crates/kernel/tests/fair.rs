@@ -501,6 +501,63 @@ fn exec_and_fork_leave_a_busy_cpu() {
     assert_eq!(lab.cpus("exec"), [1]);
 }
 
+/// A task that does all that a task can do, in an order drawn from its seed.
+fn restless(seed: u64, depth: u32) -> impl FnMut(&TaskCx) -> Action {
+    let mut x = seed;
+    let mut left = 200;
+    move |cx: &TaskCx| {
+        x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let r = x >> 33;
+        left -= 1;
+        if left == 0 {
+            return Action::Exit;
+        }
+        let mask = || (0..16).filter(|b| (r >> 3) & (1 << (b % 13)) != 0).map(scxr_kernel::ids::CpuId).collect();
+        let whom = cx.last_child.filter(|_| r & 1 == 0).map_or(Whom::Myself, Whom::Task);
+        match r % 23 {
+            0..=8 => Action::Run(r % 900_000),
+            9..=13 => Action::Sleep(r % 1_500_000),
+            14 | 15 => Action::Yield,
+            16 => Action::SetNice(whom, (r % 40) as i8 - 20),
+            17 => Action::SetAffinity(whom, mask()),
+            18 => Action::SetAffinity(whom, CpuMask::first_n(16)),
+            19 => Action::SetPolicy(whom, [Policy::Batch, Policy::Idle, Policy::Fifo(3)][(r / 64 % 3) as usize]),
+            20 => Action::SetPolicy(whom, Policy::Normal),
+            21 if depth > 0 => {
+                let child = TaskSpec::new("t-child", restless(x, depth - 1));
+                Action::Fork(Box::new(child))
+            }
+            _ => Action::Exec,
+        }
+    }
+}
+
+#[test]
+fn whatever_tasks_do_the_counts_add_up() {
+    use scxr_kernel::task::OnRq;
+    for (seed, cost) in [(1, scxr_kernel::cost::CostTable::default()), (2, scxr_kernel::cost::CostTable::free())] {
+        let mut lab = Lab::with("2x2x2x2", Config { cost, seed, ..Config::default() });
+        for i in 0..60 {
+            lab.m.spawn(TaskSpec::new(format!("t{i}"), restless(seed * 1_000 + i, 1)));
+        }
+        for step in 1..=150 {
+            lab.m.run_until(step * 2 * MS + step * 1_117);
+            let s = lab.m.state();
+            for (cpu, rq) in s.rqs.iter().enumerate() {
+                let here = s.all_tasks().into_iter().map(|p| s.task(p));
+                let queued = here.filter(|t| t.cpu.0 as usize == cpu && t.on_rq == OnRq::Queued).count();
+                // A change may be under way where the run stopped: a task is out of its queue for a moment.
+                assert!(queued.abs_diff(rq.nr_running as usize) <= 1, "seed {seed}, step {step}, cpu{cpu}");
+            }
+        }
+        lab.m.run_until(20_000 * MS);
+        assert_eq!(lab.tasks("t").len(), 0, "all have exited");
+        for rq in lab.m.state().rqs.iter() {
+            assert_eq!(rq.nr_running, 0);
+        }
+    }
+}
+
 #[test]
 fn a_run_is_a_function_of_its_seed() {
     let run = |seed| {
