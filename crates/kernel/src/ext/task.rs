@@ -150,6 +150,7 @@ pub(crate) fn exit_task(k: &mut Kernel, p: TaskId, cancelled: bool) {
 /// Takes the fork lock for reading (E-43) [scx_pre_fork].
 pub(crate) fn pre_fork(k: &mut Kernel) {
     while k.ext.fork_writer {
+        k.charge(1_000); // the writer walks all tasks
         cpu_relax(k);
     }
     k.ext.fork_readers += 1;

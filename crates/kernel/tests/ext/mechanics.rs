@@ -400,3 +400,102 @@ fn ten_thousand_tasks_on_a_queue() {
     fine(&m);
     assert_eq!(alive(&m, "many"), 0);
 }
+
+/// E-75: a running task whose attributes change goes on without passing through `enqueue`.
+#[test]
+fn changes_of_a_running_task_do_not_enqueue_it() {
+    let changes = Rc::new(Cell::new(0));
+    let n = changes.clone();
+    let (mut m, _) = machine("2");
+    m.enable(Rc::new(Script {
+        enqueue: Some(Box::new(|k, p, flags| {
+            let running = scx_bpf_task_running(k, p);
+            assert!(!(running && flags & 0x2 != 0), "a running task is restored through enqueue");
+            scx_bpf_dsq_insert(k, p, GLOBAL, SLICE_DFL, flags);
+        })),
+        set_weight: Some(Box::new(move |k, p, _| n.set(n.get() + u32::from(scx_bpf_task_running(k, p))))),
+        ..Default::default()
+    }));
+    let mut i = 0u32;
+    m.spawn(on_cpu("self", 0, move |_: &TaskCx| {
+        i += 1;
+        match i % 2 {
+            0 => Action::SetNice(scxr_kernel::behavior::Whom::Myself, (i % 10) as i8),
+            _ => Action::Run(MS),
+        }
+    }));
+    run(&mut m, 100 * MS);
+    fine(&m);
+    assert!(changes.get() > 50, "{}", changes.get());
+}
+
+/// E-60: what the class itself moves between CPUs is not told as a change.
+#[test]
+fn migrations_within_the_class_are_silent() {
+    let told = Rc::new(Cell::new(0));
+    let n = told.clone();
+    let (mut m, log) = machine("4");
+    m.enable(Rc::new(Script {
+        init: Some(Box::new(|k| scx_bpf_create_dsq(k, 0, -1))),
+        enqueue: Some(Box::new(|k, p, flags| {
+            scx_bpf_dsq_insert(k, p, 0, MS, flags);
+        })),
+        dispatch: Some(Box::new(|k, _, _| {
+            scx_bpf_dsq_move_to_local(k, 0, 0);
+        })),
+        dequeue: Some(Box::new(move |_, _, flags| {
+            assert_eq!(flags >> 33 & 1, 0, "nothing changed");
+            n.set(n.get() + 1);
+        })),
+        ..Default::default()
+    }));
+    run(&mut m, 10 * MS);
+    for i in 0..10 {
+        m.spawn(TaskSpec::new(format!("hog{i}"), hog()));
+    }
+    run(&mut m, 200 * MS);
+    fine(&m);
+    let log = log.0.borrow();
+    let moves = log.iter().filter(|e| matches!(e.kind, EventKind::Migrate { .. })).count();
+    assert!(moves > 100 && told.get() > 100, "{moves} {}", told.get());
+}
+
+/// E-48, E-174: the first exit wins, and tasks leave with neither slice nor vtime.
+#[test]
+fn the_first_exit_wins_and_leaves_nothing_behind() {
+    let (mut m, _) = machine("2");
+    for i in 0..4 {
+        m.spawn(TaskSpec::new(format!("hog{i}"), hog()));
+    }
+    m.enable(Rc::new(Script {
+        enqueue: Some(Box::new(|k, p, _| {
+            scx_bpf_exit(k, 7, "first");
+            scx_bpf_error(k, "second");
+            scx_bpf_task_set_dsq_vtime(k, p, 99);
+            scx_bpf_dsq_insert(k, p, GLOBAL, 0, 0);
+        })),
+        ..Default::default()
+    }));
+    run(&mut m, 300 * MS);
+    let info = ejected(&mut m, "hog");
+    assert_eq!((info.code, info.msg.as_str()), (7, "first"));
+    let s = m.state();
+    for t in s.all_tasks().iter().map(|&p| s.task(p)).filter(|t| t.comm.starts_with("hog")) {
+        assert_eq!((t.scx.slice, t.scx.dsq_vtime), (0, 0));
+    }
+}
+
+/// C4: a core counts as idle when all its threads are.
+#[test]
+fn cores_are_idle_with_all_their_threads() {
+    let (mut m, _) = machine("2x2");
+    m.enable(Rc::new(Script::default()));
+    m.spawn(on_cpu("hog", 0, hog()));
+    m.spawn(on_cpu("p", 2, periodic(MS, MS)));
+    m.spawn(on_cpu("p", 3, finite(20, MS, MS)));
+    run(&mut m, 203 * MS);
+    fine(&m);
+    let mut k = m.kernel();
+    assert_eq!(scx_bpf_get_idle_smtmask(&mut k).to_string(), "1,3");
+    assert!(!scx_bpf_get_idle_cpumask(&mut k).test(scxr_kernel::ids::CpuId(0)));
+}
