@@ -234,7 +234,7 @@ fn configuration(dir: &Path) -> String {
          Dir::Etc::SourceList \"{dir}/kernels.sources\";\nDir::Etc::SourceParts \"/dev/null\";\n\
          Dir::Etc::Preferences \"/dev/null\";\nDir::Etc::PreferencesParts \"/dev/null\";\n\
          Dir::State::Lists \"{dir}/lists\";\nDir::State::Status \"/dev/null\";\n\
-         Dir::Cache \"{dir}\";\nDir::Cache::Archives \"archives\";\nDir::Cache::PkgCache \"\";\nDir::Cache::SrcPkgCache \"\";\n\
+         Dir::Cache \"{dir}\";\nDir::Cache::Archives \"archives\";\nDir::Cache::PkgCache \"pkgcache.bin\";\nDir::Cache::SrcPkgCache \"\";\n\
          Acquire::Languages \"none\";\nAcquire::Retries \"2\";\nAPT::Status-Fd \"1\";\n{sandbox}"
     )
 }

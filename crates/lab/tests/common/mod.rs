@@ -8,7 +8,7 @@ use scxr_lab::kernels::{Kernel, KernelError, KernelSpec, Store, default_cache};
 pub(crate) fn skip(why: &str) {
     assert!(std::env::var_os("CI").is_none(), "cannot run here, and in CI it must: {why}");
     // Not by a macro: the test harness would keep that to itself.
-    writeln!(std::io::stderr(), "SKIPPED: {why}").unwrap();
+    std::io::stderr().write_all(format!("SKIPPED: {why}\n").as_bytes()).unwrap();
 }
 
 /// A kernel from the user's cache or the archive. `None`: it cannot be had here, which was said.

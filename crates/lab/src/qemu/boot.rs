@@ -1,0 +1,448 @@
+//! A run of a guest: options, watching, results.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use super::diagnose::{Finding, Report, findings, report};
+use super::shape::{Shape, ShapeError};
+use super::tail::Tail;
+use super::{Qemu, in_path};
+use crate::guest::{GuestEvent, GuestSpec, port};
+use crate::initramfs::{Initramfs, InitramfsError};
+
+/// How often the guest's files are looked at.
+const POLL: Duration = Duration::from_millis(5);
+
+/// How time passes in the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// An instruction takes 2^`shift` ns; the same run gives the same bytes.
+    Icount {
+        /// 0 to 10.
+        shift: u8,
+    },
+    /// Time passes as it does outside, on emulated CPUs.
+    Free,
+    /// Time passes as it does outside, on this host's CPUs; where [`super::Kvm::probe`] says that it works.
+    Kvm,
+}
+
+/// A guest to run.
+#[derive(Clone, Debug)]
+pub struct Guest {
+    /// The kernel's image.
+    pub kernel: PathBuf,
+    /// Its files.
+    pub initramfs: Initramfs,
+    /// What it runs.
+    pub spec: GuestSpec,
+    /// CPUs.
+    pub shape: Shape,
+    /// Memory, MiB.
+    pub memory_mib: u32,
+    /// Time.
+    pub clock: Clock,
+    /// More for the kernel's command line.
+    pub append: Vec<String>,
+    /// Wall time after which the guest is ended and its state is reported.
+    pub wall_limit: Duration,
+}
+
+impl Guest {
+    /// A guest with one gigabyte of memory, deterministic time of 2 ns an instruction, and five minutes of wall time.
+    pub fn new(kernel: &Path, initramfs: Initramfs, spec: GuestSpec, shape: Shape) -> Guest {
+        Guest {
+            kernel: kernel.to_owned(),
+            initramfs,
+            spec,
+            shape,
+            memory_mib: 1024,
+            clock: Clock::Icount { shift: 1 },
+            append: Vec::new(),
+            wall_limit: Duration::from_secs(300),
+        }
+    }
+
+    /// The kernel's command line.
+    fn command_line(&self) -> String {
+        let fixed = "console=ttyS0 panic=-1 oops=panic quiet rdinit=/init";
+        let same = if matches!(self.clock, Clock::Icount { .. }) { "nokaslr norandmaps" } else { "" };
+        let parts = [fixed, same].into_iter().chain(self.append.iter().map(String::as_str));
+        parts.filter(|p| !p.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// What a running guest says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GuestOutput<'a> {
+    /// Its program, on standard output.
+    Stdout(&'a [u8]),
+    /// Its program, on standard error.
+    Stderr(&'a [u8]),
+    /// Its kernel, on the console.
+    Console(&'a [u8]),
+    /// Its init.
+    Event(&'a GuestEvent),
+}
+
+/// How the guest's program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GuestExit {
+    /// With this status.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+    /// It was killed: the guest time given to it was over.
+    TimedOut,
+}
+
+/// What a guest did.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// How its program ended.
+    pub exit: GuestExit,
+    /// What it printed.
+    pub stdout: Vec<u8>,
+    /// What it complained of.
+    pub stderr: Vec<u8>,
+    /// The console.
+    pub console: String,
+    /// The kernel's log, in the records of /dev/kmsg.
+    pub kmsg: String,
+    /// What the kernel's log tells of faults.
+    pub findings: Vec<Finding>,
+    /// File systems that the guest's kernel does not have.
+    pub not_mounted: Vec<String>,
+    /// Guest time from boot to the program's start, ns.
+    pub boot_ns: u64,
+    /// Guest time that the program took, ns.
+    pub run_ns: u64,
+    /// Wall time of all of it.
+    pub wall: Duration,
+}
+
+/// Why a guest did not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum VmError {
+    /// The machine cannot be had.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// Its files cannot be had.
+    #[error(transparent)]
+    Initramfs(#[from] InitramfsError),
+    /// A file of ours, or QEMU, cannot be used.
+    #[error("{path}: {source}")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// QEMU refused.
+    #[error("QEMU {version} refused to start the guest: {reason}")]
+    Refused {
+        /// Its version.
+        version: String,
+        /// What it said.
+        reason: String,
+    },
+    /// The guest's program did not start.
+    #[error("the guest's program did not start: {reason}")]
+    NotStarted {
+        /// Why.
+        reason: String,
+    },
+    /// The guest ended early, or had to be ended.
+    #[error("{report}")]
+    Guest {
+        /// How.
+        report: Box<Report>,
+    },
+}
+
+/// A virtual machine, whatever runs in it.
+pub(super) struct Machine<'a> {
+    pub(super) kernel: &'a Path,
+    pub(super) initramfs: Option<&'a [u8]>,
+    pub(super) shape: &'a Shape,
+    pub(super) memory_mib: u32,
+    pub(super) accelerator: Accelerator,
+    pub(super) append: &'a str,
+    pub(super) wall_limit: Duration,
+}
+
+/// How a machine's CPUs are run.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Accelerator {
+    Icount(u8),
+    Tcg,
+    Kvm,
+}
+
+impl Accelerator {
+    fn args(self) -> Vec<String> {
+        let text = match self {
+            // Nothing random, no clock but the instruction counter, one thread for all CPUs.
+            Accelerator::Icount(shift) => format!(
+                "-accel tcg,thread=single -icount shift={shift},sleep=off -rtc base=2026-01-01T00:00:00,clock=vm \
+                 -cpu max,-rdrand,-rdseed -seed 1"
+            ),
+            Accelerator::Tcg => "-accel tcg,thread=multi -cpu max".to_owned(),
+            Accelerator::Kvm => "-accel kvm -cpu host".to_owned(),
+        };
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+}
+
+/// A machine that ran.
+#[derive(Debug)]
+pub(super) struct Ran {
+    pub(super) console: Tail,
+    ports: Vec<Tail>,
+    stderr: Tail,
+    /// `None`: its wall time was over.
+    pub(super) ended: Option<ExitStatus>,
+    wall: Duration,
+}
+
+impl Ran {
+    /// What QEMU itself said.
+    pub(super) fn complaint(&mut self) -> String {
+        let _ = self.stderr.poll();
+        let text = self.stderr.text();
+        let line = text.lines().find(|l| l.contains("qemu")).or(text.lines().next()).unwrap_or("it gave no reason");
+        line.to_owned()
+    }
+}
+
+/// A QEMU that does not outlive us.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail only where it is gone already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What a machine says: port (`None`: console) and bytes.
+type OnBytes<'a> = &'a mut dyn FnMut((Option<&str>, &[u8]));
+
+/// Run a machine until it powers off or its wall time is over.
+pub(super) fn run_machine(qemu: &Qemu, machine: &Machine<'_>, on: OnBytes<'_>) -> Result<Ran, VmError> {
+    let start = Instant::now();
+    let dir = tempfile::Builder::new().prefix("scxr-vm-").tempdir().map_err(io_at(&std::env::temp_dir()))?;
+    let file = |name: &str| dir.path().join(name);
+    let mut args = machine.shape.args(machine.memory_mib)?;
+    args.extend(machine.accelerator.args());
+    args.extend(devices(dir.path()));
+    if let Some(bytes) = machine.initramfs {
+        let path = file("initramfs");
+        fs::write(&path, bytes).map_err(io_at(&path))?;
+        args.extend(["-initrd".into(), path.display().to_string()]);
+    }
+    args.extend(["-append".into(), machine.append.to_owned()]);
+    let log = fs::File::create(file("qemu.log")).map_err(io_at(dir.path()))?;
+    let mut command = outlived_by_us(&qemu.program);
+    command.arg("-kernel").arg(machine.kernel).args(&args);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    let mut running = Running(command.spawn().map_err(io_at(&qemu.program))?);
+    let mut ran = Ran {
+        console: Tail::new(&file("console")),
+        ports: port::ALL.iter().map(|name| Tail::new(&file(name))).collect(),
+        stderr: Tail::new(&file("qemu.log")),
+        ended: None,
+        wall: Duration::ZERO,
+    };
+    loop {
+        // Asked before the files are read, so that nothing written before the end is missed.
+        ran.ended = running.0.try_wait().map_err(io_at(&qemu.program))?;
+        on((None, ran.console.poll().map_err(io_at(dir.path()))?));
+        for (name, tail) in port::ALL.iter().zip(&mut ran.ports) {
+            on((Some(name), tail.poll().map_err(io_at(dir.path()))?));
+        }
+        ran.wall = start.elapsed();
+        if ran.ended.is_some() || ran.wall >= machine.wall_limit {
+            break;
+        }
+        std::thread::sleep(POLL);
+    }
+    ran.stderr.poll().map_err(io_at(dir.path()))?;
+    Ok(ran)
+}
+
+/// QEMU's command; where `setpriv` is there, the kernel ends QEMU even when we are killed.
+fn outlived_by_us(program: &Path) -> Command {
+    let Some(setpriv) = in_path("setpriv") else { return Command::new(program) };
+    let mut command = Command::new(setpriv);
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
+}
+
+/// A console and our ports, each with a file; nothing else. Without ioeventfd the port's work is done by the CPU that asks
+/// for it, at its own time, and not by another thread at some time.
+fn devices(dir: &Path) -> Vec<String> {
+    let mut args: Vec<String> = ["-machine", "pc", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
+        .map(str::to_owned)
+        .into();
+    let mut file = |id: &str, name: &str| {
+        // A comma in a path is doubled.
+        let path = dir.join(name).display().to_string().replace(',', ",,");
+        args.extend(["-chardev".into(), format!("file,id={id},path={path}")]);
+    };
+    file("console", "console");
+    for (i, name) in port::ALL.iter().enumerate() {
+        file(&format!("port{i}"), name);
+    }
+    args.extend(["-serial".into(), "chardev:console".into()]);
+    args.extend(["-device".into(), "virtio-serial-pci,ioeventfd=off".into()]);
+    for (i, name) in port::ALL.iter().enumerate() {
+        args.extend(["-device".into(), format!("virtserialport,chardev=port{i},name={name}")]);
+    }
+    args
+}
+
+impl Qemu {
+    /// Run a guest. What it says is passed on as it comes.
+    pub fn run(&self, guest: &Guest, on: &mut dyn FnMut(GuestOutput<'_>)) -> Result<Outcome, VmError> {
+        let archive = guest.initramfs.archive(&guest.spec)?;
+        let machine = Machine {
+            kernel: &guest.kernel,
+            initramfs: Some(&archive),
+            shape: &guest.shape,
+            memory_mib: guest.memory_mib,
+            accelerator: match guest.clock {
+                Clock::Icount { shift } => Accelerator::Icount(shift),
+                Clock::Free => Accelerator::Tcg,
+                Clock::Kvm => Accelerator::Kvm,
+            },
+            append: &guest.command_line(),
+            wall_limit: guest.wall_limit,
+        };
+        let mut events = Events::default();
+        let ran = run_machine(self, &machine, &mut |(port, bytes)| match port {
+            _ if bytes.is_empty() => {}
+            None => on(GuestOutput::Console(bytes)),
+            Some(port::STDOUT) => on(GuestOutput::Stdout(bytes)),
+            Some(port::STDERR) => on(GuestOutput::Stderr(bytes)),
+            Some(port::EVENTS) => events.read(bytes, on),
+            Some(_) => {}
+        })?;
+        self.outcome(guest, ran, events.all)
+    }
+
+    fn outcome(&self, guest: &Guest, mut ran: Ran, events: Vec<GuestEvent>) -> Result<Outcome, VmError> {
+        let console = ran.console.text();
+        let mut boot_ns = 0;
+        let mut not_mounted = Vec::new();
+        for event in &events {
+            match event {
+                GuestEvent::Up { ns } => boot_ns = *ns,
+                GuestEvent::NotMounted { target, .. } => not_mounted.push(target.clone()),
+                GuestEvent::NotStarted { reason } => return Err(VmError::NotStarted { reason: reason.clone() }),
+                GuestEvent::Exit { code, signal, timed_out, ns } => {
+                    let exit = match (timed_out, code, signal) {
+                        (true, ..) => GuestExit::TimedOut,
+                        (_, Some(code), _) => GuestExit::Code(*code),
+                        (_, None, signal) => GuestExit::Signal(signal.unwrap_or(0)),
+                    };
+                    // Read by name: the order of the ports is that of `port::ALL`.
+                    let [_, stdout, stderr, kmsg] = &ran.ports[..] else { break };
+                    let kmsg = kmsg.text();
+                    return Ok(Outcome {
+                        exit,
+                        stdout: stdout.bytes.clone(),
+                        stderr: stderr.bytes.clone(),
+                        findings: findings(&format!("{kmsg}\n{console}")),
+                        console,
+                        kmsg,
+                        not_mounted,
+                        boot_ns,
+                        run_ns: ns.saturating_sub(boot_ns),
+                        wall: ran.wall,
+                    });
+                }
+                GuestEvent::Beat { .. } => {}
+            }
+        }
+        if console.is_empty() && events.is_empty() && ran.ended.is_some_and(|s| !s.success()) {
+            return Err(VmError::Refused { version: self.version.clone(), reason: ran.complaint() });
+        }
+        let end = match ran.ended {
+            Some(status) => format!("the guest ended before its program did ({status})"),
+            None => hung(guest.wall_limit, &events),
+        };
+        Err(VmError::Guest { report: Box::new(report(&console, &end)) })
+    }
+}
+
+/// What is said of a guest whose wall time was over.
+fn hung(limit: Duration, events: &[GuestEvent]) -> String {
+    let limit = limit.as_secs();
+    let seconds = |ns: &u64| format!("{}.{:03} s", ns / 1_000_000_000, ns / 1_000_000 % 1000);
+    match events.last() {
+        Some(GuestEvent::Beat { ns } | GuestEvent::Up { ns }) => {
+            format!("the guest was ended after {limit} s; its last sign of life was at {} of its own time", seconds(ns))
+        }
+        _ => format!("the guest was ended after {limit} s; it never got as far as its program"),
+    }
+}
+
+/// The guest's events as they come.
+#[derive(Default)]
+struct Events {
+    all: Vec<GuestEvent>,
+    partial: Vec<u8>,
+}
+
+impl Events {
+    fn read(&mut self, bytes: &[u8], on: &mut dyn FnMut(GuestOutput<'_>)) {
+        self.partial.extend_from_slice(bytes);
+        while let Some(end) = self.partial.iter().position(|b| *b == b'\n') {
+            let line: Vec<u8> = self.partial.drain(..=end).collect();
+            // A line that is none of ours can only come from a newer guest; it is passed over.
+            if let Ok(event) = serde_json::from_slice(&line) {
+                on(GuestOutput::Event(&event));
+                self.all.push(event);
+            }
+        }
+    }
+}
+
+fn io_at(path: &Path) -> impl Fn(io::Error) -> VmError + '_ {
+    move |source| VmError::Io { path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_come_in_pieces() {
+        let mut events = Events::default();
+        let mut seen = Vec::new();
+        for piece in ["{\"event\":\"up\",", "\"ns\":3}\n{\"event\":\"new\"}\n{\"ev", "ent\":\"beat\",\"ns\":9}\n"] {
+            events.read(piece.as_bytes(), &mut |o| seen.push(format!("{o:?}")));
+        }
+        assert_eq!(events.all, [GuestEvent::Up { ns: 3 }, GuestEvent::Beat { ns: 9 }]);
+        assert_eq!(seen.len(), 2);
+    }
+
+    #[test]
+    fn a_hung_guest_is_described() {
+        let limit = Duration::from_secs(60);
+        assert!(hung(limit, &[]).contains("never got as far"));
+        let beats = [GuestEvent::Up { ns: 1 }, GuestEvent::Beat { ns: 12_345_678_901 }];
+        assert!(hung(limit, &beats).ends_with("12.345 s of its own time"));
+    }
+
+    #[test]
+    fn files_with_commas_are_passed_on() {
+        let args = devices(Path::new("/tmp/a,b"));
+        assert!(args.iter().any(|a| a == "file,id=console,path=/tmp/a,,b/console"), "{args:?}");
+    }
+}
