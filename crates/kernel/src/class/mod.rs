@@ -313,18 +313,6 @@ pub(crate) fn reweight_task(k: &mut Kernel, cpu: CpuId, p: TaskId) {
     }
 }
 
-/// Accounts the running task's time up to now [update_curr].
-pub(crate) fn update_curr(k: &mut Kernel, cpu: CpuId) {
-    match k.curr(cpu).class {
-        ClassId::Fair => fair::update_curr(k, cpu),
-        ClassId::Ext => ext::update_curr(k, cpu),
-        ClassId::Idle => {}
-        _ => {
-            k.update_curr_common(cpu);
-        }
-    }
-}
-
 /// Runs and clears the balance callbacks of `cpu`'s run queue. Rq lock held; a callback may drop and retake it.
 pub(crate) fn run_balance_callbacks(k: &mut Kernel, cpu: CpuId) {
     while !k.rqs[cpu].balance_callbacks.is_empty() {

@@ -152,6 +152,7 @@ impl Kernel {
                 return cpu;
             }
             self.unlock(LockId::Rq(cpu));
+            self.charge(1); // time moves even if locks are free, so that the mover gets on
             self.let_earlier_cpus_run();
         }
     }
