@@ -29,7 +29,8 @@ pub(crate) fn compare(args: &CompareArgs) -> Result<Outcome> {
     let reports: Vec<Vec<Report>> = results.iter().map(|of| of.iter().map(|r| r.report.clone()).collect()).collect();
     let slices: Vec<&[Report]> = reports.iter().map(Vec::as_slice).collect();
     let rows = scxr_analyze::compare(&slices);
-    let names: Vec<&str> = schedulers.iter().map(|s| s.name.as_str()).collect();
+    let names = labels(&schedulers);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let reading = reading(&names, &results, &rows, &request);
     match machine.json {
         true => print_json(&request, &schedulers, &results, &rows, reading)?,
@@ -37,6 +38,15 @@ pub(crate) fn compare(args: &CompareArgs) -> Result<Outcome> {
     }
     let fault = results.iter().flatten().any(|r| r.exit.is_fault());
     Ok(if fault { Outcome::SchedulerAtFault } else { Outcome::Fine })
+}
+
+/// What each is called in the table: its name, with a number where several have the same.
+fn labels(schedulers: &[Scheduler]) -> Vec<String> {
+    let label = |(i, s): (usize, &Scheduler)| {
+        let before = schedulers[..i].iter().filter(|o| o.name == s.name).count();
+        if before == 0 { s.name.clone() } else { format!("{}#{}", s.name, before + 1) }
+    };
+    schedulers.iter().enumerate().map(label).collect()
 }
 
 /// All runs, by scheduler and seed. They have nothing in common, so they run on all CPUs of this host.
@@ -127,6 +137,10 @@ fn reading(names: &[&str], results: &[Vec<RunResult>], rows: &[Row], q: &Request
             let kind = &fault.exit.kind;
             let msg = if fault.exit.msg.is_empty() { &fault.exit.reason } else { &fault.exit.msg };
             let msg = msg.lines().next().unwrap_or_default();
+            if kind == "load" {
+                sentences.push(format!("{name} was refused, so nothing ran: {msg}."));
+                continue;
+            }
             sentences.push(format!(
                 "{name} was ejected in {n} of {all} runs ({kind}: {msg}), so its figures are in part those of the fair class."
             ));

@@ -37,7 +37,10 @@ pub(crate) fn run(args: &RunArgs) -> Result<Outcome> {
     }
     if let Some(s) = &scenario {
         let value = serde_json::to_value(json::RunJson::new(&request, &scheduler, &result));
-        return s.judge(&value.map_err(Failure::input)?);
+        if let Some(failed) = s.judge(&value.map_err(Failure::input)?)? {
+            failed.iter().for_each(|line| report::note(line));
+            return Ok(if failed.is_empty() { Outcome::Fine } else { Outcome::SchedulerAtFault });
+        }
     }
     Ok(match result.exit.is_fault() {
         true => Outcome::SchedulerAtFault,

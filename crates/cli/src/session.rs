@@ -9,20 +9,24 @@ use std::time::Instant;
 use indexmap::IndexMap;
 use scxr_analyze::{Analyzer, Options, Place, Report};
 use scxr_kernel::Machine;
+use scxr_kernel::ext::Events;
 use scxr_kernel::ids::{CpuId, Ns};
 use scxr_kernel::topology::Topology;
-use scxr_trace::{EventKind, Recorder, Sink};
+use scxr_trace::{Checker, EventKind, Recorder, Rules, Sink};
 use serde::Serialize;
 
 use crate::crash::{self, Position};
 use crate::failure::Result;
 use crate::inject::Injector;
 use crate::resolve::Request;
-use crate::scheduler::Scheduler;
+use crate::scheduler::{Kind, Scheduler};
 use loaded::Refusal;
 
 /// Number of stretches in which a run is made, for the progress bar. Where they end has no influence on the run.
 const STRETCHES: u64 = 100;
+
+/// The class's watchdog unless a scheduler asks for less, and what it may be late by: it looks at every half of it, ns.
+const WATCHDOG_NS: u64 = 45_000_000_000;
 
 /// What a run is to keep besides its report.
 #[derive(Clone, Copy, Debug, Default)]
@@ -75,6 +79,8 @@ pub(crate) struct RunResult {
     pub(crate) report: Report,
     /// The scheduler's variables.
     pub(crate) globals: Option<IndexMap<String, serde_json::Value>>,
+    /// The class's event counters; empty for the fair class.
+    pub(crate) counters: IndexMap<&'static str, i64>,
     /// All events, as text.
     pub(crate) trace: Option<String>,
     /// Real time from the start of loading to the end of the run, ns.
@@ -105,7 +111,8 @@ pub(crate) fn run(
     let start = Instant::now();
     let position = Rc::new(Position { seed, replay, ..Position::default() });
     crash::watch(Rc::clone(&position));
-    let sink = Rc::new(RefCell::new(RunSink::new(&request.topology, keep, Rc::clone(&position))));
+    let rules = Rules { watchdog_ns: Some(WATCHDOG_NS), ..Rules::default() };
+    let sink = Rc::new(RefCell::new(RunSink::new(&request.topology, keep, rules, Rc::clone(&position))));
     let mut config = request.config.clone();
     config.seed = seed;
     let mut m = Machine::new(request.topology.clone(), config, Box::new(Rc::clone(&sink)));
@@ -129,9 +136,10 @@ pub(crate) fn run(
     let exit = exit(&m);
     let globals = keep.globals.then(|| loaded.globals());
     let nr_events = m.state().nr_events;
+    let counters = counters(&m, scheduler);
     drop(m);
-    crash::unwatch();
     let (mut report, trace) = sink.borrow_mut().finish(request.duration);
+    crash::unwatch();
     report.tasks.retain(|t| t.pid > last_boot_pid);
     Ok(RunResult {
         scheduler: scheduler.name.clone(),
@@ -139,6 +147,7 @@ pub(crate) fn run(
         exit,
         report,
         globals,
+        counters,
         trace,
         wall_ns: start.elapsed().as_nanos() as u64,
         run_ns,
@@ -155,6 +164,7 @@ fn refused(scheduler: &Scheduler, seed: u64, keep: Keep, msg: String, start: Ins
         exit: Exit { kind: "load".into(), reason: "refused before it was enabled".into(), msg, ..Exit::default() },
         report: Report::default(),
         globals: keep.globals.then(IndexMap::new),
+        counters: IndexMap::new(),
         trace: keep.trace.then(|| scxr_trace::text::write(&[])),
         wall_ns: start.elapsed().as_nanos() as u64,
         run_ns: 0,
@@ -179,6 +189,14 @@ fn exit(m: &Machine) -> Exit {
             bt: e.bt.clone(),
             dump: e.dump.clone(),
         },
+    }
+}
+
+/// The class's event counters.
+fn counters(m: &Machine, scheduler: &Scheduler) -> IndexMap<&'static str, i64> {
+    match scheduler.kind {
+        Kind::Eevdf => IndexMap::new(),
+        _ => Events::NAMES.into_iter().zip(m.state().ext.events().0).collect(),
     }
 }
 
@@ -211,18 +229,27 @@ struct RunSink {
     position: Rc<Position>,
     analyzer: Option<Analyzer>,
     recorder: Option<Recorder>,
+    /// Judges our own work, in debug builds.
+    checker: Option<Checker>,
 }
 
 impl RunSink {
-    fn new(topology: &Topology, keep: Keep, position: Rc<Position>) -> RunSink {
+    fn new(topology: &Topology, keep: Keep, rules: Rules, position: Rc<Position>) -> RunSink {
         RunSink {
             position,
             analyzer: Some(Analyzer::new(Options { places: places(topology) })),
             recorder: keep.trace.then(Recorder::new),
+            checker: cfg!(debug_assertions).then(|| Checker::new(rules)),
         }
     }
 
+    /// # Panics
+    /// If a rule that holds for every run was violated: that is a bug of ours.
     fn finish(&mut self, end: Ns) -> (Report, Option<String>) {
+        let violations = self.checker.take().map(|mut c| c.finish(end)).unwrap_or_default();
+        if let Some(first) = violations.first() {
+            panic!("{} rules of every run were violated; first: {first}", violations.len());
+        }
         let report = self.analyzer.take().map(|a| a.finish(end));
         let trace = self.recorder.take();
         let trace = trace.map(|mut r| scxr_trace::text::write(&r.finish()));
@@ -237,6 +264,9 @@ impl Sink for RunSink {
         self.position.t.set(t);
         if let Some(analyzer) = &mut self.analyzer {
             analyzer.take(t, cpu, &kind);
+        }
+        if let Some(checker) = &mut self.checker {
+            checker.event(t, cpu, kind.clone());
         }
         if let Some(recorder) = &mut self.recorder {
             recorder.event(t, cpu, kind);

@@ -276,7 +276,7 @@ fn ratio(cell: &Cell) -> String {
     match cell.ratio {
         None => String::new(),
         Some(r) if r.n < 2 => format!("{}x", digits(r.mean)),
-        Some(r) => format!("{}x ± {:.2}", digits(r.mean), r.ci95),
+        Some(r) => format!("{}x ± {}", digits(r.mean), digits(r.ci95)),
     }
 }
 

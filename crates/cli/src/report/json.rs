@@ -72,6 +72,7 @@ pub(crate) struct RunJson<'a> {
     cpus: &'a [CpuReport],
     groups: &'a [GroupReport],
     tasks: &'a [TaskReport],
+    counters: &'a IndexMap<&'static str, i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     globals: Option<&'a IndexMap<String, serde_json::Value>>,
     wall_ns: u64,
@@ -98,6 +99,7 @@ impl<'a> RunJson<'a> {
             cpus: &r.report.cpus,
             groups: &r.report.groups,
             tasks: &r.report.tasks,
+            counters: &r.counters,
             globals: r.globals.as_ref(),
             wall_ns: r.wall_ns,
             events_per_sec: r.events_per_sec(),

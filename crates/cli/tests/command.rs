@@ -1,0 +1,191 @@
+//! The command as its users meet it: exit codes, and what is said when something is wrong.
+
+mod support;
+
+use std::io::Read;
+use std::process::{Command, Stdio};
+
+use support::{root, scxr};
+
+/// Runs the words of `args` and checks exit code and a part of standard error.
+fn check(args: &str, code: i32, says: &str) {
+    let words: Vec<&str> = args.split_whitespace().collect();
+    let ran = scxr(&words);
+    assert_eq!(ran.code, code, "scxr {args}\n{}", ran.stderr);
+    assert!(ran.stderr.contains(says), "scxr {args}: expected '{says}', got\n{}", ran.stderr);
+    assert_eq!(ran.stderr.contains("panicked"), code == 3, "scxr {args}\n{}", ran.stderr);
+}
+
+#[test]
+fn mistakes_are_explained() {
+    for (args, says) in [
+        ("run simpel", "did you mean 'simple'?"),
+        ("run nothing-like-it", "there are eevdf, simple, or give a file"),
+        ("run no/such.bpf.o", "no/such.bpf.o: No such file or directory"),
+        ("run crates", "is taken for an object if it ends in .o"),
+        ("run Cargo.toml", "is taken for an object if it ends in .o"),
+        ("run", "required arguments"),
+        ("rnu eevdf", "unrecognized subcommand"),
+        ("run eevdf --duraton 1s", "similar argument"),
+        ("run eevdf --machine 0", "has no CPU"),
+        ("run eevdf --machine 70000x70000", "more than 1024 CPUs"),
+        ("run eevdf --machine eight", "is not a number"),
+        ("run eevdf --kernel 6.1", "kernel 6.1 is not modelled; known are 6.12"),
+        ("run eevdf --workload hackbnech", "did you mean 'hackbench'?"),
+        ("run eevdf --workload hackbench:group=1", "did you mean 'groups'?"),
+        ("run eevdf --workload no-such.json", "no-such.json"),
+        ("run eevdf --duration 5", "has no unit"),
+        ("run eevdf --duration 0", "longer than 0"),
+        ("run eevdf --seed x", "invalid value 'x'"),
+        ("run eevdf --hz 5", "100 to 1000"),
+        ("run eevdf --nohz-full 9", "CPUs 0 to 7 only"),
+        ("run eevdf --on vm", "not implemented yet"),
+        ("run eevdf --on host", "not implemented yet"),
+        ("run eevdf --set x=1", "eevdf has no variables"),
+        ("run eevdf --duration 10ms --trace no/such/folder/t", "No such file or directory"),
+        ("run eevdf --scenario no-such.toml", "no-such.toml: No such file or directory"),
+        ("run eevdf -- -f", "have options of their own"),
+        ("run simple -- -x", "simple has no option -x"),
+        ("run simple --set fifo_schd=1", "did you mean fifo_sched?"),
+        ("run simple --set fifo_sched", "write VAR=VALUE"),
+        ("run simple --resize stat=4", "no map named stat"),
+        ("run simple --resize stats=none", "from 1 to"),
+        ("run simple --native --set nothing=1", "nothing"),
+        ("run scenarios/policies/minimal.rs --native", "does not come with scxr"),
+        ("inspect eevdf", "has no object"),
+        ("inspect simple --kernel 1.0", "not modelled"),
+        ("compare eevdf", "2 values required"),
+        ("compare eevdf simpel", "did you mean 'simple'?"),
+    ] {
+        check(args, 2, says);
+    }
+}
+
+#[test]
+fn injections_are_checked() {
+    for (inject, says) in [
+        ("5ms hotplug 3 off", "unknown event 'hotplug'; there are: affinity TASK CPUS"),
+        ("5ms nice nobody 1", "no task has the name 'nobody'"),
+        ("5ms nice hog-5-9 1", "did you mean 'hog-5-"),
+    ] {
+        let ran = scxr(&["run", "eevdf", "--duration", "10ms", "--inject", inject]);
+        assert_eq!(ran.code, 2, "{}", ran.stderr);
+        assert!(ran.stderr.contains(says), "{inject}: {}", ran.stderr);
+    }
+    let late = scxr(&["run", "eevdf", "--duration", "10ms", "--inject", "20ms sysrq-s"]);
+    assert_eq!(late.code, 0);
+    assert!(late.stderr.contains("after the end of the run"), "{}", late.stderr);
+}
+
+#[test]
+fn bad_objects_are_the_users_affair() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let object = scxr_simple::OBJECT;
+    let mut elf_class = object.to_vec();
+    elf_class[4] = 1;
+    let mut machine = object.to_vec();
+    machine[18] = 0x3e;
+    for (name, bytes, says) in [
+        ("empty.bpf.o", &b""[..], "empty.bpf.o: "),
+        ("text.bpf.o", b"this is no object, whatever it is called", "not an ELF file"),
+        ("half.bpf.o", &object[..object.len() / 2], "half.bpf.o: "),
+        ("class.bpf.o", &elf_class, "class.bpf.o: "),
+        ("machine.bpf.o", &machine, "not a little-endian BPF object"),
+    ] {
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).expect("a file");
+        for command in ["run", "inspect"] {
+            let ran = scxr(&[command, path.to_str().expect("a UTF-8 path")]);
+            assert_eq!(ran.code, 2, "{command} {name}: {}", ran.stderr);
+            assert!(ran.stderr.contains(says), "{command} {name}: {}", ran.stderr);
+            assert_eq!(ran.stderr.lines().count(), 1, "{command} {name}: {}", ran.stderr);
+        }
+    }
+}
+
+#[test]
+fn bad_sources_are_explained() {
+    let dir = tempfile::tempdir().expect("a folder");
+    for (name, text, says) in [
+        ("broken.rs", "fn (", "broken.rs does not compile"),
+        ("empty.rs", "", "empty"),
+        ("no.json", "{\"tasks\": [}", "no.json:1:"),
+        ("scenario.toml", "scheduler = 'eevdf'\nmachin = '8'", "unknown field `machin`"),
+    ] {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        let path = path.to_str().expect("a UTF-8 path");
+        let args = match name.rsplit_once('.') {
+            Some((_, "json")) => vec!["run", "eevdf", "--workload", path],
+            Some((_, "toml")) => vec!["run", "--scenario", path],
+            _ => vec!["run", path],
+        };
+        let ran = scxr(&args);
+        assert_eq!(ran.code, 2, "{name}: {}", ran.stderr);
+        assert!(ran.stderr.contains(says), "{name}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn c_without_clang_says_how_to_get_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let source = dir.path().join("x.bpf.c");
+    std::fs::write(&source, "int x;").expect("a file");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scxr"));
+    let output = command.arg("run").arg(&source).env("PATH", dir.path()).output().expect("the command starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{stderr}");
+    assert!(stderr.contains("apt-get install clang"), "{stderr}");
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_error() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scxr"));
+    command.args(["run", "eevdf", "--duration", "300ms", "--trace", "-", "-q"]).current_dir(root());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts");
+    let mut first = [0; 16];
+    child.stdout.take().expect("a pipe").read_exact(&mut first).expect("some output");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(&first, b"# scxr-trace 1\n0");
+    assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
+}
+
+#[test]
+fn help_and_lists_go_to_standard_output() {
+    for (args, says) in [
+        (&["--help"][..], "Exit codes"),
+        (&["run", "--help"], "--workload <PRESET|FILE>"),
+        (&["version"], "models Linux 6.12 to 7.2"),
+        (&["--version"], "scxr 0."),
+        (&["list"], "hackbench"),
+        (&["list"], "--fifo"),
+        (&["inspect", "simple"], "loads on 6.12"),
+    ] {
+        let ran = scxr(args);
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{args:?}");
+        assert!(ran.stdout.contains(says), "{args:?}: {}", ran.stdout);
+    }
+}
+
+#[test]
+fn one_policy_in_four_forms_gives_one_trace() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let object = dir.path().join("simple.bpf.o");
+    std::fs::write(&object, scxr_simple::OBJECT).expect("a file");
+    let object = object.to_str().expect("a UTF-8 path");
+    let trace = |sched: &[&str]| {
+        let mut args = vec!["run"];
+        args.extend(sched);
+        args.extend(["--machine", "2x2x2", "--workload", "mixed", "--duration", "200ms", "--trace", "-", "-q"]);
+        let ran = scxr(&args);
+        assert_eq!(ran.code, 0, "{sched:?}: {}", ran.stderr);
+        ran.stdout
+    };
+    let bundled = trace(&["simple"]);
+    assert!(bundled.lines().count() > 1000, "{} lines", bundled.lines().count());
+    for form in [&[object][..], &["schedulers/simple/policy.rs"], &["simple", "--native"]] {
+        let other = trace(form);
+        let differs = bundled.lines().zip(other.lines()).position(|(a, b)| a != b);
+        assert!(bundled == other, "{form:?} differs from line {differs:?} on");
+    }
+}

@@ -1,0 +1,109 @@
+//! What programs read: keys that stay, and the same bytes for the same input.
+
+mod support;
+
+use serde_json::Value;
+use support::scxr;
+
+fn json(args: &[&str]) -> Value {
+    let ran = scxr(args);
+    assert_eq!(ran.code, 0, "{args:?}: {}", ran.stderr);
+    serde_json::from_str(&ran.stdout).expect("one JSON object")
+}
+
+/// All keys of a value, as paths; of lists, those of the first element.
+fn keys(value: &Value, at: &str, out: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(k, v)| {
+            out.push(format!("{at}{k}"));
+            keys(v, &format!("{at}{k}."), out);
+        }),
+        Value::Array(list) => list.iter().take(1).for_each(|v| keys(v, at, out)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_keys_that_stay() {
+    let value = json(&["run", "simple", "--duration", "50ms", "--globals", "--json"]);
+    let mut have = Vec::new();
+    keys(&value, "", &mut have);
+    for key in "schema scheduler.name scheduler.object scheduler.args on kernel machine.nr_cpus workload seed duration_ns \
+                exit.kind exit.code exit.reason exit.msg exit.dump totals.events totals.wakeups totals.context_switches \
+                totals.migrations totals.idle_with_work_ns latency_ns.wakeup.count latency_ns.wakeup.p50 \
+                latency_ns.wakeup.p99 latency_ns.wakeup.p999 latency_ns.wakeup.max latency_ns.runqueue.count \
+                latency_ns.runqueue.p50 latency_ns.runqueue.p99 latency_ns.runqueue.p999 latency_ns.runqueue.max tasks.pid \
+                tasks.comm tasks.group tasks.weight tasks.cpu_ns tasks.share tasks.nvcsw tasks.nivcsw tasks.migrations \
+                globals.fifo_sched globals.stats.sum globals.stats.by_cpu wall_ns events_per_sec"
+        .split_whitespace()
+    {
+        assert!(have.iter().any(|k| k == key), "{key} is missing");
+    }
+    assert_eq!(value["schema"], "scxr-run/1");
+    assert_eq!(value["exit"]["kind"], "none");
+    assert_eq!(value["machine"]["nr_cpus"], 8);
+    assert_eq!(value["duration_ns"], 50_000_000);
+    assert_eq!(value["on"], "sim");
+}
+
+#[test]
+fn globals_are_there_when_asked_for() {
+    let run = |args: &[&str]| json(&[&["run", "simple", "--duration", "20ms", "--json"], args].concat());
+    assert_eq!(run(&[]).get("globals"), None);
+    assert_eq!(run(&["--globals"])["globals"]["fifo_sched"], 0);
+    assert_eq!(run(&["--globals", "--set", "fifo_sched=1"])["globals"]["fifo_sched"], 1);
+    assert_eq!(run(&["--globals", "--", "--fifo"])["globals"]["fifo_sched"], 1);
+    assert_eq!(run(&["--globals", "--native", "--", "-f"])["globals"]["fifo_sched"], 1);
+}
+
+#[test]
+fn same_seed_same_bytes() {
+    let run = |seed: &str, what: &str| {
+        let ran =
+            scxr(&["run", "simple", "--seed", seed, "--duration", "100ms", "-q", "--trace", "-", "--workload", what]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        ran.stdout
+    };
+    for workload in ["mixed", "schbench"] {
+        assert!(run("7", workload) == run("7", workload), "{workload}");
+        assert!(run("7", workload) != run("8", workload), "{workload}");
+    }
+    let report = || {
+        let mut value = json(&["run", "simple", "--duration", "100ms", "--json"]);
+        for key in ["wall_ns", "events_per_sec"] {
+            value[key] = Value::Null;
+        }
+        value.to_string()
+    };
+    assert_eq!(report(), report());
+}
+
+#[test]
+fn a_comparison() {
+    let value = json(&["compare", "eevdf", "simple", "--duration", "50ms", "--seeds", "2", "--json"]);
+    assert_eq!(value["schema"], "scxr-compare/1");
+    assert_eq!(value["seeds"], serde_json::json!([1, 2]));
+    assert_eq!(value["schedulers"][1]["name"], "simple");
+    assert_eq!(value["exits"].as_array().map(Vec::len), Some(4));
+    let rows = value["rows"].as_array().expect("rows");
+    let wakeup = rows.iter().find(|r| r["metric"] == "wakeup p99").expect("a row");
+    assert!(wakeup["cells"][0]["value"]["mean"].as_f64() > Some(0.0));
+    assert_eq!(wakeup["cells"][0]["ratio"], Value::Null);
+    assert!(wakeup["cells"][1]["ratio"]["mean"].is_number());
+    assert!(value["reading"].as_str().is_some_and(|r| r.contains("simple against eevdf")));
+}
+
+#[test]
+fn the_other_commands() {
+    let list = json(&["list", "--json"]);
+    assert!(list["workloads"].as_array().is_some_and(|w| w.iter().any(|w| w["name"] == "hackbench")));
+    assert_eq!(json(&["version", "--json"])["schema"], "scxr-version/1");
+    let object = json(&["inspect", "simple", "--json"]);
+    assert_eq!(object["struct_ops"][0]["type"], "sched_ext_ops");
+    assert_eq!(object["struct_ops"][0]["ops"]["enqueue"], "simple_enqueue");
+    assert!(
+        object["kernels"].as_array().is_some_and(|k| k.iter().all(|k| k["loads"] == true)),
+        "{}",
+        object["kernels"]
+    );
+}
