@@ -27,6 +27,40 @@ fn count(stat: u32) {
     }
 }
 
+/// Its virtual time once what it used of its slice is charged, by weight.
+#[inline(always)]
+fn charged(p: Task<'_>) -> Vtime {
+    p.dsq_vtime() + p.weight().charge(Ns::SLICE_DFL - p.slice())
+}
+
+/// Virtual time goes forward with the tasks that run. CPUs race here; an update that is lost is soon made again.
+#[inline(always)]
+fn advance(vtime: Vtime) {
+    if VTIME_NOW.get().before(vtime) {
+        VTIME_NOW.set(vtime);
+    }
+}
+
+/// Gives a task that could go on another slice, if nobody waits who is before it in virtual time. Where the kernel cannot tell
+/// who is first (before 6.19) it goes on only if nobody waits at all.
+#[inline(always)]
+fn goes_on(p: Task<'_>) -> bool {
+    if !p.is_queued() {
+        return false;
+    }
+    let vtime = charged(p);
+    let first = match SHARED_DSQ.peek() {
+        Some(first) => vtime.before(first.dsq_vtime()),
+        None => SHARED_DSQ.nr_queued() == Ok(0),
+    };
+    if first {
+        p.set_dsq_vtime(vtime);
+        p.set_slice(Ns::SLICE_DFL);
+        advance(vtime);
+    }
+    first
+}
+
 scheduler! {
     /// Global weighted virtual time.
     pub struct Simple { name: "simple" }
@@ -53,19 +87,20 @@ scheduler! {
             SHARED_DSQ.insert_vtime(cx, p, Ns::SLICE_DFL, p.dsq_vtime().max(oldest), enq_flags);
         }
 
-        fn dispatch(cx: &Dispatch, _cpu: Cpu, _prev: Option<Task<'_>>) {
+        /// The task whose slice just ended is not in the queue yet: it goes on where it would still be the first, so that a
+        /// heavy task gets its share though others wait.
+        fn dispatch(cx: &Dispatch, _cpu: Cpu, prev: Option<Task<'_>>) {
+            if let Some(p) = prev && !FIFO_SCHED.get() && goes_on(p) {
+                return;
+            }
             SHARED_DSQ.move_to_local(cx);
         }
 
-        /// Virtual time goes forward with the tasks that run. CPUs race here; an update that is lost is soon made again.
         fn running(_cx: &Event, p: Task<'_>) {
             if FIFO_SCHED.get() {
                 return;
             }
-            let vtime = p.dsq_vtime();
-            if VTIME_NOW.get().before(vtime) {
-                VTIME_NOW.set(vtime);
-            }
+            advance(p.dsq_vtime());
         }
 
         /// Charges what was used of the slice, by weight. A yield empties the slice, so it costs a whole one.
@@ -73,8 +108,7 @@ scheduler! {
             if FIFO_SCHED.get() {
                 return;
             }
-            let ran = Ns::SLICE_DFL - p.slice();
-            p.set_dsq_vtime(p.dsq_vtime() + p.weight().charge(ran));
+            p.set_dsq_vtime(charged(p));
         }
 
         /// A new task starts now, neither ahead nor behind.

@@ -94,6 +94,7 @@ impl Host for NativeHost<'_> {
             TaskField::Weight => t.scx.weight.into(),
             TaskField::Slice => t.scx.slice,
             TaskField::DsqVtime => t.scx.dsq_vtime,
+            TaskField::ScxFlags => t.scx.flags.into(),
         }
     }
 
@@ -118,6 +119,10 @@ impl Host for NativeHost<'_> {
 
     fn dsq_nr_queued(&self, dsq_id: u64) -> i32 {
         self.with(|k| kfunc::scx_bpf_dsq_nr_queued(k, dsq_id))
+    }
+
+    fn dsq_peek(&self, dsq_id: u64) -> Option<u64> {
+        self.with(|k| kfunc::scx_bpf_dsq_peek(k, dsq_id)).map(task)
     }
 
     fn dsq_insert(&self, task: u64, dsq_id: u64, slice: u64, enq_flags: u64) -> bool {

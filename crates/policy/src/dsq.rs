@@ -56,6 +56,13 @@ impl Dsq {
         kernel::dsq_move_to_local(self.0)
     }
 
+    /// The first waiting task, left where it is (`scx_bpf_dsq_peek`). `None`: there is none, or the kernel (before 6.19)
+    /// cannot tell. Not for built-in queues.
+    #[inline(always)]
+    pub fn peek<'a>(self) -> Option<Task<'a>> {
+        kernel::dsq_peek(self.0).map(Task::__new)
+    }
+
     /// Number of waiting tasks, or why it cannot be told (`scx_bpf_dsq_nr_queued`).
     #[inline(always)]
     pub fn nr_queued(self) -> Result<u32, Errno> {

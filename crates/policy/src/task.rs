@@ -52,6 +52,12 @@ impl Task<'_> {
         kernel::task_nr_cpus_allowed(self.0)
     }
 
+    /// Is it ready to run (`SCX_TASK_QUEUED` in `p->scx.flags`)? Asked of `prev` in `dispatch`: could it go on?
+    #[inline(always)]
+    pub fn is_queued(self) -> bool {
+        kernel::task_scx_flags(self.0) & 1 != 0
+    }
+
     /// Sets its virtual time (`scx_bpf_task_set_dsq_vtime`; a store where the kernel has no such function).
     #[inline(always)]
     pub fn set_dsq_vtime(self, vtime: Vtime) {

@@ -97,6 +97,9 @@ impl Host for Recorder<'_> {
     fn dsq_nr_queued(&self, _dsq_id: u64) -> i32 {
         0
     }
+    fn dsq_peek(&self, _dsq_id: u64) -> Option<u64> {
+        None
+    }
     fn dsq_insert(&self, task: u64, dsq_id: u64, slice: u64, enq_flags: u64) -> bool {
         self.say(format!("insert {task} {dsq_id:#x} {slice} {enq_flags}"));
         if let Some(pause) = self.pause {

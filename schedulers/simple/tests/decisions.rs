@@ -8,6 +8,7 @@ use scxr_simple::{NATIVE, shared};
 const SLICE: u64 = 20_000_000;
 const LOCAL: u64 = 0x8000_0000_0000_0002;
 const TASK: u64 = 7;
+const FIRST: u64 = 8;
 
 /// One task and what happens to it.
 #[derive(Default)]
@@ -16,6 +17,11 @@ struct Kernel {
     weight: u32,
     slice: u64,
     vtime: Cell<u64>,
+    /// Could the task go on?
+    queued: bool,
+    nr_queued: i32,
+    /// Virtual time of the first task in the queue.
+    first: Option<u64>,
     calls: RefCell<Vec<String>>,
 }
 
@@ -34,8 +40,12 @@ impl Host for Kernel {
         0
     }
     fn task_field(&self, task: u64, field: TaskField) -> u64 {
+        if (task, field) == (FIRST, TaskField::DsqVtime) {
+            return self.first.expect("a waiting task");
+        }
         assert_eq!(task, TASK);
         match field {
+            TaskField::ScxFlags => self.queued.into(),
             TaskField::Weight => self.weight.into(),
             TaskField::Slice => self.slice,
             TaskField::DsqVtime => self.vtime.get(),
@@ -46,8 +56,8 @@ impl Host for Kernel {
         self.vtime.set(vtime);
         true
     }
-    fn task_set_slice(&self, _task: u64, _slice: u64) -> bool {
-        panic!("simple sets no slice")
+    fn task_set_slice(&self, _task: u64, slice: u64) -> bool {
+        self.say(format!("slice {slice}"))
     }
     fn select_cpu_dfl(&self, _task: u64, prev_cpu: i32, _wake_flags: u64) -> (i32, bool) {
         self.idle_cpu.map_or((prev_cpu, false), |cpu| (cpu, true))
@@ -57,7 +67,10 @@ impl Host for Kernel {
         0
     }
     fn dsq_nr_queued(&self, _dsq_id: u64) -> i32 {
-        panic!("simple does not look into queues")
+        self.nr_queued
+    }
+    fn dsq_peek(&self, _dsq_id: u64) -> Option<u64> {
+        self.first.map(|_| FIRST)
     }
     fn dsq_insert(&self, _task: u64, dsq_id: u64, slice: u64, enq_flags: u64) -> bool {
         self.say(format!("insert {dsq_id:#x} {slice} {enq_flags}"))
@@ -164,6 +177,31 @@ fn the_charge_is_by_weight() {
         simple.run("stopping", &[TASK, 0]);
         assert_eq!(simple.kernel.vtime.get(), 11 + expect, "{slice} {weight}");
     }
+}
+
+/// What `dispatch` does after the task used up its slice from virtual time 0, and where it is then.
+#[track_caller]
+fn check_goes_on(kernel: Kernel, fifo: bool, goes_on: bool) {
+    let simple = Simple::new(0, fifo, Kernel { weight: 100, ..kernel });
+    let calls = simple.run("dispatch", &[0, TASK]).1;
+    if goes_on {
+        assert_eq!(calls, [format!("slice {SLICE}")]);
+        assert_eq!((simple.kernel.vtime.get(), simple.now()), (SLICE, SLICE), "charged, and virtual time went on");
+    } else {
+        assert_eq!((calls, simple.kernel.vtime.get()), (vec!["move 0x0".to_owned()], 0));
+    }
+}
+
+#[test]
+fn a_task_goes_on_while_it_is_first() {
+    let queued = || Kernel { queued: true, nr_queued: 1, ..Kernel::default() };
+    check_goes_on(Kernel { first: Some(SLICE + 1), ..queued() }, false, true);
+    check_goes_on(Kernel { first: Some(SLICE), ..queued() }, false, false);
+    check_goes_on(Kernel { first: Some(0), ..queued() }, false, false);
+    check_goes_on(Kernel { first: Some(SLICE + 1), queued: false, ..queued() }, false, false);
+    check_goes_on(Kernel { first: Some(SLICE + 1), ..queued() }, true, false);
+    check_goes_on(Kernel { nr_queued: 0, ..queued() }, false, true);
+    check_goes_on(queued(), false, false); // somebody waits, and the kernel cannot tell who
 }
 
 #[test]

@@ -49,6 +49,11 @@ pub fn task_dsq_vtime(p: RawTask) -> u64 {
 }
 
 #[inline(always)]
+pub fn task_scx_flags(p: RawTask) -> u32 {
+    load(sched_ext_entity::flags(scx(p)))
+}
+
+#[inline(always)]
 pub fn task_set_dsq_vtime(p: RawTask, vtime: u64) {
     // SAFETY: `p` is the kernel's; where there is no function the class lets programs store this field.
     unsafe {
@@ -90,6 +95,17 @@ pub fn create_dsq(dsq_id: u64, node: i32) -> i32 {
 pub fn dsq_nr_queued(dsq_id: u64) -> i32 {
     // SAFETY: plain numbers.
     unsafe { scx_bpf_dsq_nr_queued::call(dsq_id) }
+}
+
+/// Before 6.19 the first task cannot be looked at.
+#[inline(always)]
+pub fn dsq_peek(dsq_id: u64) -> Option<RawTask> {
+    if !scx_bpf_dsq_peek::exists() {
+        return None;
+    }
+    // SAFETY: plain numbers.
+    let p = unsafe { scx_bpf_dsq_peek::call(dsq_id) };
+    if p.is_null() { None } else { Some(p) }
 }
 
 /// 7.0 and later tell whether they took the task; before 6.13 the function was called dispatch.

@@ -92,6 +92,7 @@ pub mod types {
             dsq_vtime: u64,
             slice: u64,
             weight: u32,
+            flags: u32,
         }
         scx_exit_info {
             kind: Enum<scx_exit_kind>,
@@ -151,6 +152,7 @@ pub mod kfunc {
         fn scx_bpf_task_set_dsq_vtime(p: *mut task_struct, vtime: u64) -> bool;
         fn scx_bpf_task_set_slice(p: *mut task_struct, slice: u64) -> bool;
         fn scx_bpf_now() -> u64;
+        fn scx_bpf_dsq_peek(dsq_id: u64) -> *mut task_struct;
     }
 }
 

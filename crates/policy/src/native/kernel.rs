@@ -28,6 +28,10 @@ pub(crate) fn task_dsq_vtime(p: RawTask) -> u64 {
     call(|h| h.task_field(p, TaskField::DsqVtime))
 }
 
+pub(crate) fn task_scx_flags(p: RawTask) -> u32 {
+    call(|h| h.task_field(p, TaskField::ScxFlags)) as u32
+}
+
 pub(crate) fn task_set_dsq_vtime(p: RawTask, vtime: u64) {
     call(|h| h.task_set_dsq_vtime(p, vtime));
 }
@@ -46,6 +50,10 @@ pub(crate) fn create_dsq(dsq_id: u64, node: i32) -> i32 {
 
 pub(crate) fn dsq_nr_queued(dsq_id: u64) -> i32 {
     call(|h| h.dsq_nr_queued(dsq_id))
+}
+
+pub(crate) fn dsq_peek(dsq_id: u64) -> Option<RawTask> {
+    call(|h| h.dsq_peek(dsq_id))
 }
 
 pub(crate) fn dsq_insert(p: RawTask, dsq_id: u64, slice: u64, enq_flags: u64) -> bool {

@@ -40,6 +40,8 @@ pub trait Host {
     fn create_dsq(&self, dsq_id: u64, node: i32) -> i32;
     /// `scx_bpf_dsq_nr_queued`.
     fn dsq_nr_queued(&self, dsq_id: u64) -> i32;
+    /// `scx_bpf_dsq_peek`: the first task, if there is one.
+    fn dsq_peek(&self, dsq_id: u64) -> Option<u64>;
     /// `scx_bpf_dsq_insert`.
     fn dsq_insert(&self, task: u64, dsq_id: u64, slice: u64, enq_flags: u64) -> bool;
     /// `scx_bpf_dsq_insert_vtime`.
@@ -67,6 +69,8 @@ pub enum TaskField {
     Slice,
     /// `scx.dsq_vtime`, a u64.
     DsqVtime,
+    /// `scx.flags`, a u32.
+    ScxFlags,
 }
 
 /// `struct scx_exit_info`, the parts that a policy records.
