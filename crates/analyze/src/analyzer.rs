@@ -40,6 +40,8 @@ struct Cpu {
     place: Place,
     idle: bool,
     idle_from: u64,
+    /// When it began to run the task that it runs.
+    busy_from: Option<u64>,
     report: CpuReport,
 }
 
@@ -100,6 +102,7 @@ impl Analyzer {
             place,
             idle: true,
             idle_from: 0,
+            busy_from: None,
             report: CpuReport { cpu: i as u32, ..CpuReport::default() },
         };
         Analyzer {
@@ -227,6 +230,7 @@ impl Analyzer {
         self.totals.context_switches += 1;
         if let Some(c) = self.cpus.get_mut(cpu as usize) {
             c.report.switches += 1;
+            c.busy_from = Some(t);
         }
         let task = self.tasks.get(pid, t);
         let waking_at = task.waking_at.take();
@@ -260,6 +264,7 @@ impl Analyzer {
         }
         if let Some(c) = self.cpus.get_mut(cpu as usize) {
             c.report.busy_ns += ran_ns;
+            c.busy_from = None;
         }
         let task = self.tasks.get(pid, t);
         task.report.cpu_ns += ran_ns;
@@ -362,6 +367,9 @@ impl Analyzer {
     fn close(&mut self, end: u64) {
         for cpu in self.cpus.iter_mut().filter(|c| c.idle) {
             cpu.report.idle_ns += end.saturating_sub(cpu.idle_from);
+        }
+        for cpu in &mut self.cpus {
+            cpu.report.busy_ns += cpu.busy_from.map_or(0, |from| end.saturating_sub(from));
         }
         for task in self.tasks.iter_mut() {
             match task.state {

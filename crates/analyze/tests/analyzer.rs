@@ -43,6 +43,12 @@ fn a_wakeup() {
 }
 
 #[test]
+fn what_runs_at_the_end_counts_for_its_cpu() {
+    let r = analyze(2, 1000, "100 1 idle_out\n100 1 switch_in pid=1");
+    assert_eq!((r.cpus[0].busy_ns, r.cpus[1].busy_ns, r.tasks[0].cpu_ns), (0, 900, 900));
+}
+
+#[test]
 fn preemption_counts_as_waiting() {
     let r = analyze(
         1,

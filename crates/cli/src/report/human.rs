@@ -21,6 +21,9 @@ pub(crate) fn run(q: &Request, s: &Scheduler, r: &RunResult) -> String {
     let mut out = String::new();
     heading(&mut out, &s.name, q, &format!("seed {}", r.seed));
     exit(&mut out, &s.name, &r.exit);
+    if r.nr_events == 0 {
+        return out; // refused: nothing ran
+    }
     totals(&mut out, &r.report);
     out += &latencies(&r.report);
     out += &tasks(&r.report.tasks);

@@ -9,6 +9,8 @@ use crate::failure::{Failure, Result};
 const CLANG: [&str; 5] = ["clang", "clang-19", "clang-18", "clang-17", "clang-16"];
 /// What the kernel's and the scx repository's own builds use.
 const FLAGS: [&str; 7] = ["-target", "bpf", "-mcpu=v3", "-O2", "-g", "-Wall", "-Wno-compare-distinct-pointer-types"];
+/// Paths in messages are as the user gave them, wherever that is.
+const DEBUG_DIR: &str = "-fdebug-compilation-dir=.";
 
 /// Compiles `source`; the object's bytes and what clang said.
 pub(super) fn compile(source: &Path, include: &[PathBuf]) -> Result<(Vec<u8>, String)> {
@@ -16,7 +18,7 @@ pub(super) fn compile(source: &Path, include: &[PathBuf]) -> Result<(Vec<u8>, St
     let object = folder.path().join("x.bpf.o");
     let output = run(|clang| {
         let mut command = Command::new(clang);
-        command.args(FLAGS).arg(format!("-D__TARGET_ARCH_{}", target_arch()));
+        command.args(FLAGS).arg(DEBUG_DIR).arg(format!("-D__TARGET_ARCH_{}", target_arch()));
         let beside = source.parent().into_iter().flat_map(|d| [d.to_path_buf(), d.join("include")]);
         for dir in include.iter().cloned().chain(beside) {
             command.arg("-I").arg(dir);
