@@ -9,13 +9,14 @@ use scxr_lab::guest::{GuestEvent, GuestSpec};
 use scxr_lab::initramfs::Initramfs;
 use scxr_lab::qemu::{Finding, Guest, GuestExit, GuestOutput, Qemu, Shape, VmError};
 
-/// Prints what it measures: how long sleeps take, what the machine looks like. Ends with status 7.
+/// Prints what it sees: times, what the machine looks like, what is mounted. Ends with status 7.
 const SCRIPT: &str = "#!/bin/sh
 echo out; echo err >&2
 grep -c ^processor /proc/cpuinfo
 for i in 1 2 3; do cut -d' ' -f1 /proc/uptime; head -n 1 /proc/stat; done &
 for i in 1 2 3; do read -r up idle </proc/uptime; echo $up $idle; done
 wait
+head -n 1 /sys/devices/system/cpu/cpu0/topology/thread_siblings_list /sys/devices/system/cpu/cpu0/cache/index3/shared_cpu_list
 sed -n 's/^run.*//p;1,5p' /proc/schedstat
 for f in /sys/kernel/btf/vmlinux /sys/kernel/tracing/events /sys/fs/bpf /sys/fs/cgroup/cgroup.procs /sys/kernel/sched_ext/state; do
   [ -e $f ] && echo there: $f
@@ -60,6 +61,9 @@ fn a_guest_gives_the_same_bytes_twice() {
     let text = String::from_utf8(one.stdout.clone()).unwrap();
     assert_eq!(one.exit, GuestExit::Code(7), "{text}");
     assert!(text.starts_with("out\n4\n"), "{text}");
+    let threads_and_cache =
+        "thread_siblings_list <==\n0-1\n\n==> /sys/devices/system/cpu/cpu0/cache/index3/shared_cpu_list <==\n0-1\n";
+    assert!(text.contains(threads_and_cache), "{text}");
     assert_eq!(text.matches("there: ").count(), 5, "{text}");
     assert_eq!(one.stderr, b"err\n");
     assert_eq!(one.not_mounted, [""; 0]);
@@ -111,7 +115,7 @@ fn a_program_that_is_not_there_is_named() {
 fn a_hung_guest_is_ended() {
     let Some((qemu, mut guest)) = guest("#!/bin/sh\nsleep 1000000\n", Shape::flat(1)) else { return };
     guest.clock = scxr_lab::qemu::Clock::Free;
-    guest.wall_limit = Duration::from_secs(25);
+    guest.wall_limit = Duration::from_secs(5);
     let error = qemu.run(&guest, &mut |_| {}).unwrap_err().to_string();
-    assert!(error.starts_with("the guest was ended after 25 s"), "{error}");
+    assert!(error.starts_with("the guest was ended after 5 s"), "{error}");
 }

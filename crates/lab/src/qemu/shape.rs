@@ -8,7 +8,8 @@ const CPUS_MAX: u32 = 255;
 pub struct Shape {
     /// Sockets.
     pub sockets: u32,
-    /// Dies of a socket; CPUs of a die share their last-level cache.
+    /// Dies of a socket; CPUs of a die share their last-level cache. A guest sees each as a package of its own: QEMU shows
+    /// a guest no last-level cache smaller than a package.
     pub dies: u32,
     /// Cores of a die.
     pub cores: u32,
@@ -63,7 +64,7 @@ impl Shape {
             _ => return Err(ShapeError::Cpus { cpus: self.cpus() }),
         };
         let Shape { sockets, dies, cores, threads, nodes, .. } = *self;
-        let smp = format!("{cpus},sockets={sockets},dies={dies},cores={cores},threads={threads}");
+        let smp = format!("{cpus},sockets={},cores={cores},threads={threads}", sockets * dies);
         let memory = memory_mib.next_multiple_of(nodes.max(1));
         let mut args = vec!["-smp".into(), smp, "-m".into(), format!("{memory}M")];
         if nodes == 0 || !cpus.is_multiple_of(nodes) {
@@ -107,7 +108,9 @@ mod tests {
         let check = |shape: &Shape, expect: Result<&str, ShapeError>| {
             assert_eq!(shape.args(1000).map(|a| a.join(" ")).as_deref(), expect.as_ref().map(|s| *s), "{shape:?}");
         };
-        check(&Shape::flat(4), Ok("-smp 4,sockets=1,dies=1,cores=4,threads=1 -m 1000M"));
+        check(&Shape::flat(4), Ok("-smp 4,sockets=1,cores=4,threads=1 -m 1000M"));
+        let dies = Shape { sockets: 2, dies: 2, ..Shape::flat(2) };
+        check(&dies, Ok("-smp 8,sockets=4,cores=2,threads=1 -m 1000M"));
         check(&Shape::flat(0), Err(ShapeError::Cpus { cpus: 0 }));
         check(&Shape { threads: 2, ..Shape::flat(128) }, Err(ShapeError::Cpus { cpus: 256 }));
         check(&Shape { nodes: 3, ..Shape::flat(4) }, Err(ShapeError::Nodes { cpus: 4, nodes: 3 }));
@@ -116,7 +119,7 @@ mod tests {
             Shape { sockets: 2, dies: 1, cores: 2, threads: 2, nodes: 2, distances: vec![vec![10, 30], vec![31, 10]] };
         check(
             &two,
-            Ok("-smp 8,sockets=2,dies=1,cores=2,threads=2 -m 1000M \
+            Ok("-smp 8,sockets=2,cores=2,threads=2 -m 1000M \
                 -object memory-backend-ram,id=mem0,size=500M -numa node,nodeid=0,cpus=0-3,memdev=mem0 \
                 -object memory-backend-ram,id=mem1,size=500M -numa node,nodeid=1,cpus=4-7,memdev=mem1 \
                 -numa dist,src=0,dst=1,val=30 -numa dist,src=1,dst=0,val=31"),
