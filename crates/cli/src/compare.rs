@@ -13,7 +13,7 @@ use crate::report::{self, human, json};
 use crate::resolve::{self, Request};
 use crate::scheduler::{self, Scheduler};
 use crate::session::{self, Keep, RunResult};
-use crate::{progress, replay};
+use crate::{progress, replay, run};
 
 /// Runs all and reports.
 pub(crate) fn compare(args: &CompareArgs) -> Result<Outcome> {
@@ -23,7 +23,7 @@ pub(crate) fn compare(args: &CompareArgs) -> Result<Outcome> {
     let prepare = |s: &String| scheduler::prepare(s, &options);
     let schedulers: Vec<Scheduler> = args.scheds.iter().map(prepare).collect::<Result<_>>()?;
     if !machine.quiet {
-        request.warnings.iter().for_each(|w| report::note(w));
+        run::warn(&request, &schedulers);
     }
     let results = run_all(args, &request, &schedulers)?;
     let reports: Vec<Vec<Report>> = results.iter().map(|of| of.iter().map(|r| r.report.clone()).collect()).collect();

@@ -26,8 +26,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Outcome> {
     let options = scheduler::Options { args: &sched_args, native: machine.native, include: &machine.include };
     let scheduler = scheduler::prepare(&sched, &options)?;
     if !machine.quiet {
-        let compiler = scheduler.warnings.lines().map(str::to_string);
-        request.warnings.iter().cloned().chain(compiler).for_each(|w| report::note(&w));
+        warn(&request, std::slice::from_ref(&scheduler));
     }
     let keep = Keep { trace: args.trace.is_some(), globals: args.globals };
     let result = observe(&request, &scheduler, keep, &machine, &sched)?;
@@ -46,6 +45,12 @@ pub(crate) fn run(args: &RunArgs) -> Result<Outcome> {
         true => Outcome::SchedulerAtFault,
         false => Outcome::Fine,
     })
+}
+
+/// Tells what was accepted and means nothing, and what compilers said.
+pub(crate) fn warn(request: &Request, schedulers: &[Scheduler]) {
+    let compilers = schedulers.iter().map(|s| &s.warnings).filter(|w| !w.is_empty());
+    request.warnings.iter().chain(compilers).for_each(|w| report::note(w));
 }
 
 /// Runs with a progress bar.

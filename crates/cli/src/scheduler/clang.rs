@@ -8,7 +8,17 @@ use crate::failure::{Failure, Result};
 /// Programs that are tried, in this order.
 const CLANG: [&str; 5] = ["clang", "clang-19", "clang-18", "clang-17", "clang-16"];
 /// What the kernel's and the scx repository's own builds use.
-const FLAGS: [&str; 7] = ["-target", "bpf", "-mcpu=v3", "-O2", "-g", "-Wall", "-Wno-compare-distinct-pointer-types"];
+const FLAGS: [&str; 8] = [
+    "-target",
+    "bpf",
+    "-mcpu=v3",
+    "-O2",
+    "-g",
+    "-Wall",
+    "-Wno-compare-distinct-pointer-types",
+    // bpftool writes such declarations into vmlinux.h
+    "-Wno-missing-declarations",
+];
 /// Paths in messages are as the user gave them, wherever that is.
 const DEBUG_DIR: &str = "-fdebug-compilation-dir=.";
 
