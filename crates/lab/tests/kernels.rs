@@ -35,7 +35,8 @@ fn what_cannot_be_used_is_explained() {
         let one = Series { major: 7, minor: 2, patch: Some(12) };
         let error = store.fetch(one, &mut |p: Progress<'_>| said.push(format!("{p:?}"))).unwrap_err();
         let KernelError::Unusable { problem, .. } = &error else { panic!("{error}") };
-        assert_eq!(*problem, Problem::CreateDsq { params: 3 });
+        let Problem::ImplicitParam { kfuncs } = problem else { panic!("{problem}") };
+        assert!(kfuncs.iter().any(|f| f == "scx_bpf_create_dsq"), "{kfuncs:?}");
         assert!(said.iter().any(|s| s.starts_with("Unusable")), "{said:?}");
     }
 }

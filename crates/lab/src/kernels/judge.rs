@@ -3,10 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use scxr_bpf::btf::KernelBtf;
+use scxr_bpf::btf::{KernelBtf, Kind};
 
-/// Parameters of `scx_bpf_create_dsq` as programs declare it.
-const CREATE_DSQ_PARAMS: usize = 2;
+/// What the kernel calls the last parameter of a kfunc that it passes by itself (KF_IMPLICIT_ARGS). BTF of a sound build
+/// shows a kfunc without it, and with it under the kfunc's name and `_impl`; some distributions' builds leave a part of
+/// the kfuncs as they are in the source, another part in each build.
+const IMPLICIT_PARAM: &str = "aux";
 
 /// What a kernel can do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,15 +50,16 @@ pub enum Problem {
         /// Why.
         reason: String,
     },
-    /// The BTF shows a kfunc with a parameter that programs must not see, so that libbpf refuses every scheduler that
-    /// calls it (and all do).
+    /// The BTF shows kfuncs with a parameter that programs do not pass, so that libbpf refuses the schedulers that call
+    /// them.
     #[error(
-        "its BTF is broken: scx_bpf_create_dsq has {params} parameters where programs pass {CREATE_DSQ_PARAMS}, so that libbpf refuses \
-         every scheduler (func_proto incompatible); take another build of this series, or another series"
+        "its BTF is broken: {} of the class's kfuncs, {} among them, show a parameter that no program passes, so that libbpf refuses \
+         schedulers that call them (func_proto incompatible); take another build of this series, or another series",
+        kfuncs.len(), kfuncs.first().map_or("", String::as_str)
     )]
-    CreateDsq {
-        /// How many it shows.
-        params: usize,
+    ImplicitParam {
+        /// Those kfuncs, in order of names; at least one.
+        kfuncs: Vec<String>,
     },
     /// The class is there, its kfuncs are not.
     #[error("its BTF lacks scx_bpf_create_dsq, which every scheduler calls")]
@@ -103,31 +106,56 @@ fn by_btf(of: &mut Judgement, btf: &KernelBtf) {
     if !of.class {
         return;
     }
-    match btf.func("scx_bpf_create_dsq").map(|f| f.params.len()) {
-        Some(CREATE_DSQ_PARAMS) => {}
-        Some(params) => of.problems.push(Problem::CreateDsq { params }),
-        None => of.problems.push(Problem::NoCreateDsq),
+    if btf.func("scx_bpf_create_dsq").is_none() {
+        of.problems.push(Problem::NoCreateDsq);
     }
+    let kfuncs = broken_kfuncs(btf);
+    if !kfuncs.is_empty() {
+        of.problems.push(Problem::ImplicitParam { kfuncs });
+    }
+}
+
+/// Kfuncs of the class that show their implicit parameter, in order of names.
+fn broken_kfuncs(btf: &KernelBtf) -> Vec<String> {
+    let types = btf.btf();
+    let mut found = Vec::new();
+    for (_, ty) in types.iter() {
+        let (Kind::Func { proto, .. }, name) = (&ty.kind, types.string(ty.name)) else { continue };
+        if !name.starts_with("scx_bpf_") || name.ends_with("_impl") {
+            continue;
+        }
+        let Kind::FuncProto { params, .. } = &types.ty(*proto).kind else { continue };
+        if params.last().is_some_and(|p| types.string(p.name) == IMPLICIT_PARAM) {
+            found.push(name.to_owned());
+        }
+    }
+    found.sort();
+    found.dedup();
+    found
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// BTF with a struct `sched_ext_ops` (where asked for) and `scx_bpf_create_dsq` of so many parameters.
-    fn btf(class: bool, params: Option<u32>) -> Vec<u8> {
-        let strings = b"\0sched_ext_ops\0scx_bpf_create_dsq\0";
-        let (ops, create) = (1u32, 15u32);
+    /// BTF with a struct `sched_ext_ops` (where asked for) and functions, each with the name of its one parameter.
+    fn btf(class: bool, functions: &[(&str, &str)]) -> Vec<u8> {
+        let mut strings = vec![0];
+        let mut string = |text: &str| {
+            let at = strings.len() as u32;
+            strings.extend(text.bytes().chain([0]));
+            at
+        };
         let mut types: Vec<u32> = Vec::new();
         let mut next = 1;
         if class {
-            types.extend([ops, 4 << 24, 8]);
+            types.extend([string("sched_ext_ops"), 4 << 24, 8]);
             next += 1;
         }
-        if let Some(n) = params {
-            types.extend([0, 13 << 24 | n, 0]);
-            types.extend((0..n).flat_map(|_| [0, 0]));
-            types.extend([create, 12 << 24 | 1, next]);
+        for (name, param) in functions {
+            types.extend([0, 13 << 24 | 1, 0, string(param), 0]);
+            types.extend([string(name), 12 << 24 | 1, next]);
+            next += 2;
         }
         let bytes: Vec<u8> = types.iter().flat_map(|w| w.to_le_bytes()).collect();
         let mut raw = vec![0x9f, 0xeb, 1, 0];
@@ -143,13 +171,24 @@ mod tests {
     fn kernels_are_judged() {
         let on = Some("CONFIG_SMP=y\nCONFIG_SCHED_CLASS_EXT=y\nCONFIG_EXT_SUB_SCHED=y\n");
         let off = Some("# CONFIG_SCHED_CLASS_EXT is not set\n");
-        let sound = btf(true, Some(2));
+        let sound = btf(
+            true,
+            &[
+                ("scx_bpf_create_dsq", "node"),
+                ("scx_bpf_create_dsq_impl", "aux"),
+                ("scx_bpf_old", "aux__prog"),
+                ("bpf_x", "aux"),
+            ],
+        );
+        let broken =
+            btf(true, &[("scx_bpf_kick_cpu", "aux"), ("scx_bpf_create_dsq", "node"), ("scx_bpf_error_bstr", "aux")]);
+        let implicit = Problem::ImplicitParam { kfuncs: vec!["scx_bpf_error_bstr".into(), "scx_bpf_kick_cpu".into()] };
         for (name, btf, config, problems) in [
             ("sound", Some(sound.clone()), on, vec![]),
             ("sound, configuration not known", Some(sound), None, vec![]),
-            ("implicit parameter", Some(btf(true, Some(3))), on, vec![Problem::CreateDsq { params: 3 }]),
-            ("no kfunc", Some(btf(true, None)), on, vec![Problem::NoCreateDsq]),
-            ("no class", Some(btf(false, None)), None, vec![Problem::NoClass]),
+            ("implicit parameter", Some(broken), on, vec![implicit]),
+            ("no kfunc", Some(btf(true, &[])), on, vec![Problem::NoCreateDsq]),
+            ("no class", Some(btf(false, &[])), None, vec![Problem::NoClass]),
             ("no class, no BTF", None, off, vec![Problem::NoClass]),
             ("no BTF", None, on, vec![Problem::NoBtf]),
             ("nothing known", None, None, vec![Problem::NoBtf]),
@@ -165,7 +204,10 @@ mod tests {
 
     #[test]
     fn problems_survive_the_cache() {
-        let of = Judgement { problems: vec![Problem::CreateDsq { params: 3 }, Problem::NoBtf], ..Judgement::default() };
+        let of = Judgement {
+            problems: vec![Problem::ImplicitParam { kfuncs: vec!["f".into()] }, Problem::NoBtf],
+            ..Judgement::default()
+        };
         let text = serde_json::to_string(&of).unwrap();
         assert_eq!(serde_json::from_str::<Judgement>(&text).unwrap(), of);
     }

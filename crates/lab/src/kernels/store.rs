@@ -20,7 +20,7 @@ use super::{deb, judge};
 const CANDIDATES_MAX: usize = 4;
 
 /// Version of `kernel.json`, which also says by what rules the judgement was made.
-const RECORD_SCHEMA: u32 = 1;
+const RECORD_SCHEMA: u32 = 2;
 
 /// Why there is no kernel.
 #[derive(Debug, thiserror::Error)]
@@ -473,7 +473,7 @@ mod tests {
     fn the_newest_usable_cached_kernel_is_taken_offline() {
         let root = tempfile::tempdir().unwrap();
         let sum = Some(Sha256::digest(b"image").iter().map(|b| format!("{b:02x}")).collect::<String>());
-        let broken = Judgement { problems: vec![Problem::CreateDsq { params: 3 }], ..Judgement::default() };
+        let broken = Judgement { problems: vec![Problem::NoClass], ..Judgement::default() };
         put(root.path(), &record("7.2.12", broken, None), None);
         put(root.path(), &record("7.2.11", Judgement::default(), sum.clone()), Some(b"image"));
         put(root.path(), &record("7.2.9", Judgement::default(), sum), Some(b"image"));
