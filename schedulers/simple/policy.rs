@@ -33,6 +33,12 @@ fn charged(p: Task<'_>) -> Vtime {
     p.dsq_vtime() + p.weight().charge(Ns::SLICE_DFL - p.slice())
 }
 
+/// A virtual time that is behind by one slice at most: that is all the credit that a task can have.
+#[inline(always)]
+fn limited(vtime: Vtime) -> Vtime {
+    vtime.max(VTIME_NOW.get() - Ns::SLICE_DFL)
+}
+
 /// Virtual time goes forward with the tasks that run. CPUs race here; an update that is lost is soon made again.
 #[inline(always)]
 fn advance(vtime: Vtime) {
@@ -48,7 +54,7 @@ fn goes_on(p: Task<'_>) -> bool {
     if !p.is_queued() {
         return false;
     }
-    let vtime = charged(p);
+    let vtime = limited(charged(p));
     let first = match SHARED_DSQ.peek() {
         Some(first) => vtime.before(first.dsq_vtime()),
         None => SHARED_DSQ.nr_queued() == Ok(0),
@@ -76,15 +82,13 @@ scheduler! {
             picked.cpu
         }
 
-        /// A task that slept long gets one slice of credit, no more.
         fn enqueue(cx: &Enqueue, p: Task<'_>, enq_flags: EnqFlags) {
             count(shared::GLOBAL);
             if FIFO_SCHED.get() {
                 SHARED_DSQ.insert(cx, p, Ns::SLICE_DFL, enq_flags);
                 return;
             }
-            let oldest = VTIME_NOW.get() - Ns::SLICE_DFL;
-            SHARED_DSQ.insert_vtime(cx, p, Ns::SLICE_DFL, p.dsq_vtime().max(oldest), enq_flags);
+            SHARED_DSQ.insert_vtime(cx, p, Ns::SLICE_DFL, limited(p.dsq_vtime()), enq_flags);
         }
 
         /// The task whose slice just ended is not in the queue yet: it goes on where it would still be the first, so that a

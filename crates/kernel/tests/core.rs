@@ -23,14 +23,7 @@ const MS: u64 = 1_000_000;
 
 fn machine(spec: &str) -> (Machine, Log) {
     let log = Log::default();
-    (
-        Machine::new(
-            Topology::parse(spec).unwrap(),
-            Config::default(),
-            Box::new(log.clone()),
-        ),
-        log,
-    )
+    (Machine::new(Topology::parse(spec).unwrap(), Config::default(), Box::new(log.clone())), log)
 }
 
 fn hog() -> impl FnMut(&TaskCx) -> Action {
@@ -39,12 +32,7 @@ fn hog() -> impl FnMut(&TaskCx) -> Action {
 
 fn cpu_time(m: &Machine, comm: &str) -> u64 {
     let s = m.state();
-    s.all_tasks()
-        .into_iter()
-        .map(|p| s.task(p))
-        .filter(|t| t.comm == comm)
-        .map(|t| t.sum_exec_runtime)
-        .sum()
+    s.all_tasks().into_iter().map(|p| s.task(p)).filter(|t| t.comm == comm).map(|t| t.sum_exec_runtime).sum()
 }
 
 #[test]
@@ -56,10 +44,7 @@ fn hogs_share_two_cpus() {
     m.run_until(400 * MS);
     let times: Vec<u64> = (0..4).map(|i| cpu_time(&m, &format!("hog{i}"))).collect();
     assert!(times.iter().sum::<u64>() > 780 * MS, "{times:?}");
-    assert!(
-        times.iter().all(|&t| t > 150 * MS && t < 250 * MS),
-        "{times:?}"
-    );
+    assert!(times.iter().all(|&t| t > 150 * MS && t < 250 * MS), "{times:?}");
 }
 
 #[test]
@@ -77,22 +62,13 @@ fn ping_pong_over_wait_queues() {
             }
             *turn.borrow_mut() = 1 - me;
             *rounds.borrow_mut() += 1;
-            Action::Wake {
-                queue: theirs,
-                nr: 1,
-                sync: true,
-            }
+            Action::Wake { queue: theirs, nr: 1, sync: true }
         }));
     }
     m.run_until(50 * MS);
     let rounds = *rounds.borrow();
     assert!(rounds > 5_000 && rounds < 200_000, "{rounds}");
-    let wakings = log
-        .0
-        .borrow()
-        .iter()
-        .filter(|e| matches!(e.kind, EventKind::Waking { .. }))
-        .count();
+    let wakings = log.0.borrow().iter().filter(|e| matches!(e.kind, EventKind::Waking { .. })).count();
     assert!(wakings as u32 >= rounds - 5, "{wakings} of {rounds}");
 }
 
@@ -104,11 +80,7 @@ fn sleepers_wake_in_time_and_rt_preempts() {
         let mut run = false;
         move |_: &TaskCx| {
             run = !run;
-            if run {
-                Action::Run(MS)
-            } else {
-                Action::Sleep(9 * MS)
-            }
+            if run { Action::Run(MS) } else { Action::Sleep(9 * MS) }
         }
     });
     spec.policy = Policy::Fifo(10);
@@ -149,10 +121,7 @@ fn affinity_nice_fork_and_exit() {
             step += 1;
             match step {
                 1 => Action::Fork(Box::new(TaskSpec::new("child", hog()))),
-                2 => Action::SetAffinity(
-                    Whom::Task(cx.last_child.unwrap()),
-                    CpuMask::parse("3").unwrap(),
-                ),
+                2 => Action::SetAffinity(Whom::Task(cx.last_child.unwrap()), CpuMask::parse("3").unwrap()),
                 3 => Action::SetNice(Whom::Task(cx.last_child.unwrap()), 10),
                 4 => Action::SetAffinity(Whom::Myself, CpuMask::parse("2").unwrap()),
                 5 => Action::Run(MS),
@@ -166,22 +135,10 @@ fn affinity_nice_fork_and_exit() {
     }));
     m.run_until(20 * MS);
     let s = m.state();
-    let child = s
-        .all_tasks()
-        .into_iter()
-        .find(|&p| s.task(p).comm == "child")
-        .unwrap();
+    let child = s.all_tasks().into_iter().find(|&p| s.task(p).comm == "child").unwrap();
     assert_eq!((s.task(child).cpu.0, s.task(child).nice), (3, 10));
-    assert!(
-        s.all_tasks().iter().all(|&p| s.task(p).comm != "parent"),
-        "it exited"
-    );
-    assert!(
-        log.0
-            .borrow()
-            .iter()
-            .any(|e| matches!(e.kind, EventKind::Exit { .. }))
-    );
+    assert!(s.all_tasks().iter().all(|&p| s.task(p).comm != "parent"), "it exited");
+    assert!(log.0.borrow().iter().any(|e| matches!(e.kind, EventKind::Exit { .. })));
 }
 
 #[test]
@@ -193,11 +150,7 @@ fn a_run_is_a_function_of_its_inputs() {
                 let mut n = 0;
                 move |_: &TaskCx| {
                     n += 1;
-                    if n % 2 == 0 {
-                        Action::Sleep(100_000 + i * 777)
-                    } else {
-                        Action::Run(300_000 + i * 131)
-                    }
+                    if n % 2 == 0 { Action::Sleep(100_000 + i * 777) } else { Action::Run(300_000 + i * 131) }
                 }
             }));
         }

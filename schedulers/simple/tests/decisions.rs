@@ -201,6 +201,9 @@ fn a_task_goes_on_while_it_is_first() {
     check_goes_on(Kernel { first: Some(SLICE + 1), queued: false, ..queued() }, false, false);
     check_goes_on(Kernel { first: Some(SLICE + 1), ..queued() }, true, false);
     check_goes_on(Kernel { nr_queued: 0, ..queued() }, false, true);
+    // far behind the others, it has one slice of credit and no more
+    let simple = Simple::new(9 * SLICE, false, Kernel { weight: 100, first: Some(8 * SLICE), ..queued() });
+    assert_eq!(simple.run("dispatch", &[0, TASK]).1, ["move 0x0"]);
     check_goes_on(queued(), false, false); // somebody waits, and the kernel cannot tell who
 }
 
