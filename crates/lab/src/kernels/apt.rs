@@ -15,6 +15,9 @@ use super::{OnProgress, Progress, Release};
 const FLAVOUR: &str = "cloud-amd64";
 const ARCHITECTURE: &str = "amd64";
 
+/// apt's own downloader. Unlike `apt-get download` it resumes, and unlike `apt-get install` it leaves dependencies alone.
+const APT_HELPER: &str = "/usr/lib/apt/apt-helper";
+
 /// How old the index may be before a fetch refreshes it.
 const INDEX_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 
@@ -131,25 +134,23 @@ impl Apt {
         Ok(candidates(&shown, &madison))
     }
 
-    /// Fetch a package into our archive folder; an interrupted download is taken up again.
+    /// Fetch a package into our own folder; an interrupted download is taken up again where the server allows it.
     pub(super) fn download(&self, package: &Package, on: OnProgress<'_>) -> Result<PathBuf, AptError> {
         self.prepare()?;
-        let to = self.dir.join("debs");
+        let dir = self.dir.join("debs");
         let what = format!("{}={}", package.name, package.version);
-        self.run("apt-get", &["-qq", "download", &what], &to, &mut |permille| {
+        let shown = self.run("apt-get", &["-qq", "--print-uris", "download", &what], &dir, &mut |_| {})?;
+        let uri = first_uri(&shown).ok_or_else(|| AptError::Failed {
+            command: format!("apt-get --print-uris download {what}"),
+            reason: "it names no address".into(),
+        })?;
+        // Named after its content, so that a part of another package is never taken up.
+        let file = format!("{}.deb", package.sha256);
+        let sum = format!("SHA256:{}", package.sha256);
+        self.run(APT_HELPER, &["-qq", "download-file", uri, &file, &sum], &dir, &mut |permille| {
             on(Progress::Download { package: &package.name, bytes: package.bytes, permille });
         })?;
-        let wanted = format!("{}_", package.name);
-        let version = package.version.replace(':', "%3a");
-        let entries = fs::read_dir(&to).map_err(io_at(&to))?.filter_map(Result::ok).map(|e| e.path());
-        let is_it = |p: &PathBuf| {
-            let name = p.file_name().unwrap_or_default().to_string_lossy();
-            name.starts_with(&wanted) && name.contains(&version) && name.ends_with(".deb")
-        };
-        entries.into_iter().find(is_it).ok_or_else(|| AptError::Failed {
-            command: format!("apt-get download {what}"),
-            reason: format!("it left no package in {}", to.display()),
-        })
+        Ok(dir.join(file))
     }
 
     fn sources(&self) -> String {
@@ -206,9 +207,15 @@ impl Apt {
         if status.success() {
             return Ok(out);
         }
-        let shown: Vec<&str> = args.iter().take(3).copied().filter(|a| !a.starts_with('-')).collect();
-        Err(AptError::Failed { command: format!("{program} {}", shown.join(" ")), reason: first_error(&errors) })
+        let verb = args.iter().find(|a| a.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') && !a.starts_with('-'));
+        let command = format!("{program} {}", verb.unwrap_or(&""));
+        Err(AptError::Failed { command, reason: first_error(&errors) })
     }
+}
+
+/// The address in a line of `--print-uris`: `'ADDRESS' FILE SIZE HASH`.
+fn first_uri(shown: &str) -> Option<&str> {
+    shown.lines().find_map(|l| l.strip_prefix('\'')?.split_once('\'')).map(|(uri, _)| uri)
 }
 
 /// The first error (or warning, or line) of what apt wrote.
@@ -364,6 +371,13 @@ mod tests {
         ] {
             assert_eq!(permille(line), expect, "{line}");
         }
+    }
+
+    #[test]
+    fn addresses_are_read() {
+        let shown = "'http://m.example/x_1%7e2_amd64.deb' x_1~2_amd64.deb 50174620 SHA256:88c6\n";
+        assert_eq!(first_uri(shown), Some("http://m.example/x_1%7e2_amd64.deb"));
+        assert_eq!(first_uri("nothing\n"), None);
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub enum Problem {
     #[error(
         "its BTF is broken: {} of the class's kfuncs, {} among them, show a parameter that no program passes, so that libbpf refuses \
          schedulers that call them (func_proto incompatible); take another build of this series, or another series",
-        kfuncs.len(), kfuncs.first().map_or("", String::as_str)
+        kfuncs.len(), telling(kfuncs)
     )]
     ImplicitParam {
         /// Those kfuncs, in order of names; at least one.
@@ -64,6 +64,12 @@ pub enum Problem {
     /// The class is there, its kfuncs are not.
     #[error("its BTF lacks scx_bpf_create_dsq, which every scheduler calls")]
     NoCreateDsq,
+}
+
+/// The kfunc that tells most: the one that every scheduler calls, or else the first.
+fn telling(kfuncs: &[String]) -> &str {
+    let every = kfuncs.iter().find(|f| *f == "scx_bpf_create_dsq");
+    every.or(kfuncs.first()).map_or("none", String::as_str)
 }
 
 /// Judge a kernel by its raw BTF and the text of its configuration.

@@ -209,19 +209,31 @@ impl Store {
         match spec {
             KernelSpec::Host => Ok(host_kernel()?),
             KernelSpec::Path(path) => kernel_at(path),
-            KernelSpec::Series(series) => {
-                let usable = |k: &Kernel| series.holds(&k.release) && k.judgement.usable();
-                match self.cached()?.into_iter().find(usable) {
-                    Some(kernel) => self.intact(kernel),
-                    None => self.fetch(*series, on),
-                }
-            }
+            KernelSpec::Series(series) => match self.usable_cached(*series)? {
+                Some(kernel) => self.intact(kernel),
+                None => self.fetch(*series, on),
+            },
         }
     }
 
     /// The newest usable kernel of a series, fetched where the cache has not got it. Where the archive cannot be reached, a
     /// cached one is taken.
     pub fn fetch(&self, series: Series, on: OnProgress<'_>) -> Result<Kernel, KernelError> {
+        let error = match self.fetch_newest(series, on) {
+            Err(KernelError::Apt(error)) => error,
+            other => return other,
+        };
+        let cached = self.usable_cached(series)?;
+        let Some(cached) = cached else { return Err(error.into()) };
+        on(Progress::Stale { reason: &error.to_string() });
+        self.intact(cached)
+    }
+
+    fn usable_cached(&self, series: Series) -> Result<Option<Kernel>, KernelError> {
+        Ok(self.cached()?.into_iter().find(|k| series.holds(&k.release) && k.judgement.usable()))
+    }
+
+    fn fetch_newest(&self, series: Series, on: OnProgress<'_>) -> Result<Kernel, KernelError> {
         let _lock = self.lock()?;
         let apt = self.apt()?;
         let of_series = |all: &[Candidate]| -> Vec<Candidate> {
