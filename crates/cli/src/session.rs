@@ -111,7 +111,7 @@ pub(crate) fn run(
     let start = Instant::now();
     let position = Rc::new(Position { seed, replay, ..Position::default() });
     crash::watch(Rc::clone(&position));
-    let rules = Rules { watchdog_ns: Some(WATCHDOG_NS), ..Rules::default() };
+    let rules = Rules { watchdog_ns: Some(WATCHDOG_NS), one_place: true, ..Rules::default() };
     let sink = Rc::new(RefCell::new(RunSink::new(&request.topology, keep, rules, Rc::clone(&position))));
     let mut config = request.config.clone();
     config.seed = seed;

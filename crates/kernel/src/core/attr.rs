@@ -74,6 +74,9 @@ impl Kernel {
         }
         if running {
             class::set_next_task(self, cpu, p, false);
+            if queued && self.task(p).class == ClassId::Ext {
+                self.emit_dequeue(cpu, p, flags); // the enqueue put it in a queue; it goes on running
+            }
         }
         if flags & deq::CLASS == 0 {
             class::prio_changed(self, cpu, p, prio);
