@@ -308,6 +308,9 @@ impl Btf {
     pub(crate) fn match_functions(&mut self, ext: &[u8], symbols: &BTreeMap<(String, u64), Function>) -> Option<()> {
         let start = (word(ext, 4)? + word(ext, 8)?) as usize;
         let info = ext.get(start..start + word(ext, 12)? as usize)?;
+        if info.is_empty() {
+            return Some(());
+        }
         let (record_len, mut at) = (word(info, 0)? as usize, 4);
         while at < info.len() {
             let (section, nr) = (self.string(word(info, at)?), word(info, at + 4)? as usize);

@@ -260,9 +260,15 @@ fn prepare(module: &Module<'_>, machine: &Machine<'_>) {
             module.set_linkage(function, linkage::INTERNAL);
         }
     }
+    let mut nr_formats = 0;
     for global in module.globals() {
         if is_private(module, global) {
             module.set_linkage(global, linkage::INTERNAL);
+        }
+        // the policy crate's formats are data that users of the object see: they get a name that can be read
+        if module.name(global).contains("FORMAT") && !module.is_declaration(global) {
+            module.rename(global, &format!("__format_{nr_formats}"));
+            nr_formats += 1;
         }
     }
 }

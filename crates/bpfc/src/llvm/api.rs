@@ -138,6 +138,7 @@ api! {
     LLVMGetFirstUse as first_use(v: Value) -> Use;
     LLVMGetNextUse as next_use(u: Use) -> Use;
     LLVMGetUser as user(u: Use) -> Value;
+    LLVMSetValueName2 as set_value_name(v: Value, name: *const c_char, len: usize);
     LLVMGetValueName2 as value_name(v: Value, len: *mut usize) -> *const c_char;
     LLVMIsAGlobalVariable as as_global(v: Value) -> Value;
     LLVMGetInitializer as initializer(v: Value) -> Value;

@@ -194,6 +194,11 @@ impl<'l> Module<'l> {
         uses.into_iter().map(|u| self.api.user(u)).collect()
     }
 
+    /// Gives a value another name.
+    pub(crate) fn rename(&self, value: Value, name: &str) {
+        self.api.set_value_name(value, name.as_ptr().cast(), name.len());
+    }
+
     /// A value's name.
     pub(crate) fn name(&self, value: Value) -> String {
         let mut len = 0;

@@ -41,9 +41,7 @@ pub(crate) use balance::active_balance;
 pub(crate) use idle::update_idle;
 pub(crate) use load::update_rt;
 pub(crate) use preempt::{prio_changed, switched_to, wakeup_preempt};
-pub(crate) use queue::{
-    dequeue_task, enqueue_task, pick_task, put_prev_task, set_next_task, task_tick, yield_task,
-};
+pub(crate) use queue::{dequeue_task, enqueue_task, pick_task, put_prev_task, set_next_task, task_tick, yield_task};
 pub(crate) use select::select_task_rq;
 pub(crate) use trigger::{nohz_balance, run_rebalance_domains, trigger_load_balance};
 
