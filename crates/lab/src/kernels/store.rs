@@ -251,6 +251,10 @@ impl Store {
                 Some(problem) => {
                     on(Progress::Unusable { release: &kernel.release, problem });
                     first.get_or_insert((kernel.release.clone(), problem.clone()));
+                    // An option of a distribution's does not change within a series; a bug does.
+                    if *problem == Problem::NoClass {
+                        break;
+                    }
                 }
             }
         }
