@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use scxr_lab::guest::{GuestEvent, GuestSpec};
 use scxr_lab::initramfs::Initramfs;
-use scxr_lab::qemu::{Finding, Guest, GuestExit, GuestOutput, Qemu, Shape, VmError};
+use scxr_lab::qemu::{Clock, Finding, Guest, GuestExit, GuestOutput, Kvm, Qemu, Shape, VmError};
 
 /// Prints what it sees: times, what the machine looks like, what is mounted. Ends with status 7.
 const SCRIPT: &str = "#!/bin/sh
@@ -114,8 +114,22 @@ fn a_program_that_is_not_there_is_named() {
 #[test]
 fn a_hung_guest_is_ended() {
     let Some((qemu, mut guest)) = guest("#!/bin/sh\nsleep 1000000\n", Shape::flat(1)) else { return };
-    guest.clock = scxr_lab::qemu::Clock::Free;
+    guest.clock = Clock::Free;
     guest.wall_limit = Duration::from_secs(5);
     let error = qemu.run(&guest, &mut |_| {}).unwrap_err().to_string();
     assert!(error.starts_with("the guest was ended after 5 s"), "{error}");
+}
+
+#[test]
+fn kvm_is_used_where_the_probe_says_so() {
+    let Some((qemu, mut guest)) = guest("#!/bin/sh\necho up\n", Shape::flat(1)) else { return };
+    guest.clock = match Kvm::probe(&qemu, &guest.kernel, Duration::from_secs(20)).unwrap() {
+        Kvm::Works => Clock::Kvm,
+        Kvm::Absent { reason } | Kvm::Broken { reason } => {
+            assert!(!reason.is_empty());
+            Clock::Free
+        }
+    };
+    let outcome = qemu.run(&guest, &mut |_| {}).unwrap();
+    assert_eq!((outcome.exit, &outcome.stdout[..]), (GuestExit::Code(0), &b"up\n"[..]));
 }

@@ -41,3 +41,23 @@ impl Tail {
         String::from_utf8_lossy(&self.bytes).into_owned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    #[test]
+    fn a_file_is_read_as_it_grows() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        let mut tail = Tail::new(&path);
+        assert_eq!(tail.poll().unwrap(), b"");
+        let mut file = File::create(&path).unwrap();
+        for part in ["one ", "", "two"] {
+            file.write_all(part.as_bytes()).unwrap();
+            assert_eq!(tail.poll().unwrap(), part.as_bytes());
+        }
+        assert_eq!(tail.text(), "one two");
+    }
+}
