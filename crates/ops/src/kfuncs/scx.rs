@@ -181,7 +181,7 @@ fn select_cpu_and_args(c: &mut Context<'_>, m: &Machine, a: [u64; 5]) -> KfuncRe
 
 /// Formats as the kernel does for the bstr kfuncs; what the kernel refuses ejects the scheduler (E-181) and gives `None`.
 fn format(c: &mut Context<'_>, m: &Machine, fmt: u64, data: u64, size: u64) -> Result<Option<String>, HostError> {
-    if size % 8 != 0 || size > ARGS_MAX as u64 * 8 || (size > 0 && data == 0) {
+    if !size.is_multiple_of(8) || size > ARGS_MAX as u64 * 8 || (size > 0 && data == 0) {
         kfunc::scx_abort(c.k, format!("invalid data={data:x} and data__sz={size}"));
         return Ok(None);
     }
