@@ -1,0 +1,181 @@
+//! Helpers on maps, task storage and ring buffers.
+
+use super::super::fault::HostError;
+use super::super::host::Host;
+use super::super::machine::Machine;
+use super::super::maps::{Kind, Map, MapFlags, errno};
+use super::{Ret, bad, err, id, ret};
+
+/// `BPF_LOCAL_STORAGE_GET_F_CREATE`.
+const STORAGE_CREATE: u64 = 1;
+/// `BPF_RB_NO_WAKEUP | BPF_RB_FORCE_WAKEUP`.
+const RINGBUF_FLAGS: u64 = 3;
+
+impl Machine {
+    /// What `f` makes of the key at `addr`: a copy of it, without allocation for keys of ordinary size.
+    #[inline]
+    fn with_key<R>(&self, map: &Map, addr: u64, f: impl FnOnce(&[u8]) -> R) -> Result<R, HostError> {
+        let len = map.def.key_size as usize;
+        let inaccessible = || bad("map key", addr);
+        match len {
+            4 => Ok(f(&self.mem.load::<u32>(addr).ok_or_else(inaccessible)?.to_le_bytes())),
+            8 => Ok(f(&self.mem.load::<u64>(addr).ok_or_else(inaccessible)?.to_le_bytes())),
+            ..=64 => {
+                let mut short = [0; 64];
+                let read = self.mem.read(addr, &mut short[..len]);
+                if read { Ok(f(&short[..len])) } else { Err(inaccessible()) }
+            }
+            _ => {
+                let mut long = vec![0; len];
+                let read = self.mem.read(addr, &mut long);
+                if read { Ok(f(&long)) } else { Err(inaccessible()) }
+            }
+        }
+    }
+
+    fn index(&self, key: u64) -> Result<u32, HostError> {
+        self.mem.load::<u32>(key).ok_or_else(|| bad("map key", key))
+    }
+
+    /// `cpu`: of per-CPU maps, whose copy; `None`: this CPU's.
+    pub(super) fn lookup(&self, map: u64, key: u64, cpu: Option<u32>, host: &mut dyn Host) -> Ret {
+        let (_, map) = self.map_at(map)?;
+        if cpu.is_some_and(|cpu| !map.per_cpu() || cpu >= self.nr_cpus) {
+            return Ok(0);
+        }
+        match &map.kind {
+            Kind::Array(a) if !a.per_cpu() => Ok(a.lookup(self.index(key)?, 0)),
+            Kind::Array(a) => Ok(a.lookup(self.index(key)?, cpu.unwrap_or_else(|| host.cpu()))),
+            Kind::Hash(h) => {
+                let cpu = if h.per_cpu() { cpu.unwrap_or_else(|| host.cpu()) } else { 0 };
+                self.with_key(map, key, |key| h.lookup(&self.mem, key, cpu))
+            }
+            _ => Ok(0),
+        }
+    }
+
+    pub(super) fn update(&self, map: u64, key: u64, value: u64, flags: u64, host: &mut dyn Host) -> Ret {
+        let (_, map) = self.map_at(map)?;
+        let addr = match &map.kind {
+            Kind::Array(a) => {
+                let index = self.index(key)?;
+                match a.check_update(index, flags) {
+                    Ok(()) => a.value(index, if a.per_cpu() { host.cpu() } else { 0 }),
+                    Err(e) => return Ok(err(e)),
+                }
+            }
+            Kind::Hash(h) => {
+                let cpu = if h.per_cpu() { host.cpu() } else { 0 };
+                match self.with_key(map, key, |key| h.upsert(&self.mem, key, flags & !MapFlags::LOCK))? {
+                    Ok(slot) => h.value(slot, cpu),
+                    Err(e) => return Ok(err(e)),
+                }
+            }
+            Kind::Queue(_) | Kind::Storage(_) | Kind::Ringbuf(_) => return Ok(err(errno::EOPNOTSUPP)),
+        };
+        if self.mem.copy(addr, value, map.def.value_size as usize) {
+            Ok(0)
+        } else if map.def.read_only {
+            Ok(err(errno::EPERM))
+        } else {
+            Err(bad("map value", value))
+        }
+    }
+
+    pub(super) fn delete(&self, map: u64, key: u64) -> Ret {
+        let (_, map) = self.map_at(map)?;
+        match &map.kind {
+            Kind::Hash(h) => self.with_key(map, key, |key| ret(h.delete(&self.mem, key))),
+            Kind::Array(_) | Kind::Queue(_) => Ok(err(errno::EINVAL)),
+            _ => Ok(err(errno::EOPNOTSUPP)),
+        }
+    }
+
+    pub(super) fn push(&self, map: u64, value: u64, flags: u64) -> Ret {
+        let (_, map) = self.map_at(map)?;
+        let Kind::Queue(q) = &map.kind else { return Ok(err(errno::EOPNOTSUPP)) };
+        if !self.readable(value, q.value_size()) {
+            return Err(bad("map value", value));
+        }
+        Ok(match q.push(flags) {
+            Ok(addr) => {
+                let copied = self.mem.copy(addr, value, q.value_size());
+                debug_assert!(copied);
+                0
+            }
+            Err(e) => err(e),
+        })
+    }
+
+    pub(super) fn take(&self, map: u64, out: u64, remove: bool) -> Ret {
+        let (_, map) = self.map_at(map)?;
+        match &map.kind {
+            Kind::Queue(q) => q.take(&self.mem, out, remove).map(ret).map_err(|()| bad("map value", out)),
+            _ => Ok(err(errno::EOPNOTSUPP)),
+        }
+    }
+
+    pub(super) fn storage_get(&self, a: [u64; 5], host: &mut dyn Host) -> Ret {
+        let [map, task, value, flags, _] = a;
+        let (_, map) = self.map_at(map)?;
+        let Kind::Storage(s) = &map.kind else { return Ok(0) };
+        if flags & !STORAGE_CREATE != 0 || task == 0 {
+            return Ok(0);
+        }
+        let Some(key) = host.task_storage_key(task) else { return Ok(0) };
+        if let Some(addr) = s.get(key) {
+            return Ok(addr);
+        }
+        if flags & STORAGE_CREATE == 0 {
+            return Ok(0);
+        }
+        if value != 0 && !self.readable(value, s.value_size()) {
+            return Err(bad("initial value", value));
+        }
+        let Some(addr) = s.get_or_create(&self.mem, key) else { return Ok(0) };
+        if value != 0 {
+            let copied = self.mem.copy(addr, value, s.value_size());
+            debug_assert!(copied);
+        }
+        Ok(addr)
+    }
+
+    pub(super) fn storage_delete(&self, map: u64, task: u64, host: &mut dyn Host) -> Ret {
+        let (_, map) = self.map_at(map)?;
+        let Kind::Storage(s) = &map.kind else { return Ok(err(errno::EINVAL)) };
+        if task == 0 {
+            return Ok(err(errno::EINVAL));
+        }
+        Ok(match host.task_storage_key(task) {
+            Some(key) => ret(s.delete(&self.mem, key)),
+            None => err(errno::ENOENT),
+        })
+    }
+
+    pub(super) fn ringbuf(&self, helper: usize, a: [u64; 5]) -> Ret {
+        if matches!(helper, id::RINGBUF_SUBMIT | id::RINGBUF_DISCARD) {
+            let mut rings =
+                self.maps.iter().filter_map(|m| if let Kind::Ringbuf(r) = &m.kind { Some(r) } else { None });
+            return match rings.any(|r| r.commit(a[0], helper == id::RINGBUF_DISCARD)) {
+                true => Ok(0),
+                false => Err(HostError::Misuse(format!("{:#x} is no reserved ring buffer record", a[0]))),
+            };
+        }
+        let (_, map) = self.map_at(a[0])?;
+        let Kind::Ringbuf(r) = &map.kind else {
+            return Err(HostError::Misuse(format!("map {} is no ring buffer", map.def.name)));
+        };
+        match helper {
+            id::RINGBUF_RESERVE if a[2] != 0 => Ok(0),
+            id::RINGBUF_RESERVE => Ok(r.reserve(a[1])),
+            id::RINGBUF_QUERY => Ok(r.query(a[1])),
+            _ if a[3] & !RINGBUF_FLAGS != 0 => Ok(err(errno::EINVAL)),
+            _ => r.output(&self.mem, a[1], a[2]).map(ret).map_err(|()| bad("ring buffer data", a[1])),
+        }
+    }
+
+    fn readable(&self, addr: u64, len: usize) -> bool {
+        len == 0
+            || self.mem.load::<u8>(addr).is_some() && self.mem.load::<u8>(addr.wrapping_add(len as u64 - 1)).is_some()
+    }
+}
