@@ -15,7 +15,7 @@ use scxr_trace::ExitKind;
 use scxr_workload::params::parse_duration;
 
 use crate::failure::{Failure, Result};
-use crate::suggest;
+use scxr_workload::suggest;
 
 /// Real-time priority of tasks that injections make.
 const PRIORITY: u8 = 50;

@@ -19,7 +19,6 @@ mod run;
 mod scenario;
 mod scheduler;
 mod session;
-mod suggest;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

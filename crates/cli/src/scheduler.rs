@@ -10,7 +10,7 @@ use scxr_bpfc::{Compiler, Error as CompileError};
 use scxr_policy::native::PolicyDef;
 
 use crate::failure::{Failure, Result};
-use crate::suggest;
+use scxr_workload::suggest;
 
 /// Name of "no scheduler": the fair class.
 pub(crate) const EEVDF: &str = "eevdf";

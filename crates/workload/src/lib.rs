@@ -12,6 +12,7 @@ mod rng;
 mod rtapp;
 mod shared;
 pub mod sim;
+pub mod suggest;
 
 pub use error::WorkloadError;
 pub use ir::Workload;

@@ -2,7 +2,8 @@
 
 use scxr_kernel::ids::Ns;
 
-use crate::error::{WorkloadError, hint};
+use crate::error::WorkloadError;
+use crate::suggest::hint;
 
 /// A parameter of a preset, as `--help` shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,9 +3,10 @@
 use scxr_kernel::cpumask::CpuMask;
 use scxr_kernel::ids::{CpuId, Ns};
 
-use crate::error::{WorkloadError, hint};
+use crate::error::WorkloadError;
 use crate::ir::{Dur, Loops, Op, Program, Resources, Since, Target, TaskTemplate, Workload};
 use crate::params::{Param, Params};
+use crate::suggest::hint;
 
 const US: Ns = 1_000;
 const MS: Ns = 1_000_000;

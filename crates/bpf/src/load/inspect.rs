@@ -201,8 +201,8 @@ impl Object {
         if let Some(found) = all.iter().find(|g| g.name == name) {
             return Ok(found.clone());
         }
-        let near = all.iter().map(|g| g.name.as_str()).filter(|n| distance(n, name) <= 1 + name.len() / 4);
-        let near = near.min_by_key(|n| distance(n, name)).map(|n| format!("did you mean {n}?"));
+        let near = all.iter().map(|g| g.name.as_str()).filter(|n| strsim::osa_distance(n, name) <= 1 + name.len() / 4);
+        let near = near.min_by_key(|n| strsim::osa_distance(n, name)).map(|n| format!("did you mean {n}?"));
         let hint = near.or_else(|| Some("`scxr inspect` lists the globals".to_owned()));
         Err(LoadError::NotFound { object: self.name.clone(), kind: "global", name: name.to_owned(), hint })
     }
@@ -293,20 +293,4 @@ impl Object {
     pub fn code_sections(&self) -> BTreeSet<String> {
         self.codes.iter().map(|c| c.name.clone()).collect()
     }
-}
-
-/// Edit distance, for suggestions.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let next = (diagonal + usize::from(ca != *cb)).min(row[j] + 1).min(row[j + 1] + 1);
-            diagonal = row[j + 1];
-            row[j + 1] = next;
-        }
-    }
-    row[b.len()]
 }

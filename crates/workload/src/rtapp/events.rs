@@ -4,9 +4,9 @@ use scxr_kernel::ids::Ns;
 
 use super::object::{Object, fault_at, integer, string};
 use super::{Fault, Reader, Result2};
-use crate::error::distance;
 use crate::ir::{Dur, Op};
 use crate::json::Member;
+use strsim::osa_distance as distance;
 
 /// Event names; where one begins like another, the longer comes first.
 pub(super) const EVENTS: &[&str] = &[
@@ -76,7 +76,7 @@ impl Reader {
             "resume" => {
                 let whom = string(m)?;
                 if !task.tasks.contains(&whom) {
-                    let hint = crate::error::hint(whom, task.tasks.iter().copied());
+                    let hint = crate::suggest::hint(whom, task.tasks.iter().copied());
                     let text = format!("resume: there is no task '{whom}'{hint}, so it does nothing");
                     if !self.warnings.contains(&text) {
                         self.warnings.push(text);
@@ -146,7 +146,7 @@ fn missing(m: &Member, key: &str) -> Fault {
 
 fn task_index(m: &Member, name: &str, task: &TaskOf<'_>) -> Result2<usize> {
     task.tasks.iter().position(|t| *t == name).ok_or_else(|| {
-        let hint = crate::error::hint(name, task.tasks.iter().copied());
+        let hint = crate::suggest::hint(name, task.tasks.iter().copied());
         fault_at(m, format!("there is no task '{name}'{hint}"))
     })
 }

@@ -1,8 +1,8 @@
 //! Reading members of objects, with errors that say where and what instead.
 
 use super::{Fault, Result2};
-use crate::error::hint;
 use crate::json::{Member, Node, Pos, Value};
+use crate::suggest::hint;
 
 /// An object of the file.
 pub(super) struct Object<'a> {

@@ -7,9 +7,9 @@ use scxr_kernel::ids::CpuId;
 use super::events::{EVENTS, TaskOf, event_of};
 use super::object::{Object, fault_at, integer};
 use super::{Fault, Reader, Result2};
-use crate::error::hint;
 use crate::ir::{Loops, Op, Phase, PhaseAttrs, Program, Since, TaskTemplate};
 use crate::json::{Member, Pos, Value};
+use crate::suggest::hint;
 
 /// Settings of a task and of a phase.
 const BOTH: &[&str] = &["loop", "policy", "priority", "cpus", "taskgroup"];
