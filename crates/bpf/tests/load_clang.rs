@@ -72,6 +72,7 @@ fn strong_externs_must_exist() {
         ("-DNONE", None),
         ("-DMISSING", Some("kernel function scx_bpf_gone does not exist in toy 1.0")),
         ("-DMISMATCH", Some("another prototype in toy 1.0: `void (int, u64)` there, `void (int)` in the object")),
+        ("-DDECLARED", Some("struct task_struct in its prototype is declared and not defined in the object")),
         ("-DKSYM", Some("kernel variable no_such_variable does not exist")),
         ("-DKCONFIG", Some("kernel configuration value CONFIG_NOT_KNOWN is not known")),
     ] {

@@ -49,6 +49,7 @@ impl OpsError {
                 e,
                 LoadError::MissingKfunc { .. }
                     | LoadError::KfuncPrototype { .. }
+                    | LoadError::KfuncDeclaredOnly { .. }
                     | LoadError::MissingKsym { .. }
                     | LoadError::MissingKconfig { .. }
                     | LoadError::CoRe { .. }

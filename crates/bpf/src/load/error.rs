@@ -37,6 +37,10 @@ pub enum LoadError {
     )]
     KfuncPrototype { object: String, name: String, kernel: String, ours: String, theirs: String },
     #[error(
+        "{object}: kernel function {name}: {type_name} in its prototype is declared and not defined in the object, and loaders take that for another type than {kernel}'s; include vmlinux.h, or define it"
+    )]
+    KfuncDeclaredOnly { object: String, name: String, kernel: String, type_name: String },
+    #[error(
         "{object}: kernel variable {name} does not exist in {kernel}, and the object needs it (it is not weak); use a kernel that has it, or declare it __weak"
     )]
     MissingKsym { object: String, name: String, kernel: String },

@@ -8,7 +8,7 @@ use super::link::Linker;
 use super::maps::{MapDecl, map_type};
 use super::object::{DataKind, Object};
 use super::{ops, reach};
-use crate::btf::{KernelBtf, types_compatible};
+use crate::btf::{Btf, KernelBtf, Kind, TypeId, types_compatible};
 use crate::image::{Global, Image, MapDef, ProgramKind};
 
 /// Pages of ring buffers.
@@ -170,12 +170,13 @@ impl Object {
         if weak {
             return Ok(None);
         }
-        Err(LoadError::KfuncPrototype {
-            object: self.name.clone(),
-            name: symbol.to_owned(),
-            kernel: options.kernel.clone(),
-            ours: self.btf.type_name(proto),
-            theirs: kernel.btf().type_name(func.proto),
+        let (object, name, kernel_name) = (self.name.clone(), symbol.to_owned(), options.kernel.clone());
+        Err(match declared_only(&self.btf, proto) {
+            Some(type_name) => LoadError::KfuncDeclaredOnly { object, name, kernel: kernel_name, type_name },
+            None => {
+                let (ours, theirs) = (self.btf.type_name(proto), kernel.btf().type_name(func.proto));
+                LoadError::KfuncPrototype { object, name, kernel: kernel_name, ours, theirs }
+            }
         })
     }
 
@@ -267,4 +268,19 @@ fn map_def(m: &MapDecl, options: &LoadOptions) -> MapDef {
         inner: m.inner.as_ref().map(|i| Box::new(map_def(i, options))),
         inner_values: m.inner_values.clone(),
     }
+}
+
+/// The first type of a prototype, behind pointers too, that is declared and not defined.
+fn declared_only(btf: &Btf, proto: TypeId) -> Option<String> {
+    let Kind::FuncProto { ret, params } = &btf.ty(btf.resolve(proto)).kind else { return None };
+    std::iter::once(*ret).chain(params.iter().map(|p| p.type_id)).find_map(|mut id| {
+        loop {
+            id = btf.resolve(id);
+            match &btf.ty(id).kind {
+                Kind::Ptr(to) => id = *to,
+                Kind::Fwd { .. } => return Some(btf.type_name(id)),
+                _ => return None,
+            }
+        }
+    })
 }

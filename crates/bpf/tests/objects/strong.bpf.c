@@ -8,6 +8,10 @@ void scx_bpf_gone(int x) __ksym;
 #elif defined(MISMATCH)
 void scx_bpf_kick_cpu(int cpu) __ksym;
 #define USE scx_bpf_kick_cpu(1)
+#elif defined(DECLARED)
+struct task_struct;
+_Bool scx_bpf_dsq_insert(struct task_struct *p, u64 dsq_id, u64 slice, u64 enq_flags) __ksym;
+#define USE scx_bpf_dsq_insert(0, 0, 0, 0)
 #elif defined(KSYM)
 extern int no_such_variable __ksym;
 #define USE (void)*(volatile int *)&no_such_variable
