@@ -43,7 +43,7 @@ pub struct TaskSpec {
     pub policy: Policy,
     /// Nice value, -20 to 19.
     pub nice: i8,
-    /// CPUs it may use; `None`: all.
+    /// CPUs it may use; `None`, or none that the machine has: all.
     pub affinity: Option<CpuMask>,
     /// Path of its cgroup; the root is `/`.
     pub cgroup: String,
@@ -122,7 +122,7 @@ pub enum Action {
     Fork(Box<TaskSpec>),
     /// execve(2): the task stays, its CPU may change (WF_EXEC).
     Exec,
-    /// sched_setaffinity(2).
+    /// sched_setaffinity(2): CPUs that the machine does not have are left out; if none is left, nothing changes.
     SetAffinity(Whom, CpuMask),
     /// setpriority(2), nice -20 to 19.
     SetNice(Whom, i8),

@@ -16,21 +16,31 @@ use crate::state::State;
 /// Never.
 pub const NEVER: Ns = Ns::MAX;
 
+/// How far a CPU may go ahead of others before it takes a lock. Two CPUs that are so close may take it in the wrong order, and
+/// the earlier one then waits for the later: for so long at most. Less would be more exact, and slower.
+const AHEAD_NS_MAX: Ns = 2_000;
+
 /// Stack of one simulated CPU, in bytes; touched pages alone cost memory.
 const STACK_BYTES: usize = 256 * 1024;
 
 /// The kernel, as code that runs on a simulated CPU sees it. Every use reaches the state afresh through the pointer, so
 /// that no reference to it is alive across a suspension ([`Kernel::suspend_until`] takes `&mut self`).
+///
+/// A handle is lent, never given away: one to each coroutine, which lives on its stack, and one to the closure of
+/// [`Executor::with_kernel`], while the executor is borrowed. The latter belongs to no CPU's stack and cannot wait.
 pub struct Kernel {
     state: NonNull<State>,
+    /// Of the coroutine that this handle was made for; `None` outside of them.
+    yielder: Option<NonNull<Yielder<(), ()>>>,
 }
 
 impl Deref for Kernel {
     type Target = State;
     #[inline]
     fn deref(&self) -> &State {
-        // SAFETY: the state outlives all coroutines (`Executor` drops them first), and one coroutine runs at a time;
-        // the borrow checker ends this borrow before the coroutine can suspend.
+        // SAFETY: the state outlives all handles: those of coroutines, which `Executor` drops first, and that of
+        // `with_kernel`, during which it is borrowed. One handle is in use at a time, and the borrow checker ends this
+        // borrow before a coroutine can suspend, which takes `&mut self`.
         unsafe { self.state.as_ref() }
     }
 }
@@ -39,7 +49,7 @@ impl DerefMut for Kernel {
     #[inline]
     fn deref_mut(&mut self) -> &mut State {
         // SAFETY: as for `deref`; `&mut self` makes it the only borrow made through this handle, and other handles
-        // belong to suspended coroutines, whose borrows have ended.
+        // belong to suspended coroutines, whose borrows have ended, or to no coroutine while none runs.
         unsafe { self.state.as_mut() }
     }
 }
@@ -123,22 +133,17 @@ pub struct ExecState {
     /// Order in which CPUs run.
     pub(crate) ready: ReadyQueue,
     phase: Vec<CpuPhase>,
-    yielders: Vec<*const Yielder<(), ()>>,
     /// No CPU goes beyond this time before the executor's caller says so.
     horizon: Ns,
+    /// When the running CPU was last the earliest of all: what it does until this time, no other CPU can come before.
+    synced_at: Ns,
 }
 
 impl ExecState {
     pub(crate) fn new(n: usize) -> Self {
         let mut ready = ReadyQueue::new(n);
         (0..n as u32).for_each(|cpu| ready.set(CpuId(cpu), 0));
-        ExecState {
-            this_cpu: CpuId(0),
-            ready,
-            phase: vec![CpuPhase::Active; n],
-            yielders: vec![std::ptr::null(); n],
-            horizon: 0,
-        }
+        ExecState { this_cpu: CpuId(0), ready, phase: vec![CpuPhase::Active; n], horizon: 0, synced_at: 0 }
     }
 
     /// Brings a waiting CPU forward to time `t`, if that is earlier than what it waits for.
@@ -201,6 +206,14 @@ impl Kernel {
         self.park(CpuPhase::Active, now);
     }
 
+    /// Lets them go first if this CPU has gone ahead by more than [`AHEAD_NS_MAX`] since it was the earliest.
+    #[inline]
+    pub(crate) fn keep_in_step(&mut self) {
+        if self.now() > self.exec.synced_at + AHEAD_NS_MAX {
+            self.let_earlier_cpus_run();
+        }
+    }
+
     /// A point at which CPUs may interleave, if the settings say so: CPUs whose clocks are behind go first.
     #[inline]
     pub fn interleave(&mut self, point: crate::config::Interleave) {
@@ -215,18 +228,23 @@ impl Kernel {
     }
 
     fn park(&mut self, phase: CpuPhase, t: Ns) {
+        let Some(yielder) = self.yielder else {
+            assert_eq!(phase, CpuPhase::Active, "code outside of the run would have to wait until {t}");
+            return; // no CPU runs meanwhile
+        };
         let cpu = self.exec.this_cpu;
         self.exec.ready.set(cpu, t);
         if phase != CpuPhase::Blocked && t <= self.exec.horizon && self.exec.ready.first().1 == cpu {
             let clock = &mut self.cpus[cpu].clock;
             *clock = (*clock).max(t);
+            self.exec.synced_at = t;
             return; // this CPU would be resumed at once
         }
         self.exec.phase[cpu.idx()] = phase;
-        let yielder = self.exec.yielders[cpu.idx()];
-        // SAFETY: the pointer was set from the yielder of the coroutine that is running, which is on its stack as long
-        // as the coroutine lives; `&mut self` proves that no reference into the state is alive here.
-        unsafe { (*yielder).suspend(()) };
+        // SAFETY: the yielder is on the stack of the coroutine that this handle was made for, and so alive. This code runs
+        // in that coroutine: handles cannot be sent out of it, and `HandleGuard` sees to it that none is exchanged.
+        // `&mut self` proves that no reference into the state is alive here.
+        unsafe { yielder.as_ref().suspend(()) };
     }
 }
 
@@ -253,9 +271,7 @@ impl Executor {
         let cpus = (0..n as u32).map(|i| {
             let stack = DefaultStack::new(STACK_BYTES).expect("memory for the stack of a simulated CPU");
             Coroutine::with_stack(stack, move |yielder: &Yielder<(), ()>, ()| {
-                let mut k = Kernel { state: ptr };
-                k.exec.yielders[i as usize] = yielder;
-                main(&mut k, CpuId(i));
+                main(&mut Kernel { state: ptr, yielder: Some(NonNull::from(yielder)) }, CpuId(i));
             })
         });
         Executor { cpus: cpus.collect(), state: ptr }
@@ -273,10 +289,12 @@ impl Executor {
         unsafe { self.state.as_mut() }
     }
 
-    /// The kernel as code between resumptions may use it: on CPU 0, without waiting for anything.
-    pub(crate) fn kernel(&mut self) -> Kernel {
+    /// Runs `f` between resumptions, as code on CPU 0. It cannot wait: points of interleaving do nothing, and a lock that a
+    /// suspended CPU holds is a panic.
+    pub(crate) fn with_kernel<R>(&mut self, f: impl FnOnce(&mut Kernel) -> R) -> R {
         self.state_mut().exec.this_cpu = CpuId(0);
-        Kernel { state: self.state }
+        let mut guard = HandleGuard { k: Kernel { state: self.state, yielder: None }, state: self.state };
+        f(&mut guard.k)
     }
 
     /// Runs all CPUs up to time `t`, or until `stop` is set in the state.
@@ -291,6 +309,7 @@ impl Executor {
                 }
                 let clock = &mut state.cpus[cpu].clock;
                 *clock = (*clock).max(at);
+                state.exec.synced_at = at;
                 state.exec.this_cpu = cpu;
                 state.exec.phase[cpu.idx()] = CpuPhase::Active;
                 cpu
@@ -299,6 +318,21 @@ impl Executor {
                 CoroutineResult::Yield(()) => {}
                 CoroutineResult::Return(()) => unreachable!("{cpu:?} left its main loop"),
             }
+        }
+    }
+}
+
+/// Ends the process if the handle that it lent to a closure was exchanged (`std::mem::swap`) for another machine's: one of
+/// the two would outlive its machine. Closures are the only place where code can hold two handles.
+struct HandleGuard {
+    k: Kernel,
+    state: NonNull<State>,
+}
+
+impl Drop for HandleGuard {
+    fn drop(&mut self) {
+        if self.k.state != self.state || self.k.yielder.is_some() {
+            std::process::abort();
         }
     }
 }

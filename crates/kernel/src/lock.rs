@@ -43,7 +43,15 @@ impl Kernel {
     }
 
     /// Takes a lock, waiting in line for it. Taking one that this CPU holds is a bug of ours.
+    ///
+    /// CPUs that come earlier go first, so that none of them waits for a CPU that takes the lock later than it.
     pub fn lock(&mut self, id: LockId) {
+        self.keep_in_step();
+        self.acquire(id);
+    }
+
+    #[inline]
+    fn acquire(&mut self, id: LockId) {
         let me = self.this_cpu();
         let cost = self.cost.lock;
         self.charge(cost);
@@ -70,9 +78,10 @@ impl Kernel {
 
     /// Takes a lock if nobody holds it.
     pub fn try_lock(&mut self, id: LockId) -> bool {
+        self.keep_in_step();
         let free = self.lock_state(id).owner.is_none();
         if free {
-            self.lock(id);
+            self.acquire(id);
         }
         free
     }

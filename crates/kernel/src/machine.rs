@@ -86,10 +86,11 @@ impl Machine {
     /// Plans an event for time `t`: it runs as a timer interrupt on CPU 0.
     pub fn at(&mut self, t: Ns, event: impl FnOnce(&mut Kernel) + 'static) {
         let timer = self.exec.state_mut().plan(Box::new(event));
-        let mut k = self.exec.kernel();
-        k.start_timer(t, timer);
-        let cpu = k.this_cpu();
-        k.exec.bring_forward(cpu, t);
+        self.exec.with_kernel(|k| {
+            k.start_timer(t, timer);
+            let cpu = k.this_cpu();
+            k.exec.bring_forward(cpu, t);
+        });
     }
 
     /// Time up to which all CPUs have run.
@@ -108,8 +109,13 @@ impl Machine {
         self.exec.state()
     }
 
-    /// The kernel between two runs, as code on CPU 0 that must not wait: what user space reads or writes from outside.
-    pub fn kernel(&mut self) -> Kernel {
-        self.exec.kernel()
+    /// Runs `f` between two runs, as code on CPU 0: what user space reads or writes from outside.
+    ///
+    /// `f` cannot wait, as no CPU runs meanwhile. What may have to wait is planned with [`Machine::at`] instead.
+    ///
+    /// # Panics
+    /// If `f` takes a lock that a CPU holds in the middle of what it does.
+    pub fn with_kernel<R>(&mut self, f: impl FnOnce(&mut Kernel) -> R) -> R {
+        self.exec.with_kernel(f)
     }
 }

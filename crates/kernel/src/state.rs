@@ -101,6 +101,11 @@ impl State {
         self.cpus.0.len()
     }
 
+    /// CPUs that the machine has, online or not [cpu_possible_mask].
+    pub fn possible(&self) -> CpuMask {
+        CpuMask::first_n(self.nr_cpus())
+    }
+
     /// Emits one record at the local time of the running CPU.
     #[inline]
     pub fn emit(&mut self, kind: EventKind) {

@@ -61,6 +61,7 @@ impl Kernel {
             _ => self.cost.idle_exit_shallow,
         };
         self.charge(exit);
+        self.keep_in_step();
     }
 
     /// Speed at which `cpu` runs user code now, of 1024: its capacity, less while another thread of its core is busy.
@@ -125,8 +126,10 @@ impl Kernel {
         }
     }
 
-    /// Asks the task for its next step and does it.
+    /// Asks the task for its next step and does it. A task that makes one system call after the other stays in step with
+    /// the other CPUs even where none of them takes a lock.
     fn next_step(&mut self, p: TaskId) {
+        self.keep_in_step();
         let (now, cpu) = (self.now(), self.this_cpu());
         let t = self.task_mut(p);
         let cx = TaskCx { now, cpu, task: p, pid: t.pid, last_child: t.last_child, timed_out: t.timed_out };
@@ -229,6 +232,7 @@ impl Kernel {
     fn exec_balance(&mut self, p: TaskId) {
         let cost = self.cost.exec;
         self.charge(cost);
+        self.let_earlier_cpus_run();
         let cpu = self.this_cpu();
         if self.task(p).class == ClassId::Ext || self.task(p).nr_cpus_allowed < 2 {
             return; // the ext class does not balance here (E-69)

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use scxr_kernel::Machine;
 use scxr_kernel::behavior::{Action, Policy, TaskCx, TaskSpec, Whom};
-use scxr_kernel::config::Config;
+use scxr_kernel::config::{Config, Interleave};
 use scxr_kernel::cpumask::CpuMask;
 use scxr_kernel::topology::Topology;
 use scxr_trace::{Event, EventKind, Sink};
@@ -180,4 +180,61 @@ fn smt_siblings_slow_each_other_down() {
     let (cores, threads) = (work("2"), work("1x2"));
     assert!((390..=402).contains(&cores), "{cores}");
     assert!((245..=260).contains(&threads), "{threads}"); // 2 * 640 / 1024 of one core
+}
+
+#[test]
+fn an_affinity_beyond_the_machine_is_cut_to_it() {
+    let (mut m, _) = machine("4");
+    let wide = |step: u32| match step {
+        1 => Action::SetAffinity(Whom::Myself, CpuMask::parse("1-1023").unwrap()),
+        2 => Action::SetAffinity(Whom::Myself, CpuMask::parse("4-7").unwrap()), // EINVAL
+        n if n % 2 == 0 => Action::Run(MS),
+        _ => Action::Sleep(MS),
+    };
+    let task = |comm: &str, affinity| {
+        let mut step = 0;
+        let behavior = move |_: &TaskCx| {
+            step += 1;
+            wide(step)
+        };
+        TaskSpec { policy: Policy::Fifo(5), affinity, ..TaskSpec::new(comm, behavior) }
+    };
+    m.spawn(task("rt", None));
+    for i in 0..6 {
+        let mut step = 2;
+        let behavior = move |_: &TaskCx| {
+            step += 1;
+            wide(step)
+        };
+        let affinity = Some(CpuMask::parse(if i % 2 == 0 { "2-900" } else { "10" }).unwrap());
+        m.spawn(TaskSpec { policy: Policy::Fifo(6), affinity, ..TaskSpec::new(format!("r{i}"), behavior) });
+    }
+    m.run_until(100 * MS);
+    let s = m.state();
+    let cpus = |comm: &str| {
+        let p = s.all_tasks().into_iter().find(|&p| s.task(p).comm == comm).unwrap();
+        (s.task(p).cpus.to_string(), s.task(p).nr_cpus_allowed)
+    };
+    assert_eq!(cpus("rt"), ("1-3".into(), 3));
+    assert_eq!(cpus("r0"), ("2-3".into(), 2));
+    assert_eq!(cpus("r1"), ("0-3".into(), 4));
+}
+
+#[test]
+fn outside_code_does_not_wait() {
+    let run = |outside: bool| {
+        let (mut m, log) = machine("2");
+        (0..3).for_each(|i| m.spawn(TaskSpec::new(format!("hog{i}"), hog())));
+        m.run_until(5 * MS);
+        if outside {
+            let cpus = m.with_kernel(|k| {
+                (0..10).for_each(|_| k.interleave(Interleave::Callback));
+                k.nr_cpus()
+            });
+            assert_eq!(cpus, 2);
+        }
+        m.run_until(50 * MS);
+        log.0.take()
+    };
+    assert!(run(false) == run(true), "nothing ran meanwhile");
 }

@@ -15,6 +15,8 @@ mod errors;
 mod lifecycle;
 #[path = "ext/mechanics.rs"]
 mod mechanics;
+#[path = "ext/order.rs"]
+mod order;
 #[path = "ext/sharing.rs"]
 mod sharing;
 #[path = "ext/stress.rs"]

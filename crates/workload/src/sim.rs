@@ -197,6 +197,7 @@ impl Interpreter {
         let cpus = phase.attrs.cpus.or(template.cpus);
         if cpus != self.attrs.cpus {
             self.attrs.cpus = cpus;
+            // The kernel leaves out what the machine does not have.
             let all = CpuMask::first_n(scxr_kernel::cpumask::MAX_CPUS);
             return Some(Action::SetAffinity(Whom::Myself, cpus.unwrap_or(all)));
         }

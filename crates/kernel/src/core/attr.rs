@@ -144,12 +144,14 @@ impl Kernel {
         }
     }
 
-    /// [__set_cpus_allowed_ptr]: changes the affinity and moves the task if it may not stay.
+    /// [__set_cpus_allowed_ptr]: changes the affinity and moves the task if it may not stay. CPUs that the machine does not
+    /// have are left out, as sched_setaffinity(2) does it.
     pub fn set_cpus_allowed(&mut self, p: TaskId, mask: CpuMask) -> Result<(), AttrError> {
         if self.find_task(p).is_none_or(|t| t.state == TaskState::Dead) {
             return Err(AttrError::NoSuchTask);
         }
         let usable: CpuMask = self.online.iter().filter(|&c| self.rqs[c].active).collect();
+        let mask = mask.and(&self.possible());
         let valid = mask.and(&usable);
         let Some(first) = valid.first() else {
             return Err(AttrError::NoUsableCpu);

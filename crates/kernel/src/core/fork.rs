@@ -64,10 +64,12 @@ impl Kernel {
     pub(crate) fn fork(&mut self, spec: TaskSpec) -> Option<TaskId> {
         let cost = self.cost.fork;
         self.charge(cost);
+        self.let_earlier_cpus_run();
         let parent = self.rqs[self.this_cpu()].curr;
         let child = self.add_task(&spec.comm, Body::User(Some(spec.behavior)));
         let (cpu, tgid) = (self.task(parent).cpu, self.task(parent).tgid);
         let recent = self.task(parent).cpu;
+        let possible = self.possible();
         let t = self.task_mut(child);
         t.parent = Some(parent);
         t.cpu = cpu;
@@ -76,7 +78,9 @@ impl Kernel {
         if spec.thread {
             t.tgid = tgid;
         }
-        if let Some(mask) = spec.affinity {
+        // A mask without any CPU of the machine is what sched_setaffinity(2) refuses: the child may run everywhere.
+        let affinity = spec.affinity.map(|mask| mask.and(&possible));
+        if let Some(mask) = affinity.filter(|mask| !mask.is_empty()) {
             t.set_cpus(mask);
         }
         t.se.set_recent_used_cpu(recent);

@@ -119,8 +119,8 @@ impl Kernel {
             let pid = self.task(next).pid;
             self.emit(EventKind::SwitchIn { pid });
         }
-        self.charge(debt);
         self.finish_task_switch(cpu, prev);
+        self.charge(debt); // paid by the task, not under the lock
     }
 
     fn emit_switch_out(&mut self, cpu: CpuId, prev: TaskId, blocked: bool) {

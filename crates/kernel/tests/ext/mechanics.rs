@@ -213,8 +213,7 @@ fn update_idle_tells_transitions() {
         run(&mut m, 100 * MS);
         fine(&m);
         assert!(n.get() > 80, "{}", n.get());
-        let mut k = m.kernel();
-        let masks = scx_bpf_get_idle_cpumask(&mut k);
+        let masks = m.with_kernel(scx_bpf_get_idle_cpumask);
         assert_eq!(masks.is_empty(), !keep);
     }
 }
@@ -495,7 +494,6 @@ fn cores_are_idle_with_all_their_threads() {
     m.spawn(on_cpu("p", 3, finite(20, MS, MS)));
     run(&mut m, 203 * MS);
     fine(&m);
-    let mut k = m.kernel();
-    assert_eq!(scx_bpf_get_idle_smtmask(&mut k).to_string(), "1,3");
-    assert!(!scx_bpf_get_idle_cpumask(&mut k).test(scxr_kernel::ids::CpuId(0)));
+    assert_eq!(m.with_kernel(scx_bpf_get_idle_smtmask).to_string(), "1,3");
+    assert!(!m.with_kernel(scx_bpf_get_idle_cpumask).test(scxr_kernel::ids::CpuId(0)));
 }
