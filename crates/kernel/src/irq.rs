@@ -17,6 +17,8 @@ pub enum Ipi {
     IrqWork(IrqWork),
     /// Balance on behalf of CPUs whose tick is stopped.
     NohzBalance,
+    /// Something has come that needs the tick [nohz_full_kick_work].
+    NohzFull,
 }
 
 /// Work that runs as soon as interrupts are on again [irq_work].
@@ -47,6 +49,13 @@ pub enum Timer {
     Event(usize),
 }
 
+/// What kind of interrupt was taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    Tick,
+    Other,
+}
+
 /// Interrupts and timers of a CPU.
 #[derive(Debug)]
 pub(crate) struct CpuIrq {
@@ -75,6 +84,11 @@ impl Default for CpuIrq {
 }
 
 impl CpuIrq {
+    /// Is such an interrupt under way?
+    pub(crate) fn has_ipi(&self, ipi: Ipi) -> bool {
+        self.ipis.iter().any(|&(_, i)| i == ipi)
+    }
+
     fn add_ipi(&mut self, at: Ns, ipi: Ipi) {
         let pos = self.ipis.partition_point(|&(t, _)| t <= at);
         self.ipis.insert(pos, (at, ipi));
@@ -128,29 +142,30 @@ impl Kernel {
         irq.timers.push(Reverse((at, irq.timer_seq, timer)));
     }
 
-    /// Takes the interrupts that are due on this CPU. True if there was one.
-    pub(crate) fn take_interrupts(&mut self) -> bool {
+    /// Takes the interrupts that are due on this CPU, at most one tick among them. Those that come due meanwhile may be left
+    /// for the next pass: the caller looks at need_resched in between, so that a CPU gets on however long they take.
+    pub(crate) fn take_interrupts(&mut self) {
         let me = self.this_cpu();
-        let mut any = false;
         while self.cpus[me].irq.next_event() <= self.now() {
-            any = true;
-            self.take_one();
+            if self.take_one() == Taken::Tick {
+                break;
+            }
         }
         if self.cpus[me].irq.balance_softirq {
             self.cpus[me].irq.balance_softirq = false;
             fair::run_rebalance_domains(self, me);
         }
-        any
     }
 
-    fn take_one(&mut self) {
+    fn take_one(&mut self) -> Taken {
         let me = self.this_cpu();
         let now = self.now();
         let cost = self.cost.interrupt;
         let irq = &mut self.cpus[me].irq;
         if let Some(work) = irq.works.pop_front() {
             self.charge(cost);
-            return self.run_irq_work(work);
+            self.run_irq_work(work);
+            return Taken::Other;
         }
         let timer_at = irq.timers.peek().map_or(NEVER, |Reverse((t, ..))| *t);
         match irq.ipis.front() {
@@ -168,8 +183,10 @@ impl Kernel {
             _ => {
                 debug_assert!(irq.next_tick <= now);
                 self.sched_tick();
+                return Taken::Tick;
             }
         }
+        Taken::Other
     }
 
     fn run_ipi(&mut self, ipi: Ipi) {
@@ -178,6 +195,7 @@ impl Kernel {
             Ipi::Resched => {} // the flag is set already
             Ipi::IrqWork(work) => self.run_irq_work(work),
             Ipi::NohzBalance => fair::nohz_balance(self, me),
+            Ipi::NohzFull => self.reevaluate_tick(me),
         }
     }
 

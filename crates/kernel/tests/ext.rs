@@ -21,3 +21,5 @@ mod order;
 mod sharing;
 #[path = "ext/stress.rs"]
 mod stress;
+#[path = "ext/tick.rs"]
+mod tick;

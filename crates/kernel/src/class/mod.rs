@@ -92,6 +92,7 @@ pub(crate) fn enqueue_task(k: &mut Kernel, cpu: CpuId, p: TaskId, flags: u64) {
         ClassId::Ext => ext::enqueue_task(k, cpu, p, flags),
         ClassId::Dl | ClassId::Idle => unreachable!("nothing enqueues into {:?}", k.task(p).class),
     }
+    k.reevaluate_tick(cpu);
 }
 
 /// [dequeue_task]: `p` leaves `cpu`'s run queue. False: it stays for a while (delayed dequeue). Rq lock held.

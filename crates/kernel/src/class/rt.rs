@@ -29,12 +29,13 @@ pub struct RtRq {
     queues: Vec<VecDeque<TaskId>>,
     bits: u128,
     nr_running: u32,
+    nr_round_robin: u32,
     nr_pushable: u32,
 }
 
 impl Default for RtRq {
     fn default() -> Self {
-        RtRq { queues: vec![VecDeque::new(); NR_PRIOS], bits: 0, nr_running: 0, nr_pushable: 0 }
+        RtRq { queues: vec![VecDeque::new(); NR_PRIOS], bits: 0, nr_running: 0, nr_round_robin: 0, nr_pushable: 0 }
     }
 }
 
@@ -60,17 +61,29 @@ fn highest_prio(k: &Kernel, cpu: CpuId) -> usize {
 }
 
 impl RtRq {
+    /// Runnable RT tasks.
+    pub fn nr_running(&self) -> u32 {
+        self.nr_running
+    }
+
+    /// Those of them whose policy is SCHED_RR.
+    pub fn nr_round_robin(&self) -> u32 {
+        self.nr_round_robin
+    }
+
     fn overloaded(&self) -> bool {
         self.nr_running > 1 && self.nr_pushable > 0
     }
 }
 
 fn count(k: &mut Kernel, cpu: CpuId, p: TaskId, delta: i32) {
+    let round_robin = matches!(k.task(p).policy, Policy::RoundRobin(_));
     let pushable = if k.task(p).nr_cpus_allowed > 1 { delta } else { 0 };
     k.rqs[cpu].nr_running = k.rqs[cpu].nr_running.wrapping_add_signed(delta);
     let rt = &mut k.rqs[cpu].rt;
     let was = rt.overloaded();
     rt.nr_running = rt.nr_running.wrapping_add_signed(delta);
+    rt.nr_round_robin = rt.nr_round_robin.wrapping_add_signed(if round_robin { delta } else { 0 });
     rt.nr_pushable = rt.nr_pushable.wrapping_add_signed(pushable);
     match (was, rt.overloaded()) {
         (false, true) => k.rt.overloaded += 1,

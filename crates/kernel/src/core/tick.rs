@@ -5,6 +5,7 @@ use scxr_trace::EventKind;
 use crate::class;
 use crate::executor::{Kernel, NEVER};
 use crate::ids::{CpuId, Ns, TaskId};
+use crate::irq::Ipi;
 use crate::lock::LockId;
 use crate::{ext, fair};
 
@@ -22,9 +23,9 @@ impl Kernel {
         self.set_tick(cpu, !stop);
     }
 
-    /// Starts or stops the tick of `cpu`.
-    pub(crate) fn set_tick(&mut self, cpu: CpuId, on: bool) {
-        let now = self.now().max(self.cpus[cpu].clock);
+    /// Starts or stops the tick of `cpu`, which is this CPU.
+    fn set_tick(&mut self, cpu: CpuId, on: bool) {
+        let now = self.now();
         match (on, self.cpus[cpu].irq.next_tick) {
             (true, NEVER) => self.cpus[cpu].irq.next_tick = self.tick_after(now),
             (false, _) => self.cpus[cpu].irq.next_tick = NEVER,
@@ -32,23 +33,37 @@ impl Kernel {
         }
     }
 
-    /// [sched_can_stop_tick] for a full-nohz CPU.
+    /// [sched_can_stop_tick] for a full-nohz CPU: RT tasks need it if two share a time slice, and hide what is below them;
+    /// else the ext class decides (E-151), and the fair class needs it for two tasks.
     pub(crate) fn can_stop_tick(&self, cpu: CpuId) -> bool {
-        self.config.nohz_full.test(cpu)
-            && self.rqs[cpu].nr_running <= 1
-            && self.rqs[cpu].fair.nr_queued() <= 1
-            && ext::can_stop_tick(self, cpu)
+        let rq = &self.rqs[cpu];
+        let by_classes = || match rq.rt.nr_running() {
+            0 => ext::can_stop_tick(self, cpu) && rq.fair.nr_queued() <= 1,
+            _ => rq.rt.nr_round_robin() <= 1,
+        };
+        self.config.nohz_full.test(cpu) && by_classes()
     }
 
-    /// [tick_nohz_dep_set_cpu]: something has come to `cpu` that needs the tick.
+    /// Something has changed on `cpu` (rq lock held) that its tick may depend on [sched_update_tick_dependency]. Another CPU
+    /// is interrupted to start its tick [tick_nohz_dep_set_cpu]; that it can stop, it sees at the next one.
+    #[inline]
     pub(crate) fn reevaluate_tick(&mut self, cpu: CpuId) {
         if self.config.nohz_full.test(cpu) && !self.rqs[cpu].is_idle() {
-            let stop = self.can_stop_tick(cpu);
-            self.set_tick(cpu, !stop);
+            self.update_tick_dependency(cpu);
         }
     }
 
-    /// [sched_tick], as an interrupt on this CPU.
+    #[cold]
+    fn update_tick_dependency(&mut self, cpu: CpuId) {
+        let stop = self.can_stop_tick(cpu);
+        if cpu == self.this_cpu() {
+            self.set_tick(cpu, !stop);
+        } else if !stop && self.cpus[cpu].irq.next_tick == NEVER && !self.cpus[cpu].irq.has_ipi(Ipi::NohzFull) {
+            self.send_ipi(cpu, Ipi::NohzFull);
+        }
+    }
+
+    /// [sched_tick], as an interrupt on this CPU. Ticks that would have come while it runs are skipped.
     pub(crate) fn sched_tick(&mut self) {
         let cpu = self.this_cpu();
         let now = self.now();
@@ -69,6 +84,10 @@ impl Kernel {
         self.unlock(LockId::Rq(cpu));
         if !self.ext.switched_all() {
             fair::trigger_load_balance(self, cpu);
+        }
+        if self.cpus[cpu].irq.next_tick <= self.now() {
+            let now = self.now();
+            self.cpus[cpu].irq.next_tick = self.tick_after(now);
         }
         self.reevaluate_tick(cpu);
     }
