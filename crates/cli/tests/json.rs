@@ -107,3 +107,41 @@ fn the_other_commands() {
         object["kernels"]
     );
 }
+
+/// A race in a scheduler shows where CPUs interleave between its instructions, and nowhere else.
+#[test]
+fn races_show_between_instructions() {
+    let lost = |interleave| {
+        let args = [
+            "run",
+            "scenarios/policies/races.rs",
+            "--machine",
+            "8",
+            "--workload",
+            "pipe:pairs=16",
+            "--duration",
+            "20ms",
+        ];
+        let value = json(&[&args[..], &["--globals", "--json", "--interleave", interleave]].concat());
+        let globals = &value["globals"];
+        assert!(globals["calls"].as_u64() > Some(100), "{globals}");
+        globals["lost"].as_u64().unwrap()
+    };
+    assert_eq!((lost("callback"), lost("kfunc")), (0, 0));
+    assert!(lost("insn") > 0);
+}
+
+/// What a program did until it faulted took its time: here, the 3 ms of an endless loop's budget.
+#[test]
+fn programs_that_fault_pay_for_their_instructions() {
+    let cpu_ns = |policy: &str| {
+        let path = format!("scenarios/policies/{policy}.rs");
+        let args = ["run", &path, "--machine", "1", "--workload", "spin", "--duration", "10ms", "--json"];
+        let ran = scxr(&args);
+        assert_eq!(ran.code, 1, "{}", ran.stderr);
+        let value: Value = serde_json::from_str(&ran.stdout).expect("one JSON object");
+        value["tasks"].as_array().unwrap().iter().map(|t| t["cpu_ns"].as_u64().unwrap()).sum::<u64>()
+    };
+    let (endless, short) = (cpu_ns("endless"), cpu_ns("gives_up"));
+    assert!(short - endless > 2_900_000, "{endless} {short}");
+}

@@ -4,6 +4,7 @@ use scxr_bpf::vm::{AccessError, Call, Host, HostError, Machine};
 use scxr_kernel::Kernel;
 use scxr_kernel::config::Interleave;
 use scxr_kernel::cpumask::CpuMask;
+use scxr_kernel::ext::call;
 use scxr_kernel::ext::ops::ExitInfo;
 use scxr_kernel::ids::TaskId;
 
@@ -19,6 +20,34 @@ pub(crate) struct Context<'a> {
     pub(crate) s: &'a BpfScheduler,
     /// What `ops.exit` is told, while that runs.
     pub(crate) exit_info: Option<&'a ExitInfo>,
+    /// Instructions that are paid for.
+    pub(crate) paid: u64,
+}
+
+/// Instructions of a callback that its entry charge pays for; see `CostTable::callback`.
+const FREE_INSNS: u64 = 256;
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(k: &'a mut Kernel, s: &'a BpfScheduler, exit_info: Option<&'a ExitInfo>) -> Context<'a> {
+        Context { k, s, exit_info, paid: 0 }
+    }
+
+    /// Charges what the invocation's first `insns` instructions cost, as far as that is not paid yet. Where CPUs interleave at
+    /// each instruction, the entry charge is due evenly with the instructions that it pays for, else it was paid at the entry.
+    #[inline]
+    pub(crate) fn pay(&mut self, insns: u64) {
+        let paid = std::mem::replace(&mut self.paid, insns);
+        if insns > FREE_INSNS {
+            let beyond = |n: u64| n.saturating_sub(FREE_INSNS) * self.k.cost.bpf_insn_ps / 1000;
+            let due = beyond(insns) - beyond(paid);
+            self.k.charge(due);
+        }
+        if self.k.config.interleave >= Interleave::Insn {
+            let entry = |n: u64| n.min(FREE_INSNS) * self.k.cost.callback / FREE_INSNS;
+            let due = entry(insns) - entry(paid);
+            call::charge_entry(self.k, due);
+        }
+    }
 }
 
 impl Context<'_> {
@@ -83,6 +112,7 @@ impl Host for Context<'_> {
             let name = &m.image().kfuncs[call.id].name;
             return Err(HostError::NotImplemented(format!("kfunc {name}")));
         };
+        self.pay(call.insns);
         run(self, m, args)
     }
 
@@ -140,13 +170,18 @@ impl Host for Context<'_> {
         self.find_task(task).map(|p| p.0.into())
     }
 
-    fn before_helper(&mut self, _m: &Machine, _call: Call) -> Result<(), HostError> {
+    fn before_helper(&mut self, _m: &Machine, call: Call) -> Result<(), HostError> {
+        self.pay(call.insns);
         self.k.interleave(Interleave::Kfunc);
         Ok(())
     }
 
-    fn before_insn(&mut self, _m: &Machine, _slot: u32, _insns: u64) -> Result<(), HostError> {
-        self.k.interleave(Interleave::Insn);
+    fn before_insn(&mut self, _m: &Machine, _slot: u32, insns: u64) -> Result<(), HostError> {
+        let before = self.k.now();
+        self.pay(insns);
+        if self.k.now() > before {
+            self.k.interleave(Interleave::Insn);
+        }
         Ok(())
     }
 

@@ -17,9 +17,6 @@ use crate::kfuncs::KfuncFn;
 use crate::masks::OwnedMasks;
 use crate::model::Model;
 
-/// Instructions of a callback that its entry charge pays for; see `CostTable::callback`.
-const FREE_INSNS: u64 = 256;
-
 /// Random stream of `bpf_get_prandom_u32`.
 pub(crate) struct Random(Pcg32);
 
@@ -66,8 +63,10 @@ impl BpfScheduler {
     /// Returns r0, or the fault.
     pub fn run_syscall(&self, k: &mut Kernel, program: &str, ctx: &mut [u8]) -> Result<u64, String> {
         let index = self.machine.program_index(program).ok_or_else(|| format!("no program is called {program}"))?;
-        let mut context = Context { k, s: self, exit_info: None };
-        self.machine.run_syscall(index, ctx, &mut context).map(|o| o.ret).map_err(|f| f.to_string())
+        let mut context = Context::new(k, self, None);
+        let result = self.machine.run_syscall(index, ctx, &mut context);
+        context.pay(result.as_ref().map_or_else(|f| f.insns, |o| o.insns));
+        result.map(|o| o.ret).map_err(|f| f.to_string())
     }
 
     /// Runs an operation's program. A fault ejects the scheduler and is `None`.
@@ -77,15 +76,15 @@ impl BpfScheduler {
 
     fn call_with(&self, k: &mut Kernel, op: Op, args: &[u64], exit_info: Option<&ExitInfo>) -> Option<u64> {
         let program = self.programs[op as usize]?;
-        let result = self.machine.run(program, args, &mut Context { k, s: self, exit_info });
+        let mut context = Context::new(k, self, exit_info);
+        let result = self.machine.run(program, args, &mut context);
         match result {
             Ok(outcome) => {
-                let beyond = outcome.insns.saturating_sub(FREE_INSNS);
-                let cost = beyond * k.cost.bpf_insn_ps / 1000;
-                k.charge(cost);
+                context.pay(outcome.insns);
                 Some(outcome.ret)
             }
             Err(fault) => {
+                context.pay(fault.insns);
                 kfunc::scx_abort(k, fault.to_string());
                 None
             }

@@ -99,6 +99,8 @@ pub struct Fault {
     pub location: Option<Location>,
     /// What happened, in one line.
     pub message: String,
+    /// Instructions that the invocation had executed.
+    pub insns: u64,
 }
 
 impl fmt::Display for Fault {

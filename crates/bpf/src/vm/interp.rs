@@ -500,7 +500,7 @@ impl Machine {
     #[cold]
     pub(super) fn fault_at(&self, inv: &Invocation<'_>, pc: usize, kind: FaultKind, message: String) -> Box<Fault> {
         let location = self.text.slots.get(pc).and_then(|slot| self.image.locate(*slot));
-        Box::new(Fault { kind, program: self.program_name(inv.program), location, message })
+        Box::new(Fault { kind, program: self.program_name(inv.program), location, message, insns: inv.insns })
     }
 
     /// The fault that a host's or helper's error is.

@@ -265,6 +265,7 @@ impl Machine {
                 program: self.program_name(program),
                 location: None,
                 message,
+                insns: 0,
             }));
         };
         let result = self.exec(&mut inv, entry, args, host);
@@ -321,7 +322,13 @@ impl Machine {
     #[cold]
     fn out_of_memory(&self, program: Option<usize>) -> Box<Fault> {
         let message = "no guest memory left for a stack or context: too many invocations at once".into();
-        Box::new(Fault { kind: FaultKind::Misuse, program: self.program_name(program), location: None, message })
+        Box::new(Fault {
+            kind: FaultKind::Misuse,
+            program: self.program_name(program),
+            location: None,
+            message,
+            insns: 0,
+        })
     }
 
     pub(super) fn program_name(&self, program: Option<usize>) -> String {

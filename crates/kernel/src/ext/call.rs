@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::ops::{Op, SchedExtOps};
 use crate::config::Interleave;
 use crate::executor::Kernel;
-use crate::ids::{CpuId, TaskId};
+use crate::ids::{CpuId, Ns, TaskId};
 
 /// Whether an insertion is a direct dispatch (E-79).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct OpCx {
     /// Task that it is about (E-33).
     pub subject: Option<TaskId>,
     pub(crate) marker: Marker,
+    /// What is left of the operation's entry charge, where it is due as the operation goes on.
+    entry_due: Ns,
 }
 
 /// Calls an operation of the loaded scheduler. `rq`: the run queue locked for it. `subject`: the task that it is about.
@@ -45,20 +47,37 @@ pub(crate) fn op<R>(
     if subject.is_some_and(|p| k.find_task(p).is_none()) {
         return None;
     }
-    let cost = k.cost.callback;
-    k.charge(cost);
+    let mut entry_due = k.cost.callback;
+    if k.config.interleave < Interleave::Insn {
+        k.charge(std::mem::take(&mut entry_due));
+    }
     let me = k.this_cpu();
     let outer = k.ext.cx[me];
     let cx = &mut k.ext.cx[me];
+    cx.entry_due = entry_due;
     cx.op = Some(op);
     cx.subject = subject;
     cx.locked_rq = rq.or(outer.locked_rq);
     let result = f(&*ops, k);
+    if k.config.interleave >= Interleave::Insn {
+        charge_entry(k, Ns::MAX);
+    }
     let cx = &mut k.ext.cx[me];
+    cx.entry_due = outer.entry_due;
     cx.op = outer.op;
     cx.subject = outer.subject;
     cx.locked_rq = outer.locked_rq;
     Some(result)
+}
+
+/// Charges `ns` of the running operation's entry charge, as far as it is still due: where CPUs interleave at each instruction, it
+/// is spread over the instructions that it pays for, and the rest is charged at the operation's end.
+pub fn charge_entry(k: &mut Kernel, ns: Ns) {
+    let me = k.this_cpu();
+    let due = &mut k.ext.cx[me].entry_due;
+    let ns = ns.min(*due);
+    *due -= ns;
+    k.charge(ns);
 }
 
 /// Entry of a kfunc that touches shared state: it costs its time, and CPUs may interleave.
