@@ -26,10 +26,11 @@ bench:
 	$(CARGO) bench --locked -p scxr --bench simulation
 	$(CARGO) bench --locked -p scxr-bpf --bench interp
 
-# Runs each fuzz target for SECONDS seconds (default 60).
+# Runs each fuzz target for FUZZ_SECONDS seconds.
+FUZZ_SECONDS ?= 60
 fuzz:
 	@scripts/setup fuzz
-	scripts/fuzz $(SECONDS)
+	scripts/fuzz $(FUZZ_SECONDS)
 
 setup:
 	@scripts/setup test

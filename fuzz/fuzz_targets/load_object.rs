@@ -1,6 +1,6 @@
 //! Any bytes: parse as an object, inspect, edit, load against a small kernel. Nothing may panic or hang.
 //!
-//! `cargo +nightly fuzz run load_object fuzz/corpus/load_object crates/bpf/tests/objects -- -max_total_time=600`
+//! `make fuzz` runs it; `scripts/fuzz 600 load_object` for ten minutes.
 #![no_main]
 
 use std::sync::LazyLock;
