@@ -20,7 +20,7 @@ pub enum LoadError {
     Btf { object: String, section: &'static str, source: BtfError },
     #[error("{object}: no struct_ops variable: nothing in it is a scheduler; define one in SEC(\".struct_ops.link\")")]
     NoStructOps { object: String },
-    #[error("{object}: {} struct_ops variables ({}); one is expected", names.len(), names.join(", "))]
+    #[error("{object}: {} struct_ops variables ({}); one is expected: build an object for each", names.len(), names.join(", "))]
     ManyStructOps { object: String, names: Vec<String> },
     #[error("{object}: section {section}, instruction {insn}{}: {what}", at.as_deref().map(|a| format!(" ({a})")).unwrap_or_default())]
     Code { object: String, section: String, insn: u64, at: Option<String>, what: String },
