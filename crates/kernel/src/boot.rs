@@ -1,6 +1,6 @@
 //! What exists when the machine starts, and the task that loads schedulers and starts the workload.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use crate::behavior::{Policy, TaskSpec};
@@ -31,7 +31,9 @@ type PlannedEvent = Box<dyn FnOnce(&mut Kernel)>;
 pub(crate) struct Boot {
     pub(crate) loader: Option<TaskId>,
     pub(crate) steps: VecDeque<Step>,
-    events: Vec<Option<PlannedEvent>>,
+    /// Planned events to come, by number.
+    events: BTreeMap<usize, PlannedEvent>,
+    nr_planned: usize,
 }
 
 /// Makes the tasks that every machine has: idle tasks, init, kthreadd, the stoppers, the class's helpers and the loader.
@@ -101,14 +103,16 @@ fn run_loader(k: &mut Kernel, me: TaskId) -> KthreadNext {
 impl State {
     /// Plans an event; the result is its number for [`Timer::Event`].
     pub(crate) fn plan(&mut self, event: PlannedEvent) -> Timer {
-        self.boot.events.push(Some(event));
-        Timer::Event(self.boot.events.len() - 1)
+        let n = self.boot.nr_planned;
+        self.boot.nr_planned += 1;
+        self.boot.events.insert(n, event);
+        Timer::Event(n)
     }
 }
 
 impl Kernel {
-    pub(crate) fn run_planned_event(&mut self, i: usize) {
-        if let Some(event) = self.boot.events[i].take() {
+    pub(crate) fn run_planned_event(&mut self, n: usize) {
+        if let Some(event) = self.boot.events.remove(&n) {
             event(self);
         }
     }

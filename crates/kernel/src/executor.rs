@@ -11,6 +11,7 @@ use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
 use crate::ids::{CpuId, Ns};
+use crate::lock::LockId;
 use crate::state::State;
 
 /// Never.
@@ -133,6 +134,8 @@ pub struct ExecState {
     /// Order in which CPUs run.
     pub(crate) ready: ReadyQueue,
     phase: Vec<CpuPhase>,
+    /// Lock for which each CPU waits.
+    pub(crate) waits_for: Vec<Option<LockId>>,
     /// No CPU goes beyond this time before the executor's caller says so.
     horizon: Ns,
     /// When the running CPU was last the earliest of all: what it does until this time, no other CPU can come before.
@@ -143,7 +146,14 @@ impl ExecState {
     pub(crate) fn new(n: usize) -> Self {
         let mut ready = ReadyQueue::new(n);
         (0..n as u32).for_each(|cpu| ready.set(CpuId(cpu), 0));
-        ExecState { this_cpu: CpuId(0), ready, phase: vec![CpuPhase::Active; n], horizon: 0, synced_at: 0 }
+        ExecState {
+            this_cpu: CpuId(0),
+            ready,
+            phase: vec![CpuPhase::Active; n],
+            waits_for: vec![None; n],
+            horizon: 0,
+            synced_at: 0,
+        }
     }
 
     /// Brings a waiting CPU forward to time `t`, if that is earlier than what it waits for.
@@ -305,6 +315,8 @@ impl Executor {
                 state.exec.horizon = t;
                 let (at, cpu) = state.exec.ready.first();
                 if at > t || state.stop {
+                    let stuck = at == NEVER && state.exec.phase.contains(&CpuPhase::Blocked);
+                    assert!(!stuck, "deadlock: nothing will ever happen, and {}", state.waiting());
                     return;
                 }
                 let clock = &mut state.cpus[cpu].clock;

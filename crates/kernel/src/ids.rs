@@ -34,6 +34,20 @@ impl fmt::Display for CpuId {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId(pub u32);
 
+impl TaskId {
+    /// Most tasks that a run can make, dead ones included.
+    pub const LIMIT: u32 = 1 << 24;
+
+    /// The `n`th task of a run.
+    ///
+    /// # Panics
+    /// Beyond [`TaskId::LIMIT`]: addresses of tasks would no longer be different.
+    pub(crate) fn nth(n: usize) -> TaskId {
+        assert!(n < Self::LIMIT as usize, "a run can make {} tasks at most, idle tasks included", Self::LIMIT);
+        TaskId(n as u32)
+    }
+}
+
 impl fmt::Debug for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "task{}", self.0)

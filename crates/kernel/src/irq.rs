@@ -45,7 +45,7 @@ pub enum Timer {
     ScxWatchdog,
     /// A timer of the ext class (bypass load balancer, BPF timers), by number.
     Scx(u64),
-    /// A planned event, by index.
+    /// A planned event, by number.
     Event(usize),
 }
 

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use crate::cost::CostTable;
 use crate::executor::Kernel;
 use crate::ids::{CpuId, Ns, TaskId};
+use crate::state::State;
 
 /// Which lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +31,15 @@ impl SimLock {
     /// Who holds it.
     pub fn owner(&self) -> Option<CpuId> {
         self.owner
+    }
+}
+
+impl State {
+    /// Who waits for which lock, for a message.
+    pub(crate) fn waiting(&self) -> String {
+        let waits = self.exec.waits_for.iter().enumerate();
+        let waits = waits.filter_map(|(cpu, id)| id.map(|id| format!("{} waits for {id:?}", CpuId(cpu as u32))));
+        waits.collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -70,9 +80,21 @@ impl Kernel {
             Some(owner) => {
                 assert_ne!(owner, me, "{me:?} takes {id:?} twice");
                 l.waiters.push_back(me);
+                self.exec.waits_for[me.idx()] = Some(id);
+                self.check_for_deadlock(owner);
                 self.block();
                 debug_assert_eq!(self.lock_state(id).owner, Some(me));
             }
+        }
+    }
+
+    /// This CPU is about to wait for `owner`; who waits for whom must not come back to it.
+    fn check_for_deadlock(&mut self, owner: CpuId) {
+        let (me, mut at) = (self.this_cpu(), owner);
+        while let Some(id) = self.exec.waits_for[at.idx()] {
+            let Some(next) = self.lock_state(id).owner else { break };
+            assert_ne!(next, me, "deadlock: {}", self.waiting());
+            at = next;
         }
     }
 
@@ -99,6 +121,7 @@ impl Kernel {
             crate::ext::rq_clock_invalidate(self, cpu);
         }
         if let Some(next) = next {
+            self.exec.waits_for[next.idx()] = None;
             let handover = CostTable::by_distance(&self.cost.lock_handover, self.topology.distance(me, next));
             let at = now.max(self.cpus[next].clock) + handover;
             self.exec.unblock(next, at);

@@ -238,3 +238,51 @@ fn outside_code_does_not_wait() {
     };
     assert!(run(false) == run(true), "nothing ran meanwhile");
 }
+
+/// Three FIFO tasks of one priority wait for CPU 0 in the order a, b, c; then `change` is made to b. The order in which they run.
+fn fifo_order(change: impl Fn(scxr_kernel::ids::TaskId) -> Action + 'static) -> String {
+    let (mut m, _) = machine("2");
+    let order = Rc::new(RefCell::new(String::new()));
+    let task = |name: &'static str, wakes: u64, run: u64| {
+        let (order, mut step) = (order.clone(), 0);
+        let behavior = move |_: &TaskCx| {
+            step += 1;
+            match step {
+                1 => Action::SleepUntil(wakes),
+                2 => {
+                    order.borrow_mut().push_str(name);
+                    Action::Run(run)
+                }
+                _ => Action::Exit,
+            }
+        };
+        let affinity = Some(CpuMask::parse("0").unwrap());
+        TaskSpec { policy: Policy::Fifo(10), affinity, ..TaskSpec::new(name, behavior) }
+    };
+    let (b, mut step) = (std::cell::Cell::new(Some(task("b", 6_100_000, MS))), 0);
+    let changer = move |cx: &TaskCx| {
+        step += 1;
+        match step {
+            1 => Action::Fork(Box::new(b.take().unwrap())),
+            2 => Action::SleepUntil(8 * MS),
+            3 => change(cx.last_child.unwrap()),
+            _ => Action::Run(100 * MS), // keeps CPU 1 from pulling
+        }
+    };
+    let affinity = Some(CpuMask::parse("1").unwrap());
+    m.spawn(TaskSpec { policy: Policy::Fifo(90), affinity, ..TaskSpec::new("changer", changer) });
+    m.spawn(task("a", 6 * MS, 20 * MS));
+    m.spawn(task("c", 6_200_000, MS));
+    m.run_until(60 * MS);
+    order.take()
+}
+
+#[test]
+fn a_fifo_task_keeps_its_place_where_its_priority_stays() {
+    let all = CpuMask::parse("0-1").unwrap();
+    assert_eq!(fifo_order(|_| Action::Work(0)), "abc");
+    assert_eq!(fifo_order(move |b| Action::SetAffinity(Whom::Task(b), all)), "abc");
+    assert_eq!(fifo_order(|b| Action::SetNice(Whom::Task(b), 5)), "abc");
+    assert_eq!(fifo_order(|b| Action::SetPolicy(Whom::Task(b), Policy::RoundRobin(10))), "abc");
+    assert_eq!(fifo_order(|b| Action::SetPolicy(Whom::Task(b), Policy::Fifo(9))), "acb");
+}

@@ -8,6 +8,9 @@ pub const KERNEL_BASE: u64 = 0xffff_8880_0000_0000;
 
 const KIND_SHIFT: u32 = 40;
 const ID_SHIFT: u32 = 16;
+/// Numbers of the objects of a kind are below this.
+pub const ID_LIMIT: u32 = 1 << (KIND_SHIFT - ID_SHIFT);
+const _: () = assert!(scxr_kernel::ids::TaskId::LIMIT <= ID_LIMIT, "each task has an address");
 
 /// Kinds of kernel objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,7 +83,11 @@ pub struct Place {
 
 impl Place {
     /// Its address.
+    ///
+    /// # Panics
+    /// If the number is beyond [`ID_LIMIT`]: the address would be another object's.
     pub fn addr(self) -> u64 {
+        assert!(self.id < ID_LIMIT, "objects of a kind have numbers below {ID_LIMIT}, not {}", self.id);
         KERNEL_BASE + ((self.kind as u64) << KIND_SHIFT) + (u64::from(self.id) << ID_SHIFT) + u64::from(self.offset)
     }
 
@@ -101,7 +108,7 @@ impl Place {
             11 => Kind::Opaque,
             _ => return None,
         };
-        let id = (off >> ID_SHIFT) as u32 & ((1 << (KIND_SHIFT - ID_SHIFT)) - 1);
+        let id = (off >> ID_SHIFT) as u32 & (ID_LIMIT - 1);
         Some(Place { kind, id, offset: off as u32 & ((1 << ID_SHIFT) - 1) })
     }
 }
@@ -114,6 +121,12 @@ pub fn addr(kind: Kind, id: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[should_panic(expected = "numbers below 16777216")]
+    fn numbers_do_not_wrap() {
+        addr(Kind::Task, ID_LIMIT);
+    }
 
     #[test]
     fn places_round_trip() {

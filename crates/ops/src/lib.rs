@@ -20,4 +20,4 @@ pub use kfuncs::implemented as implemented_kfuncs;
 pub use load::{OpsError, SchedulerOptions};
 pub use model::Model;
 pub use native::NativeScheduler;
-pub use scheduler::BpfScheduler;
+pub use scheduler::{BpfScheduler, Printed};

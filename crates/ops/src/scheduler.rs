@@ -1,6 +1,7 @@
 //! A loaded BPF object as the class's scheduler.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use rand_core::{RngCore, SeedableRng};
@@ -30,6 +31,22 @@ impl Random {
     }
 }
 
+/// Lines of `bpf_printk`, the oldest of which are lost, as in the kernel's trace buffer.
+#[derive(Default)]
+pub struct Printed(VecDeque<String>);
+
+impl Printed {
+    /// Lines kept.
+    pub const MAX: usize = 10_000;
+
+    pub(crate) fn push(&mut self, line: String) {
+        if self.0.len() == Self::MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back(line);
+    }
+}
+
 /// A BPF object, loaded for one run on one simulated machine.
 pub struct BpfScheduler {
     pub(crate) model: Rc<Model>,
@@ -40,13 +57,13 @@ pub struct BpfScheduler {
     pub(crate) attrs: OpsAttrs,
     pub(crate) masks: OwnedMasks,
     pub(crate) random: RefCell<Random>,
-    pub(crate) printed: RefCell<Vec<String>>,
+    pub(crate) printed: RefCell<Printed>,
 }
 
 impl BpfScheduler {
-    /// What the object printed with `bpf_printk` so far.
+    /// What the object printed with `bpf_printk`: the last [`Printed::MAX`] lines.
     pub fn printed(&self) -> Vec<String> {
-        self.printed.borrow().clone()
+        self.printed.borrow().0.iter().cloned().collect()
     }
 
     /// Global variables and per-CPU maps, in order of the object.
@@ -199,3 +216,15 @@ impl SchedExtOps for BpfScheduler {
 
 /// What an operation with a result gives when its program faulted.
 const EFAULT: i32 = -14;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_are_kept() {
+        let mut printed = Printed::default();
+        (0..Printed::MAX + 5).for_each(|n| printed.push(n.to_string()));
+        assert_eq!((printed.0.len(), printed.0[0].as_str()), (Printed::MAX, "5"));
+    }
+}

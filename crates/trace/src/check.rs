@@ -473,7 +473,11 @@ impl Checker {
     fn exit(&mut self, t: u64, cpu: u32, pid: u32) {
         let task = self.task(pid);
         let again = std::mem::replace(&mut task.exiting, true);
-        let running = matches!(task.state, State::Running(_)) || !task.known;
+        let refused = task.known && task.state == State::New; // a fork that failed
+        if refused {
+            task.state = State::Dead;
+        }
+        let running = matches!(task.state, State::Running(_)) || !task.known || refused;
         if again || !running {
             let what = format!("pid {pid} exits twice, or without running");
             self.violation(t, cpu, Rule::Lifecycle, what);

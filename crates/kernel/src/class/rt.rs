@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 
 use crate::behavior::Policy;
-use crate::class::{ClassId, Pick, enq};
+use crate::class::{ClassId, Pick, deq, enq};
 use crate::core::migrate;
 use crate::executor::Kernel;
 use crate::ids::{CpuId, Ns, TaskId};
@@ -21,6 +21,8 @@ pub struct Entity {
     /// Time left of a SCHED_RR slice.
     slice_left: Ns,
     queued: bool,
+    /// In the queue of its priority. A change that keeps its place leaves it there while it is not queued.
+    on_list: bool,
 }
 
 /// RT part of a run queue: a queue for each priority, the running task included.
@@ -92,35 +94,43 @@ fn count(k: &mut Kernel, cpu: CpuId, p: TaskId, delta: i32) {
     }
 }
 
+/// Does a change with these flags (of the dequeue, or of the enqueue after it) cost the task its place in the queue? Saving it
+/// without moving it does not [move_entity].
+fn moves(flags: u64) -> bool {
+    const { assert!(deq::SAVE == enq::RESTORE && deq::MOVE == enq::MOVE) };
+    flags & (deq::SAVE | deq::MOVE) != deq::SAVE
+}
+
 pub(crate) fn enqueue_task(k: &mut Kernel, cpu: CpuId, p: TaskId, flags: u64) {
-    let prio = prio(k, p);
-    let queue = &mut k.rqs[cpu].rt.queues[prio];
-    if flags & enq::HEAD != 0 {
-        queue.push_front(p)
-    } else {
-        queue.push_back(p)
+    if !k.task(p).rt.on_list {
+        let prio = prio(k, p);
+        let queue = &mut k.rqs[cpu].rt.queues[prio];
+        match flags & enq::HEAD {
+            0 => queue.push_back(p),
+            _ => queue.push_front(p),
+        }
+        set_bit(k, cpu, prio);
     }
-    set_bit(k, cpu, prio);
     let t = k.task_mut(p);
-    t.rt.queued = true;
+    (t.rt.queued, t.rt.on_list) = (true, true);
     if t.rt.slice_left == 0 {
         t.rt.slice_left = RR_SLICE;
     }
     count(k, cpu, p, 1);
 }
 
-pub(crate) fn dequeue_task(k: &mut Kernel, cpu: CpuId, p: TaskId, _flags: u64) -> bool {
+pub(crate) fn dequeue_task(k: &mut Kernel, cpu: CpuId, p: TaskId, flags: u64) -> bool {
     if k.rqs[cpu].curr == p {
         k.update_curr_common(cpu);
     }
-    // The priority may have changed since; look where it is.
-    for prio in 0..NR_PRIOS {
+    if moves(flags) {
+        let prio = prio(k, p);
         let queue = &mut k.rqs[cpu].rt.queues[prio];
-        if let Some(at) = queue.iter().position(|&q| q == p) {
-            queue.remove(at);
-            set_bit(k, cpu, prio);
-            break;
-        }
+        let at = queue.iter().position(|&q| q == p);
+        debug_assert!(at.is_some(), "{p:?} is in the queue of its priority");
+        at.map(|at| queue.remove(at));
+        set_bit(k, cpu, prio);
+        k.task_mut(p).rt.on_list = false;
     }
     k.task_mut(p).rt.queued = false;
     count(k, cpu, p, -1);

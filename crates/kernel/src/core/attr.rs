@@ -123,16 +123,33 @@ impl Kernel {
             return Ok(());
         }
         let class = self.class_for(policy);
-        let change = if class == t.class { 0 } else { deq::CLASS };
-        let c = self.sched_change_begin(p, deq::SAVE | deq::MOVE | change);
-        self.task_mut(p).set_attributes(policy, nice);
-        self.task_mut(p).class = class;
-        class::reweight_task(self, cpu, p);
-        self.sched_change_end(c);
+        if t.policy == policy && class == ClassId::Rt {
+            self.task_mut(p).set_attributes(policy, nice); // for later: it means nothing to an RT task [set_user_nice]
+        } else {
+            self.change_class(cpu, p, policy, nice, class);
+        }
         let t = self.task(p);
         let (pid, weight) = (t.pid, prio::cgroup_weight(t.weight()));
         self.emit(EventKind::Weight { pid, weight, policy: policy.number() });
         Ok(())
+    }
+
+    /// The change itself. A task whose priority stays keeps its place in a queue by priority; one whose priority is lowered by a
+    /// change of policy comes first in its new one.
+    fn change_class(&mut self, cpu: CpuId, p: TaskId, policy: Policy, nice: i8, class: ClassId) {
+        let t = self.task(p);
+        let (old, new) = (t.prio, prio::prio_of(policy, nice));
+        let rt = t.class == ClassId::Rt && class == ClassId::Rt;
+        let mut flags = if class == t.class { deq::SAVE } else { deq::SAVE | deq::CLASS };
+        flags |= if rt && old == new { 0 } else { deq::MOVE };
+        let mut c = self.sched_change_begin(p, flags);
+        if rt && old < new {
+            c.flags |= enq::HEAD;
+        }
+        self.task_mut(p).set_attributes(policy, nice);
+        self.task_mut(p).class = class;
+        class::reweight_task(self, cpu, p);
+        self.sched_change_end(c);
     }
 
     /// [__setscheduler_class]

@@ -14,7 +14,7 @@ use crate::{ext, fair};
 impl State {
     /// Adds a task that does not run yet.
     pub(crate) fn add_task(&mut self, comm: &str, body: Body) -> TaskId {
-        let id = TaskId(self.tasks.len() as u32);
+        let id = TaskId::nth(self.tasks.len());
         let pid = self.next_pid;
         self.next_pid += 1;
         let n = self.cpus.0.len();
@@ -92,6 +92,8 @@ impl Kernel {
         fair::task_fork(self, child);
         if ext::fork(self, child).is_err() {
             ext::cancel_fork(self, child);
+            let pid = self.task(child).pid;
+            self.emit(EventKind::Exit { pid });
             self.tasks[child.0 as usize] = None;
             return None;
         }

@@ -8,7 +8,7 @@ use scxr_kernel::behavior::{Action, Policy, TaskCx, TaskSpec, Whom};
 use scxr_kernel::class::ClassId;
 use scxr_kernel::ext::EnableState;
 use scxr_kernel::ids::TaskId;
-use scxr_trace::{EventKind, ExitKind};
+use scxr_trace::{EventKind, ExitKind, Sink};
 
 use crate::harness::*;
 use crate::policies::Simple;
@@ -261,4 +261,26 @@ fn reload_many_times_under_load() {
     assert_eq!(m.state().ext.enable_seq, 40);
     let info = ejected(&mut m, "hog");
     assert_eq!(info.kind, ExitKind::Unreg);
+}
+
+/// A fork that `init_task` refuses: the trace says that the child is gone.
+#[test]
+fn a_refused_child_exits() {
+    let (mut m, log) = machine("2");
+    m.enable(Rc::new(Script {
+        init_task: Some(Box::new(|_, _, args| if args.fork { -1 } else { 0 })),
+        ..Default::default()
+    }));
+    m.spawn(TaskSpec::new("refused", hog()));
+    m.run_until(20 * MS);
+    assert_eq!(alive(&m, "refused"), 0);
+    let log = log.0.borrow();
+    let child = log.iter().find_map(|e| match &e.kind {
+        EventKind::Fork { pid, comm, .. } if comm == "refused" => Some(*pid),
+        _ => None,
+    });
+    assert!(log.iter().any(|e| matches!(e.kind, EventKind::Exit { pid } if Some(pid) == child)), "{child:?}");
+    let mut checker = scxr_trace::Checker::new(scxr_trace::Rules { one_place: true, ..Default::default() });
+    log.iter().for_each(|e| checker.event(e.t, e.cpu, e.kind.clone()));
+    assert_eq!(checker.finish(20 * MS).len(), 0);
 }

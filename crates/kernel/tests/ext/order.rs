@@ -41,6 +41,23 @@ fn outside_code_cannot_wait_for_a_lock() {
     m.with_kernel(|k| k.lock(LockId::Rq(CpuId(1))));
 }
 
+/// Two CPUs that wait for each other's run queue are a bug that is told, not a run that stands still.
+#[test]
+#[should_panic(expected = "deadlock: ")]
+fn a_deadlock_is_told() {
+    let (mut m, _) = machine("2");
+    let both = |k: &mut scxr_kernel::Kernel| {
+        let other = CpuId(1 - k.this_cpu().0);
+        k.charge(100_000);
+        k.interleave(Interleave::Callback);
+        k.lock(LockId::Rq(other));
+        k.unlock(LockId::Rq(other));
+    };
+    m.enable(Rc::new(Script { tick: Some(Box::new(move |k, _| both(k))), ..Default::default() }));
+    (0..2).for_each(|cpu| m.spawn(on(cpu, TaskSpec::new("hog", hog()))));
+    m.run_until(100 * MS);
+}
+
 /// The longest step of a task that takes the run queue lock of CPU 1 again and again, from CPU 2, while `other` runs.
 fn longest_step(cost: CostTable, other: impl FnOnce(&mut Machine)) -> u64 {
     let (mut m, _) = machine_with("3", Config { cost, ..Config::default() });
