@@ -17,6 +17,8 @@ mod lifecycle;
 mod mechanics;
 #[path = "ext/order.rs"]
 mod order;
+#[path = "ext/queues.rs"]
+mod queues;
 #[path = "ext/sharing.rs"]
 mod sharing;
 #[path = "ext/stress.rs"]

@@ -34,6 +34,13 @@ struct Dsq {
     by_vtime: BTreeSet<(u64, u32)>,
 }
 
+impl Dsq {
+    fn has_order(&self) -> bool {
+        let ends = self.by_vtime.first().zip(self.by_vtime.last());
+        ends.is_some_and(|(first, last)| last.0 - first.0 < 1 << 63)
+    }
+}
+
 /// A task's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -85,10 +92,11 @@ impl Custody {
         Some(place)
     }
 
-    /// Tasks of the queue with a smaller vtime than this one's, smallest first.
+    /// Tasks of the queue with a smaller vtime than this one's, smallest first. None where vtimes are spread over more than
+    /// half of their range: the kernel's comparison is circular then and says nothing.
     pub(crate) fn before(&self, place: Place) -> impl Iterator<Item = u32> + '_ {
         let limit = place.vtime.map_or(0, order);
-        let queue = self.dsqs.get(&place.dsq);
+        let queue = self.dsqs.get(&place.dsq).filter(|q| q.has_order());
         queue.into_iter().flat_map(move |q| q.by_vtime.range(..(limit, 0)).map(|&(_, pid)| pid))
     }
 

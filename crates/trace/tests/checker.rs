@@ -158,6 +158,11 @@ fn rules_of_some_schedulers() {
          1 0 insert pid=2 dsq=0x0 slice=1 vtime=18446744073709551610
          2 0 move pid=2 from=0x0 to=0xc000000000000000";
     assert_eq!(check_with(vtime(), wrapped), []);
+    // Vtimes that are spread over more than half of their range have no order.
+    let spread = "1 0 insert pid=1 dsq=0x0 slice=1 vtime=9223372036854775807
+         1 0 insert pid=2 dsq=0x0 slice=1 vtime=9223372036854775809
+         2 0 move pid=1 from=0x0 to=0xc000000000000000";
+    assert_eq!(check_with(vtime(), spread), []);
     let place = || Rules { one_place: true, ..Rules::default() };
     for (run, expect) in [
         ("1 0 insert pid=1 dsq=0x0 slice=1 vtime=-\n2 0 insert pid=1 dsq=0x1 slice=1 vtime=-", true),

@@ -25,29 +25,22 @@ fn dsq_is_consistent(s: &State, dsq: u32) -> Result<(), String> {
         return Ok(());
     }
     let name = format!("DSQ {:#x} (entry {dsq})", d.trace_id());
-    let (mut nr, mut nr_prio, mut last) = (0, 0, None);
+    let mut tasks = Vec::new();
     let mut at = s.dsq_first(dsq);
     while let Some(p) = at {
         let e = &s.task(p).scx;
         if e.dsq != Some(dsq) {
             return Err(format!("{name}: {p:?} is on its list but points to {:?}", e.dsq));
         }
-        if let Some(key) = e.prio {
-            nr_prio += 1;
-            if last.is_some_and(|last| last > key) {
-                return Err(format!("{name}: {p:?} is out of order of vtime"));
-            }
-            last = Some(key);
-        }
-        nr += 1;
+        tasks.push(p.0);
         at = s.dsq_next(p);
     }
-    if nr != d.nr || nr_prio != d.prio.len() {
-        return Err(format!(
-            "{name}: {nr} tasks on the list, {} counted; {nr_prio} ordered, {} in the order",
-            d.nr,
-            d.prio.len()
-        ));
+    if tasks.len() != d.nr as usize {
+        return Err(format!("{name}: {} tasks on the list, {} counted", tasks.len(), d.nr));
+    }
+    let ordered = d.prio.sequence(|n| s.task(TaskId(n)).scx.prio);
+    if !ordered.is_empty() && ordered != tasks {
+        return Err(format!("{name}: the list has {tasks:?}, the order by vtime {ordered:?}"));
     }
     Ok(())
 }

@@ -3,7 +3,8 @@
 use scxr_trace::ExitKind;
 
 use super::call::{self, switch_rq_lock};
-use super::dsq::{dispatch_enqueue, emit_move, find_dsq_for_dispatch, move_local_to_local};
+use super::dsq::{dispatch_enqueue, emit_move, move_local_to_local};
+use super::dsq_table::find_dsq_for_dispatch;
 use super::enqueue::{rq_online, touch_core_sched};
 use super::entity::OpsState;
 use super::exit::scx_error;
@@ -193,8 +194,8 @@ fn first_consumable(k: &mut Kernel, cpu: CpuId, dsq: u32) -> Option<TaskId> {
 /// went elsewhere meanwhile (E-66) [unlink_dsq_and_lock_src_rq, consume_remote_task].
 fn consume_remote_task(k: &mut Kernel, cpu: CpuId, p: TaskId, enq_flags: u64, dsq: u32) -> bool {
     let src = k.task(p).cpu;
+    emit_move(k, dsq, cpu.0, p); // while the queue is locked: others take from it in this order
     if lock_src_rq(k, cpu, p, dsq, src) {
-        emit_move(k, dsq, cpu.0, p);
         move_remote_task_to_local_dsq(k, p, enq_flags, src, cpu);
         return true;
     }

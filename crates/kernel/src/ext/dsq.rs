@@ -1,25 +1,22 @@
 //! Dispatch queues: a list in dispatch order, and for vtime queues an order by vtime beside it (E-100 to E-112).
 
-use std::collections::BTreeSet;
-
-use scxr_trace::{EventKind, ExitKind};
+use scxr_trace::EventKind;
 
 use super::call;
-use super::entity::{OpsState, PrioKey};
-use super::exit::scx_error;
-use super::flags::{deq, dsq_id, enq, errno, iter, task};
+use super::entity::OpsState;
+use super::exit::error;
+use super::flags::{deq, dsq_id, enq, task};
 use super::list::{Link, Links, List, NIL};
 use super::ops::Op;
+use super::tree::{Node, Nodes, Tree};
 use crate::class::{self, ClassId};
 use crate::executor::Kernel;
-use crate::ids::{CpuId, Ns, TaskId};
+use crate::ids::{CpuId, TaskId};
 use crate::lock::{LockId, SimLock};
 use crate::state::State;
 
 /// Nodes from here on are iterators' cursors.
-const CURSOR_BASE: u32 = 0x8000_0000;
-/// A destroyed queue's slot is reused after this time, when no CPU can still be on its way to it.
-const GRACE_NS: Ns = 1_000_000_000;
+pub(super) const CURSOR_BASE: u32 = 0x8000_0000;
 
 /// A dispatch queue.
 pub struct Dsq {
@@ -29,8 +26,8 @@ pub struct Dsq {
     pub cpu: Option<CpuId>,
     pub(crate) lock: SimLock,
     pub(crate) list: List,
-    pub(crate) prio: BTreeSet<PrioKey>,
-    prio_seq: u64,
+    /// The order by vtime, for tasks that came with one.
+    pub(crate) prio: Tree,
     /// Tasks on it.
     pub nr: u32,
     /// Insertions so far.
@@ -39,16 +36,7 @@ pub struct Dsq {
 
 impl Dsq {
     pub(crate) fn new(id: u64, cpu: Option<CpuId>) -> Dsq {
-        Dsq {
-            id,
-            cpu,
-            lock: SimLock::default(),
-            list: List::default(),
-            prio: BTreeSet::new(),
-            prio_seq: 0,
-            nr: 0,
-            seq: 0,
-        }
+        Dsq { id, cpu, lock: SimLock::default(), list: List::default(), prio: Tree::default(), nr: 0, seq: 0 }
     }
 
     /// The id as traces name it: a local queue with its CPU.
@@ -60,20 +48,8 @@ impl Dsq {
     }
 }
 
-/// An iterator over a user queue (E-112).
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Cursor {
-    link: Link,
-    dsq: Option<u32>,
-    id: u64,
-    seq: u32,
-    rev: bool,
-    /// One-shot overrides for the next move.
-    pub(crate) slice: Option<u64>,
-    pub(crate) vtime: Option<u64>,
-}
-
-struct DsqLinks<'a>(&'a mut State);
+/// Tasks and cursors as members of a queue's list.
+pub(super) struct DsqLinks<'a>(pub(super) &'a mut State);
 
 impl Links for DsqLinks<'_> {
     #[inline]
@@ -85,12 +61,20 @@ impl Links for DsqLinks<'_> {
     }
 }
 
-struct RunnableLinks<'a>(&'a mut State);
+/// Tasks as members of a queue's order by vtime: wrapping, and live, so that a program that changes the vtime of a task in a
+/// queue mangles the order and nothing else (E-101) [scx_dsq_priq_less].
+struct DsqNodes<'a>(&'a mut State);
 
-impl Links for RunnableLinks<'_> {
+impl Nodes for DsqNodes<'_> {
     #[inline]
-    fn link(&mut self, n: u32) -> &mut Link {
-        &mut self.0.task_mut(TaskId(n)).scx.runnable
+    fn node(&mut self, n: u32) -> &mut Node {
+        &mut self.0.task_mut(TaskId(n)).scx.prio
+    }
+
+    #[inline]
+    fn less(&mut self, a: u32, b: u32) -> bool {
+        let vtime = |n| self.0.task(TaskId(n)).scx.dsq_vtime;
+        (vtime(a).wrapping_sub(vtime(b)) as i64) < 0
     }
 }
 
@@ -114,7 +98,7 @@ impl State {
         }
     }
 
-    fn skip_cursors(&self, mut n: u32, rev: bool) -> Option<TaskId> {
+    pub(super) fn skip_cursors(&self, mut n: u32, rev: bool) -> Option<TaskId> {
         while n != NIL && n >= CURSOR_BASE {
             let link = self.dsq_node(n);
             n = if rev { link.prev } else { link.next };
@@ -134,110 +118,23 @@ impl State {
         self.skip_cursors(self.task(p).scx.link.next, false)
     }
 
-    fn with_dsq_list(&mut self, dsq: u32, f: impl FnOnce(&mut List, &mut DsqLinks<'_>)) {
+    pub(super) fn with_dsq_list(&mut self, dsq: u32, f: impl FnOnce(&mut List, &mut DsqLinks<'_>)) {
         let mut list = self.ext.dsqs[dsq as usize].list;
         f(&mut list, &mut DsqLinks(self));
         self.ext.dsqs[dsq as usize].list = list;
     }
 
-    /// Puts `p` at the tail of the runnable list [set_task_runnable] (E-56).
-    pub(crate) fn set_task_runnable(&mut self, cpu: CpuId, p: TaskId, now: Ns) {
-        let e = &mut self.task_mut(p).scx;
-        if e.flags & task::RESET_RUNNABLE_AT != 0 {
-            e.runnable_at = now;
-            e.flags &= !task::RESET_RUNNABLE_AT;
-        }
-        let mut list = self.rqs[cpu].scx.runnable;
-        list.push_back(&mut RunnableLinks(self), p.0);
-        self.rqs[cpu].scx.runnable = list;
-    }
-
-    /// Takes `p` off the runnable list; `reset`: its waiting time starts afresh [clr_task_runnable] (E-56).
-    pub(crate) fn clr_task_runnable(&mut self, cpu: CpuId, p: TaskId, reset: bool) {
-        if self.task(p).scx.runnable.linked {
-            let mut list = self.rqs[cpu].scx.runnable;
-            list.remove(&mut RunnableLinks(self), p.0);
-            self.rqs[cpu].scx.runnable = list;
-        }
-        if reset {
-            self.task_mut(p).scx.flags |= task::RESET_RUNNABLE_AT;
-        }
-    }
-
-    /// Runnable tasks of a CPU that are not running, the longest waiting first.
-    pub(crate) fn runnable_tasks(&self, cpu: CpuId) -> impl Iterator<Item = TaskId> + '_ {
-        let mut n = self.rqs[cpu].scx.runnable.head;
-        std::iter::from_fn(move || {
-            let p = (n != NIL).then_some(TaskId(n))?;
-            n = self.task(p).scx.runnable.next;
-            Some(p)
-        })
-    }
-
-    /// Defers the local dispatch of `p` (E-80).
-    pub(crate) fn defer_local(&mut self, cpu: CpuId, p: TaskId) {
-        let mut list = self.rqs[cpu].scx.ddsp_deferred;
-        list.push_back(&mut DsqLinks(self), p.0);
-        self.rqs[cpu].scx.ddsp_deferred = list;
-    }
-
-    /// Takes `p` off the list of deferred local dispatches.
-    pub(crate) fn undefer_local(&mut self, cpu: CpuId, p: TaskId) {
-        let mut list = self.rqs[cpu].scx.ddsp_deferred;
-        list.remove(&mut DsqLinks(self), p.0);
-        self.rqs[cpu].scx.ddsp_deferred = list;
-    }
-
-    /// First of the deferred local dispatches.
-    pub(crate) fn first_deferred(&self, cpu: CpuId) -> Option<TaskId> {
-        let n = self.rqs[cpu].scx.ddsp_deferred.head;
-        (n != NIL).then_some(TaskId(n))
-    }
-
-    /// Makes a queue; the result is its index.
-    pub(crate) fn alloc_dsq(&mut self, id: u64, cpu: Option<CpuId>, now: Ns) -> u32 {
-        let free = self.ext.dsq_graveyard.front().is_some_and(|&(t, _)| now >= t + GRACE_NS);
-        let slot = if free { self.ext.dsq_graveyard.pop_front() } else { None };
-        match slot {
-            Some((_, i)) => {
-                self.ext.dsqs[i as usize] = Dsq::new(id, cpu);
-                i
-            }
-            None => {
-                self.ext.dsqs.push(Dsq::new(id, cpu));
-                self.ext.dsqs.len() as u32 - 1
-            }
-        }
-    }
-
-    /// Ends a queue that is empty.
-    pub(crate) fn free_dsq(&mut self, i: u32, now: Ns) {
-        let dsq = &mut self.ext.dsqs[i as usize];
-        debug_assert_eq!(dsq.nr, 0, "queue {:#x} has tasks", dsq.id);
-        dsq.id = dsq_id::INVALID;
-        self.ext.dsq_graveyard.push_back((now, i));
-    }
-
-    /// Global queue of the node of a CPU [find_global_dsq].
-    pub(crate) fn global_dsq(&self, cpu: CpuId) -> u32 {
-        let node = self.topology.cpus[cpu].node as usize;
-        self.ext.root().map_or(0, |s| s.global_dsqs[node])
-    }
-
-    /// A user queue by its id [find_user_dsq].
-    pub(crate) fn user_dsq(&self, id: u64) -> Option<u32> {
-        self.ext.root()?.user_dsqs.get(&id).copied()
-    }
-
-    /// A CPU number from BPF [scx_cpu_valid].
-    pub(crate) fn valid_cpu(&self, cpu: i32) -> Option<CpuId> {
-        (cpu >= 0 && (cpu as usize) < self.nr_cpus()).then_some(CpuId(cpu as u32))
+    fn with_dsq_tree<R>(&mut self, dsq: u32, f: impl FnOnce(&mut Tree, &mut DsqNodes<'_>) -> R) -> R {
+        let mut tree = self.ext.dsqs[dsq as usize].prio;
+        let result = f(&mut tree, &mut DsqNodes(self));
+        self.ext.dsqs[dsq as usize].prio = tree;
+        result
     }
 
     /// [task_unlink_from_dsq] The queue's lock held.
     pub(crate) fn unlink_from_dsq(&mut self, dsq: u32, p: TaskId) {
-        if let Some(key) = self.task_mut(p).scx.prio.take() {
-            self.ext.dsqs[dsq as usize].prio.remove(&key);
+        if self.task(p).scx.prio.linked {
+            self.with_dsq_tree(dsq, |tree, t| tree.remove(t, p.0));
         }
         self.with_dsq_list(dsq, |list, l| list.remove(l, p.0));
         self.ext.dsqs[dsq as usize].nr -= 1;
@@ -250,15 +147,9 @@ impl State {
 /// Puts `p` on the list of a queue, in FIFO order or at its vtime, and counts it (E-101, E-103, E-106).
 fn link_to_dsq(k: &mut Kernel, dsq: u32, p: TaskId, enq_flags: u64) {
     if enq_flags & enq::DSQ_PRIQ != 0 {
-        let vtime = k.task(p).scx.dsq_vtime;
-        let d = &mut k.ext.dsqs[dsq as usize];
-        d.prio_seq += 1;
-        let key = PrioKey { vtime, seq: d.prio_seq, task: p };
-        let before = d.prio.range(..key).next_back().map(|key| key.task);
-        d.prio.insert(key);
-        k.task_mut(p).scx.prio = Some(key);
+        let before = k.with_dsq_tree(dsq, |tree, t| tree.insert(t, p.0));
         k.with_dsq_list(dsq, |list, l| match before {
-            Some(q) => list.insert_after(l, p.0, q.0),
+            Some(q) => list.insert_after(l, p.0, q),
             None => list.push_front(l, p.0),
         });
     } else if enq_flags & (enq::HEAD | enq::PREEMPT) != 0 {
@@ -302,7 +193,7 @@ fn check_order(k: &mut Kernel, dsq: u32, mut enq_flags: u64) -> u64 {
     if enq_flags & enq::DSQ_PRIQ != 0 {
         if id & dsq_id::BUILTIN != 0 {
             enq_flags &= !enq::DSQ_PRIQ;
-            error(k, "cannot use vtime ordering for built-in DSQs".into());
+            error(k, "cannot use vtime ordering for built-in DSQs");
         } else if !tree && nr > 0 {
             error(k, format!("DSQ ID 0x{id:016x} already had FIFO-enqueued tasks"));
         }
@@ -312,17 +203,13 @@ fn check_order(k: &mut Kernel, dsq: u32, mut enq_flags: u64) -> u64 {
     enq_flags
 }
 
-fn error(k: &mut Kernel, msg: String) {
-    scx_error(k, ExitKind::Error, 0, msg);
-}
-
 /// Puts `p` in a queue. Its CPU's run queue `rq` is locked, or `p` is DISPATCHING (E-67). [dispatch_enqueue]
 pub(crate) fn dispatch_enqueue(k: &mut Kernel, rq: CpuId, mut dsq: u32, p: TaskId, mut enq_flags: u64) {
     let local = k.is_local_dsq(dsq);
     if !local {
         k.lock(LockId::Dsq(dsq));
         if k.ext.dsqs[dsq as usize].id == dsq_id::INVALID {
-            error(k, "attempting to dispatch to a destroyed dsq".into());
+            error(k, "attempting to dispatch to a destroyed dsq");
             k.unlock(LockId::Dsq(dsq));
             dsq = k.global_dsq(k.task(p).cpu);
             enq_flags |= enq::GDSQ_FALLBACK;
@@ -437,167 +324,6 @@ pub(crate) fn dispatch_dequeue(k: &mut Kernel, cpu: CpuId, p: TaskId) {
     if !local {
         k.unlock(LockId::Dsq(dsq));
     }
-}
-
-/// Resolves the id of a queue, as seen from `rq` (E-108) [find_dsq_for_dispatch].
-pub(crate) fn find_dsq_for_dispatch(k: &mut Kernel, rq: CpuId, id: u64, task_cpu: CpuId) -> u32 {
-    if id == dsq_id::LOCAL {
-        return rq.0;
-    }
-    if dsq_id::is_local_on(id) {
-        let cpu = (id & 0xffff_ffff) as u32 as i32;
-        return match k.valid_cpu(cpu) {
-            Some(cpu) => cpu.0,
-            None => {
-                error(k, format!("invalid CPU {cpu} in SCX_DSQ_LOCAL_ON dispatch verdict"));
-                k.global_dsq(task_cpu)
-            }
-        };
-    }
-    if id == dsq_id::GLOBAL {
-        return k.global_dsq(task_cpu);
-    }
-    match k.user_dsq(id) {
-        Some(dsq) => dsq,
-        None => {
-            error(k, format!("non-existent DSQ 0x{id:x}"));
-            k.global_dsq(task_cpu)
-        }
-    }
-}
-
-/// Makes a user queue (E-109) [scx_bpf_create_dsq].
-pub(crate) fn create(k: &mut Kernel, id: u64, node: i32) -> i32 {
-    let nodes = k.topology.nodes.len() as i32;
-    if !(-1..nodes).contains(&node) || id & dsq_id::BUILTIN != 0 {
-        return -errno::EINVAL;
-    }
-    let now = k.now();
-    match k.ext.root() {
-        None => return -errno::ENODEV,
-        Some(s) if s.user_dsqs.contains_key(&id) => return -errno::EEXIST,
-        Some(_) => {}
-    }
-    let dsq = k.alloc_dsq(id, None, now);
-    if let Some(s) = &mut k.ext.root {
-        s.user_dsqs.insert(id, dsq);
-    }
-    0
-}
-
-/// Ends a user queue (E-110) [destroy_dsq].
-pub(crate) fn destroy(k: &mut Kernel, id: u64) {
-    let Some(dsq) = k.user_dsq(id) else { return };
-    k.lock(LockId::Dsq(dsq));
-    if k.user_dsq(id) != Some(dsq) {
-        return k.unlock(LockId::Dsq(dsq)); // destroyed meanwhile
-    }
-    let nr = k.ext.dsqs[dsq as usize].nr;
-    if nr > 0 {
-        k.unlock(LockId::Dsq(dsq));
-        return error(k, format!("attempting to destroy in-use dsq 0x{id:016x} (nr={nr})"));
-    }
-    if let Some(s) = &mut k.ext.root {
-        s.user_dsqs.remove(&id);
-    }
-    let now = k.now();
-    k.free_dsq(dsq, now);
-    k.unlock(LockId::Dsq(dsq));
-}
-
-/// A handle on an iterator over a user queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct DsqIter(pub(crate) u32);
-
-impl State {
-    pub(crate) fn cursor(&mut self, it: DsqIter) -> &mut Cursor {
-        &mut self.ext.cursors[it.0 as usize]
-    }
-
-    /// The queue and first stamp that an iterator knows.
-    pub(crate) fn cursor_dsq(&self, it: DsqIter) -> Option<(u32, u32)> {
-        let c = &self.ext.cursors[it.0 as usize];
-        Some((c.dsq?, c.seq))
-    }
-}
-
-/// Starts an iterator [bpf_iter_scx_dsq_new]. It must be ended even if this failed.
-pub(crate) fn iter_new(k: &mut Kernel, id: u64, flags: u64) -> (DsqIter, i32) {
-    let it = match k.ext.cursors_free.pop() {
-        Some(i) => DsqIter(i),
-        None => {
-            k.ext.cursors.push(Cursor::default());
-            DsqIter(k.ext.cursors.len() as u32 - 1)
-        }
-    };
-    *k.cursor(it) = Cursor::default();
-    if k.ext.root.is_none() {
-        return (it, -errno::ENODEV);
-    }
-    if flags & !iter::REV != 0 {
-        return (it, -errno::EINVAL);
-    }
-    let Some(dsq) = k.user_dsq(id) else {
-        return (it, -errno::ENOENT);
-    };
-    let seq = k.ext.dsqs[dsq as usize].seq;
-    let c = k.cursor(it);
-    (c.dsq, c.id, c.seq, c.rev) = (Some(dsq), id, seq, flags & iter::REV != 0);
-    (it, 0)
-}
-
-fn unlink_cursor(k: &mut Kernel, dsq: u32, it: DsqIter) {
-    if k.cursor(it).link.linked {
-        k.with_dsq_list(dsq, |list, l| list.remove(l, CURSOR_BASE + it.0));
-    }
-}
-
-/// The next task [bpf_iter_scx_dsq_next].
-pub(crate) fn iter_next(k: &mut Kernel, it: DsqIter) -> Option<TaskId> {
-    let (dsq, seq) = k.cursor_dsq(it)?;
-    let rev = k.cursor(it).rev;
-    k.lock(LockId::Dsq(dsq));
-    let link = k.cursor(it).link;
-    let list = k.ext.dsqs[dsq as usize].list;
-    let mut at = match (link.linked, rev) {
-        (true, false) => link.next,
-        (true, true) => link.prev,
-        (false, false) => list.head,
-        (false, true) => list.tail,
-    };
-    let found = loop {
-        let Some(p) = k.skip_cursors(at, rev) else {
-            break None;
-        };
-        if (k.task(p).scx.dsq_seq.wrapping_sub(seq) as i32) <= 0 {
-            break Some(p);
-        }
-        let link = k.task(p).scx.link;
-        at = if rev { link.prev } else { link.next };
-    };
-    unlink_cursor(k, dsq, it);
-    if let Some(p) = found {
-        let node = CURSOR_BASE + it.0;
-        k.with_dsq_list(dsq, |list, l| match rev {
-            false => list.insert_after(l, node, p.0),
-            true => list.insert_before(l, node, p.0),
-        });
-    }
-    k.unlock(LockId::Dsq(dsq));
-    found
-}
-
-/// Ends an iterator [bpf_iter_scx_dsq_destroy].
-pub(crate) fn iter_destroy(k: &mut Kernel, it: DsqIter) {
-    if let Some((dsq, _)) = k.cursor_dsq(it)
-        && k.cursor(it).link.linked
-    {
-        k.lock(LockId::Dsq(dsq));
-        unlink_cursor(k, dsq, it);
-        k.unlock(LockId::Dsq(dsq));
-    }
-    *k.cursor(it) = Cursor::default();
-    k.ext.cursors_free.push(it.0);
 }
 
 /// Deq flags of a real dequeue (E-63).

@@ -220,6 +220,8 @@ fn root_enable(k: &mut Kernel, ops: Rc<dyn SchedExtOps>) -> Result<()> {
     result?;
     k.ext.switching_all = !k.ext.flag(flags::ops::SWITCH_PARTIAL);
     k.ext.enabled = true;
+    let name = k.ext.root_name().unwrap_or_default().to_string();
+    k.emit(EventKind::Enabled { name });
     fork_write_lock(k);
     for p in k.all_tasks() {
         switch_task(k, p);
@@ -232,8 +234,6 @@ fn root_enable(k: &mut Kernel, ops: Rc<dyn SchedExtOps>) -> Result<()> {
     k.ext.state = EnableState::Enabled;
     k.ext.switched_all = k.ext.switching_all;
     k.ext.enable_seq += 1;
-    let name = k.ext.root_name().unwrap_or_default().to_string();
-    k.emit(EventKind::Enabled { name });
     Ok(())
 }
 

@@ -3,9 +3,8 @@
 use scxr_trace::ExitKind;
 
 use super::call::{self, Marker};
-use super::dsq::{
-    dequeue_flags, dispatch_dequeue, dispatch_enqueue, find_dsq_for_dispatch, take_custody, tell_dequeue,
-};
+use super::dsq::{dequeue_flags, dispatch_dequeue, dispatch_enqueue, take_custody, tell_dequeue};
+use super::dsq_table::find_dsq_for_dispatch;
 use super::entity::OpsState;
 use super::exit::scx_error;
 use super::flags::{self, deq, dsq_id, task};

@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 
 use super::flags::{consts, dsq_id, task};
 use super::list::{Link, List};
+use super::tree::Node;
 use crate::cpumask::CpuMask;
-use crate::ids::{CpuId, Ns, TaskId};
+use crate::ids::{CpuId, Ns};
 
 /// State of a task in the class (E-42).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,26 +55,6 @@ pub enum OpsState {
     Dispatching,
 }
 
-/// Key of a task in a queue's vtime order: wrap-aware, equal times in order of insertion (E-101).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PrioKey {
-    pub(crate) vtime: u64,
-    pub(crate) seq: u64,
-    pub(crate) task: TaskId,
-}
-
-impl Ord for PrioKey {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.vtime.wrapping_sub(other.vtime) as i64).cmp(&0).then(self.seq.cmp(&other.seq))
-    }
-}
-
-impl PartialOrd for PrioKey {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
 /// Ext part of a task [struct sched_ext_entity].
 #[derive(Clone, Debug)]
 pub struct Entity {
@@ -83,8 +64,8 @@ pub struct Entity {
     pub(crate) link: Link,
     /// Links in the run queue's list of runnable tasks.
     pub(crate) runnable: Link,
-    /// Key in the vtime order of its queue.
-    pub(crate) prio: Option<PrioKey>,
+    /// Links in the vtime order of its queue.
+    pub(crate) prio: Node,
     /// Stamp of its queue at its insertion.
     pub dsq_seq: u32,
     /// Flags ([`super::flags::task`]), without the state.
@@ -129,7 +110,7 @@ impl Default for Entity {
             dsq: None,
             link: Link::default(),
             runnable: Link::default(),
-            prio: None,
+            prio: Node::default(),
             dsq_seq: 0,
             flags: 0,
             state: TaskState::None,
@@ -162,11 +143,6 @@ impl Entity {
     /// The flags word as the kernel lays it out, state included (E-10).
     pub fn flags_word(&self) -> u32 {
         self.flags | (self.state as u32) << task::STATE_SHIFT
-    }
-
-    /// Is it in a queue's vtime order?
-    pub fn on_prio_queue(&self) -> bool {
-        self.prio.is_some()
     }
 }
 

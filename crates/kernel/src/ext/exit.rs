@@ -80,6 +80,11 @@ pub fn scx_error(k: &mut Kernel, kind: ExitKind, code: i64, msg: impl Into<Strin
     scx_exit_on(k, kind, code, cpu, msg);
 }
 
+/// Ends the scheduler for an error of its own, with the kernel's text.
+pub(crate) fn error(k: &mut Kernel, msg: impl Into<String>) {
+    scx_error(k, ExitKind::Error, 0, msg);
+}
+
 /// The same with the CPU to blame.
 pub(crate) fn scx_exit_on(k: &mut Kernel, kind: ExitKind, code: i64, cpu: i32, msg: impl Into<String>) {
     if !claim(k, kind) {

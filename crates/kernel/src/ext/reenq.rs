@@ -3,11 +3,12 @@
 use scxr_trace::ExitKind;
 
 use super::call::{self, switch_rq_lock};
-use super::dsq::{DsqIter, dispatch_dequeue, iter_destroy, iter_new, iter_next};
+use super::dsq::dispatch_dequeue;
 use super::enqueue::{do_enqueue_task, schedule_deferred, schedule_deferred_locked};
 use super::entity::{OpsState, ReenqUser};
 use super::exit::scx_error;
 use super::flags::{consts, enq, reenq, task};
+use super::iter::{DsqIter, iter_destroy, iter_new, iter_next};
 use super::sched::Ev;
 use crate::class::ClassId;
 use crate::executor::Kernel;

@@ -6,9 +6,10 @@ use std::rc::Rc;
 use scxr_trace::ExitKind;
 
 use super::call::OpCx;
-use super::dsq::{Cursor, Dsq};
+use super::dsq::Dsq;
 use super::flags::{consts, dsq_id};
 use super::idle::IdleTracking;
+use super::iter::Cursor;
 use super::ops::{ExitInfo, Op, OpSet, OpsAttrs, SchedExtOps};
 use crate::config::Config;
 use crate::ids::{CpuId, Ns, PerCpu, TaskId};

@@ -2,9 +2,10 @@
 
 use super::super::call::{self, Marker, kfunc};
 use super::super::dispatch::{buffer_insert, consume, flush_dispatch_buf, move_task_between_dsqs};
-use super::super::dsq::{DsqIter, find_dsq_for_dispatch};
+use super::super::dsq_table::find_dsq_for_dispatch;
 use super::super::enqueue::mark_direct_dispatch;
 use super::super::flags::{dsq_id, enq, ops};
+use super::super::iter::DsqIter;
 use super::super::sched::Ev;
 use super::error;
 use crate::executor::Kernel;

@@ -17,11 +17,4 @@ pub use queue::*;
 pub use task::*;
 pub use view::{cpumask_any_distribute, idle_cpumask_view, scx_abort};
 
-use scxr_trace::ExitKind;
-
-use crate::executor::Kernel;
-
-/// The scheduler's error, with the kernel's text.
-fn error(k: &mut Kernel, msg: impl Into<String>) {
-    super::exit::scx_error(k, ExitKind::Error, 0, msg);
-}
+use super::exit::error;

@@ -1,8 +1,9 @@
 //! Queues: making, ending, counting, iterating, reenqueueing (E-109 to E-115, E-148, E-211 to E-214).
 
 use super::super::call::kfunc;
-use super::super::dsq::{self, DsqIter};
+use super::super::dsq_table;
 use super::super::flags::{dsq_id, errno, reenq};
+use super::super::iter::{self, DsqIter};
 use super::super::reenq as again;
 use super::error;
 use crate::executor::Kernel;
@@ -11,13 +12,13 @@ use crate::ids::{CpuId, TaskId};
 /// Makes a user queue (E-109): 0 or -errno.
 pub fn scx_bpf_create_dsq(k: &mut Kernel, id: u64, node: i32) -> i32 {
     kfunc(k);
-    dsq::create(k, id, node)
+    dsq_table::create(k, id, node)
 }
 
 /// Ends a user queue (E-110).
 pub fn scx_bpf_destroy_dsq(k: &mut Kernel, id: u64) {
     kfunc(k);
-    dsq::destroy(k, id);
+    dsq_table::destroy(k, id);
 }
 
 /// The run queue that LOCAL means here: the locked one, or this CPU's.
@@ -55,18 +56,18 @@ pub fn scx_bpf_dsq_nr_queued(k: &mut Kernel, id: u64) -> i32 {
 /// Starts to iterate over a user queue (E-112): an iterator, and 0 or -errno. It must be ended in any case.
 pub fn bpf_iter_scx_dsq_new(k: &mut Kernel, id: u64, flags: u64) -> (DsqIter, i32) {
     kfunc(k);
-    dsq::iter_new(k, id, flags)
+    iter::iter_new(k, id, flags)
 }
 
 /// The next task.
 pub fn bpf_iter_scx_dsq_next(k: &mut Kernel, it: DsqIter) -> Option<TaskId> {
     kfunc(k);
-    dsq::iter_next(k, it)
+    iter::iter_next(k, it)
 }
 
 /// Ends an iterator.
 pub fn bpf_iter_scx_dsq_destroy(k: &mut Kernel, it: DsqIter) {
-    dsq::iter_destroy(k, it);
+    iter::iter_destroy(k, it);
 }
 
 /// First task of a user queue, without its lock (E-115).

@@ -1,0 +1,120 @@
+//! Which dispatch queues there are: making them, finding them by id, ending them (E-104, E-108 to E-110).
+
+use super::dsq::Dsq;
+use super::exit::error;
+use super::flags::{dsq_id, errno};
+use crate::executor::Kernel;
+use crate::ids::{CpuId, Ns};
+use crate::lock::LockId;
+use crate::state::State;
+
+/// A destroyed queue's slot is reused after this time, when no CPU can still be on its way to it.
+const GRACE_NS: Ns = 1_000_000_000;
+
+impl State {
+    /// Makes a queue; the result is its index.
+    pub(crate) fn alloc_dsq(&mut self, id: u64, cpu: Option<CpuId>, now: Ns) -> u32 {
+        let free = self.ext.dsq_graveyard.front().is_some_and(|&(t, _)| now >= t + GRACE_NS);
+        let slot = if free { self.ext.dsq_graveyard.pop_front() } else { None };
+        match slot {
+            Some((_, i)) => {
+                self.ext.dsqs[i as usize] = Dsq::new(id, cpu);
+                i
+            }
+            None => {
+                self.ext.dsqs.push(Dsq::new(id, cpu));
+                self.ext.dsqs.len() as u32 - 1
+            }
+        }
+    }
+
+    /// Ends a queue that is empty.
+    pub(crate) fn free_dsq(&mut self, i: u32, now: Ns) {
+        let dsq = &mut self.ext.dsqs[i as usize];
+        debug_assert_eq!(dsq.nr, 0, "queue {:#x} has tasks", dsq.id);
+        dsq.id = dsq_id::INVALID;
+        self.ext.dsq_graveyard.push_back((now, i));
+    }
+
+    /// Global queue of the node of a CPU [find_global_dsq].
+    pub(crate) fn global_dsq(&self, cpu: CpuId) -> u32 {
+        let node = self.topology.cpus[cpu].node as usize;
+        self.ext.root().map_or(0, |s| s.global_dsqs[node])
+    }
+
+    /// A user queue by its id [find_user_dsq].
+    pub(crate) fn user_dsq(&self, id: u64) -> Option<u32> {
+        self.ext.root()?.user_dsqs.get(&id).copied()
+    }
+
+    /// A CPU number from BPF [scx_cpu_valid].
+    pub(crate) fn valid_cpu(&self, cpu: i32) -> Option<CpuId> {
+        (cpu >= 0 && (cpu as usize) < self.nr_cpus()).then_some(CpuId(cpu as u32))
+    }
+}
+
+/// Resolves the id of a queue, as seen from `rq` (E-108) [find_dsq_for_dispatch].
+pub(crate) fn find_dsq_for_dispatch(k: &mut Kernel, rq: CpuId, id: u64, task_cpu: CpuId) -> u32 {
+    if id == dsq_id::LOCAL {
+        return rq.0;
+    }
+    if dsq_id::is_local_on(id) {
+        let cpu = (id & 0xffff_ffff) as u32 as i32;
+        return match k.valid_cpu(cpu) {
+            Some(cpu) => cpu.0,
+            None => {
+                error(k, format!("invalid CPU {cpu} in SCX_DSQ_LOCAL_ON dispatch verdict"));
+                k.global_dsq(task_cpu)
+            }
+        };
+    }
+    if id == dsq_id::GLOBAL {
+        return k.global_dsq(task_cpu);
+    }
+    match k.user_dsq(id) {
+        Some(dsq) => dsq,
+        None => {
+            error(k, format!("non-existent DSQ 0x{id:x}"));
+            k.global_dsq(task_cpu)
+        }
+    }
+}
+
+/// Makes a user queue (E-109) [scx_bpf_create_dsq].
+pub(crate) fn create(k: &mut Kernel, id: u64, node: i32) -> i32 {
+    let nodes = k.topology.nodes.len() as i32;
+    if !(-1..nodes).contains(&node) || id & dsq_id::BUILTIN != 0 {
+        return -errno::EINVAL;
+    }
+    let now = k.now();
+    match k.ext.root() {
+        None => return -errno::ENODEV,
+        Some(s) if s.user_dsqs.contains_key(&id) => return -errno::EEXIST,
+        Some(_) => {}
+    }
+    let dsq = k.alloc_dsq(id, None, now);
+    if let Some(s) = &mut k.ext.root {
+        s.user_dsqs.insert(id, dsq);
+    }
+    0
+}
+
+/// Ends a user queue (E-110) [destroy_dsq].
+pub(crate) fn destroy(k: &mut Kernel, id: u64) {
+    let Some(dsq) = k.user_dsq(id) else { return };
+    k.lock(LockId::Dsq(dsq));
+    if k.user_dsq(id) != Some(dsq) {
+        return k.unlock(LockId::Dsq(dsq)); // destroyed meanwhile
+    }
+    let nr = k.ext.dsqs[dsq as usize].nr;
+    if nr > 0 {
+        k.unlock(LockId::Dsq(dsq));
+        return error(k, format!("attempting to destroy in-use dsq 0x{id:016x} (nr={nr})"));
+    }
+    if let Some(s) = &mut k.ext.root {
+        s.user_dsqs.remove(&id);
+    }
+    let now = k.now();
+    k.free_dsq(dsq, now);
+    k.unlock(LockId::Dsq(dsq));
+}
