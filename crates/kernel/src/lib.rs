@@ -15,6 +15,7 @@ pub mod irq;
 pub mod lock;
 mod machine;
 pub mod prio;
+mod rcu;
 pub mod rq;
 pub mod state;
 pub mod task;

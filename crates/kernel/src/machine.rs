@@ -38,6 +38,7 @@ impl Machine {
             next_pid: 1,
             wait_queues: Default::default(),
             exec: ExecState::new(n),
+            rcu: Default::default(),
             fair: fair::Fair::new(&topology, &config),
             ext: ext::Ext::new(&topology, &config),
             rt: Default::default(),

@@ -46,6 +46,7 @@ pub struct State {
     pub(crate) next_pid: u32,
     pub(crate) wait_queues: WaitQueues,
     pub(crate) exec: ExecState,
+    pub(crate) rcu: crate::rcu::Rcu,
     /// Fair class: domains and what is not per CPU.
     pub fair: fair::Fair,
     /// Ext class: the scheduler and what is not per CPU.
@@ -73,16 +74,17 @@ impl State {
         self.tasks[p.0 as usize].as_deref_mut().expect("a task that has not been freed")
     }
 
-    /// A task, unless it has been freed.
+    /// A task, unless it has been freed. A dead one is there as long as a CPU or a reference may still lead to it ([`crate::rcu`]).
     pub fn find_task(&self, p: TaskId) -> Option<&Task> {
         self.tasks.get(p.0 as usize)?.as_deref()
     }
 
-    /// The task with a pid, unless it is gone. Idle tasks are not found.
+    /// The task with a pid, from the end of its fork to its last steps [find_task_by_vpid]. Idle tasks are not found.
     pub fn task_by_pid(&self, pid: u32) -> Option<TaskId> {
         let first = self.cpus.0.len() as u32;
         let id = TaskId(pid.checked_sub(1)? + first);
-        self.find_task(id).map(|t| t.id)
+        let found = self.task_list.contains(&id) && self.task(id).state != crate::task::TaskState::Dead;
+        found.then_some(id)
     }
 
     /// Tasks that are not dead, idle tasks excepted, in order of creation.

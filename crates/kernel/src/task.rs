@@ -138,6 +138,8 @@ pub struct Task {
     pub(crate) timed_out: bool,
     /// Its youngest child.
     pub(crate) last_child: Option<TaskId>,
+    /// References: one until it is buried, and those that schedulers hold [task_struct.rcu_users].
+    pub(crate) nr_refs: u32,
     /// Serialises wakeups and attribute changes.
     pub(crate) pi_lock: SimLock,
 }
@@ -182,6 +184,7 @@ impl Task {
             waits_on: None,
             timed_out: false,
             last_child: None,
+            nr_refs: 1,
             pi_lock: SimLock::default(),
         }
     }

@@ -24,7 +24,7 @@ pub(crate) struct UserRun {
 /// What a CPU does for ever.
 pub(crate) fn cpu_main(k: &mut Kernel, cpu: CpuId) {
     loop {
-        crate::ext::quiescent_state(k, cpu);
+        k.quiescent_state(cpu);
         k.take_interrupts();
         if k.rqs[cpu].need_resched {
             k.schedule();

@@ -13,6 +13,8 @@ mod custody;
 mod errors;
 #[path = "ext/lifecycle.rs"]
 mod lifecycle;
+#[path = "ext/lifetime.rs"]
+mod lifetime;
 #[path = "ext/mechanics.rs"]
 mod mechanics;
 #[path = "ext/order.rs"]

@@ -283,7 +283,8 @@ impl FieldTables {
             TaskField::Pid => t.pid.into(),
             TaskField::Tgid => t.tgid.into(),
             TaskField::RealParent | TaskField::Parent => {
-                task_addr(t.parent.filter(|&q| k.find_task(q).is_some()).or_else(|| k.task_by_pid(1)))
+                let alive = |q: &TaskId| k.find_task(*q).is_some_and(|t| t.state != TaskState::Dead);
+                task_addr(t.parent.filter(alive).or_else(|| k.task_by_pid(1)))
             }
             TaskField::GroupLeader => task_addr(k.task_by_pid(t.tgid).or(Some(p))),
             TaskField::Nvcsw => t.nvcsw,

@@ -94,7 +94,8 @@ impl Kernel {
             ext::cancel_fork(self, child);
             let pid = self.task(child).pid;
             self.emit(EventKind::Exit { pid });
-            self.tasks[child.0 as usize] = None;
+            self.task_mut(child).state = TaskState::Dead;
+            self.put_task(child);
             return None;
         }
         self.task_list.insert(child);
@@ -121,14 +122,14 @@ impl Kernel {
         self.schedule();
     }
 
-    /// After the last switch away from a dead task [sched_ext_dead, put_task_struct].
+    /// After the last switch away from a dead task [sched_ext_dead, put_task_struct_rcu_user]: it is gone for all that look for
+    /// tasks, and freed when nobody can hold it any more.
     pub(crate) fn bury(&mut self, p: TaskId) {
         ext::task_dead(self, p);
         fair::task_dead(self, p);
         self.task_list.remove(&p);
         debug_assert_eq!(self.task(p).on_rq, OnRq::No);
         debug_assert_ne!(self.task(p).class, ClassId::Idle);
-        ext::task_freed(self, p);
-        self.tasks[p.0 as usize] = None;
+        self.put_task(p);
     }
 }

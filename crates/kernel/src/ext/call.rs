@@ -109,15 +109,3 @@ pub(crate) fn switch_rq_lock(k: &mut Kernel, from: CpuId, to: CpuId) {
         cx.locked_rq = Some(to);
     }
 }
-
-/// Waits until every other CPU has passed through user code or idle: none is left in kernel code that began before
-/// [synchronize_rcu].
-pub(crate) fn synchronize_rcu(k: &mut Kernel) {
-    let me = k.this_cpu();
-    let before = k.ext.quiescent.clone();
-    for cpu in (0..k.nr_cpus() as u32).map(CpuId) {
-        while cpu != me && k.ext.quiescent[cpu] == before[cpu] && !k.exec.is_waiting(cpu) {
-            cpu_relax(k);
-        }
-    }
-}

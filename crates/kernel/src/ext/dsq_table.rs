@@ -4,20 +4,16 @@ use super::dsq::Dsq;
 use super::exit::error;
 use super::flags::{dsq_id, errno};
 use crate::executor::Kernel;
-use crate::ids::{CpuId, Ns};
+use crate::ids::CpuId;
 use crate::lock::LockId;
+use crate::rcu::Garbage;
 use crate::state::State;
-
-/// A destroyed queue's slot is reused after this time, when no CPU can still be on its way to it.
-const GRACE_NS: Ns = 1_000_000_000;
 
 impl State {
     /// Makes a queue; the result is its index.
-    pub(crate) fn alloc_dsq(&mut self, id: u64, cpu: Option<CpuId>, now: Ns) -> u32 {
-        let free = self.ext.dsq_graveyard.front().is_some_and(|&(t, _)| now >= t + GRACE_NS);
-        let slot = if free { self.ext.dsq_graveyard.pop_front() } else { None };
-        match slot {
-            Some((_, i)) => {
+    pub(crate) fn alloc_dsq(&mut self, id: u64, cpu: Option<CpuId>) -> u32 {
+        match self.ext.dsqs_free.pop_front() {
+            Some(i) => {
                 self.ext.dsqs[i as usize] = Dsq::new(id, cpu);
                 i
             }
@@ -28,12 +24,17 @@ impl State {
         }
     }
 
-    /// Ends a queue that is empty.
-    pub(crate) fn free_dsq(&mut self, i: u32, now: Ns) {
+    /// Ends a queue that is empty. A CPU may be on its way to it, so that its slot is free after a grace period only.
+    pub(crate) fn free_dsq(&mut self, i: u32) {
         let dsq = &mut self.ext.dsqs[i as usize];
         debug_assert_eq!(dsq.nr, 0, "queue {:#x} has tasks", dsq.id);
         dsq.id = dsq_id::INVALID;
-        self.ext.dsq_graveyard.push_back((now, i));
+        self.call_rcu(Garbage::Dsq(i));
+    }
+
+    /// Places for queues, of those that exist and those that did.
+    pub fn nr_dsq_slots(&self) -> usize {
+        self.ext.dsqs.len()
     }
 
     /// Global queue of the node of a CPU [find_global_dsq].
@@ -86,13 +87,12 @@ pub(crate) fn create(k: &mut Kernel, id: u64, node: i32) -> i32 {
     if !(-1..nodes).contains(&node) || id & dsq_id::BUILTIN != 0 {
         return -errno::EINVAL;
     }
-    let now = k.now();
     match k.ext.root() {
         None => return -errno::ENODEV,
         Some(s) if s.user_dsqs.contains_key(&id) => return -errno::EEXIST,
         Some(_) => {}
     }
-    let dsq = k.alloc_dsq(id, None, now);
+    let dsq = k.alloc_dsq(id, None);
     if let Some(s) = &mut k.ext.root {
         s.user_dsqs.insert(id, dsq);
     }
@@ -114,7 +114,6 @@ pub(crate) fn destroy(k: &mut Kernel, id: u64) {
     if let Some(s) = &mut k.ext.root {
         s.user_dsqs.remove(&id);
     }
-    let now = k.now();
-    k.free_dsq(dsq, now);
+    k.free_dsq(dsq);
     k.unlock(LockId::Dsq(dsq));
 }

@@ -239,7 +239,7 @@ fn root_enable(k: &mut Kernel, ops: Rc<dyn SchedExtOps>) -> Result<()> {
 
 /// E-195 [scx_alloc_and_add_sched]
 fn alloc_sched(k: &mut Kernel, ops: Rc<dyn SchedExtOps>, attrs: OpsAttrs) -> Sched {
-    let (n, now) = (k.nr_cpus(), k.now());
+    let n = k.nr_cpus();
     let nodes = k.topology.nodes.len();
     let batch = match attrs.dispatch_max_batch {
         0 => consts::DSP_DFL_MAX_BATCH,
@@ -249,8 +249,8 @@ fn alloc_sched(k: &mut Kernel, ops: Rc<dyn SchedExtOps>, attrs: OpsAttrs) -> Sch
         0 => consts::WATCHDOG_MAX_TIMEOUT_MS,
         ms => ms,
     };
-    let bypass_dsqs = PerCpu::new(n, |cpu| k.alloc_dsq(dsq_id::BYPASS, Some(cpu), now));
-    let global_dsqs = (0..nodes).map(|_| k.alloc_dsq(dsq_id::GLOBAL, None, now)).collect();
+    let bypass_dsqs = PerCpu::new(n, |cpu| k.alloc_dsq(dsq_id::BYPASS, Some(cpu)));
+    let global_dsqs = (0..nodes).map(|_| k.alloc_dsq(dsq_id::GLOBAL, None)).collect();
     Sched {
         ops,
         attrs,
@@ -343,31 +343,38 @@ fn validate_ops(k: &mut Kernel) -> Result<()> {
 /// `init_task` for every task (E-197). Fork lock held for writing.
 fn init_all_tasks(k: &mut Kernel) -> Result<()> {
     for p in k.all_tasks() {
-        if k.find_task(p).is_none_or(|t| t.scx.state != TaskState::None) {
+        if !k.get_task(p) {
             continue;
         }
-        set_state(k, p, TaskState::InitBegin);
-        let result = init_task(k, p, false);
-        let died = k.find_task(p).is_none_or(|t| t.scx.state == TaskState::Dead);
-        match result {
-            Ok(()) if died => {
-                if k.find_task(p).is_some() {
-                    exit_task(k, p, true);
-                }
+        let result = match k.task(p).scx.state {
+            TaskState::None => init_one_task(k, p),
+            _ => Ok(()),
+        };
+        k.put_task(p);
+        result?;
+    }
+    Ok(())
+}
+
+/// `p` may die meanwhile; the scheduler, which has been told of it, is then told that it is gone.
+fn init_one_task(k: &mut Kernel, p: TaskId) -> Result<()> {
+    set_state(k, p, TaskState::InitBegin);
+    let result = init_task(k, p, false);
+    let died = k.task(p).scx.state == TaskState::Dead;
+    match result {
+        Ok(()) if died => exit_task(k, p, true),
+        Ok(()) => {
+            set_state(k, p, TaskState::Init);
+            k.task_mut(p).scx.bound = true;
+            set_state(k, p, TaskState::Ready);
+        }
+        Err(err) => {
+            if !died {
+                set_state(k, p, TaskState::None);
             }
-            Ok(()) => {
-                set_state(k, p, TaskState::Init);
-                k.task_mut(p).scx.bound = true;
-                set_state(k, p, TaskState::Ready);
-            }
-            Err(err) => {
-                if !died {
-                    set_state(k, p, TaskState::None);
-                }
-                let msg = init_task_failed(k, p, err);
-                scx_error(k, ExitKind::Error, 0, msg);
-                return Err(Refused::Late(err));
-            }
+            let msg = init_task_failed(k, p, err);
+            scx_error(k, ExitKind::Error, 0, msg);
+            return Err(Refused::Late(err));
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 use scxr_trace::{EventKind, ExitKind};
 
 use super::bypass::bypass;
-use super::call::{self, synchronize_rcu};
+use super::call;
 use super::enable::{finish_waiter, wake_helper};
 use super::flags::consts;
 use super::idle;
@@ -15,6 +15,7 @@ use crate::executor::Kernel;
 use crate::ids::{CpuId, Ns, TaskId};
 use crate::irq::IrqWork;
 use crate::lock::LockId;
+use crate::rcu::synchronize_rcu;
 
 /// Reason in words [scx_exit_reason] (E-12).
 pub fn exit_reason(kind: ExitKind) -> &'static str {
@@ -161,7 +162,7 @@ fn release_task(k: &mut Kernel, p: TaskId) {
     if k.find_task(p).is_none() {
         return;
     }
-    k.lock(LockId::Pi(p)); // keeps it from being buried
+    k.lock(LockId::Pi(p));
     let cpu = k.lock_task_rq(p);
     let class = k.class_after(p);
     if class != k.task(p).class {
@@ -187,12 +188,11 @@ impl Kernel {
 }
 
 fn drop_scheduler(k: &mut Kernel, info: ExitInfo) {
-    let now = k.now();
     if let Some(s) = k.ext.root.take() {
         k.ext.last_events = s.events;
         let built_in = s.bypass_dsqs.0.iter().chain(&s.global_dsqs);
         for &dsq in built_in.chain(s.user_dsqs.values()) {
-            k.free_dsq(dsq, now);
+            k.free_dsq(dsq);
         }
         let name = s.attrs.name.clone();
         k.emit(EventKind::Disabled { name, kind: info.kind });

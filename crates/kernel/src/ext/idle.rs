@@ -363,6 +363,9 @@ pub(crate) fn select_cpu_from_kfunc(
     if !check_enabled(k) {
         return -errno::EBUSY;
     }
+    if k.find_task(p).is_none() {
+        return -errno::EINVAL;
+    }
     let cx = k.ext.cx[k.this_cpu()];
     if cx.op == Some(Op::select_cpu) {
         if cx.subject != Some(p) {

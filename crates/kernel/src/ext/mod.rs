@@ -63,9 +63,3 @@ pub(crate) fn rq_clock_updated(k: &mut Kernel, cpu: CpuId) {
 pub(crate) fn rq_clock_invalidate(k: &mut Kernel, cpu: CpuId) {
     k.rqs[cpu].scx.clk_valid = false;
 }
-
-/// `cpu` is in its outermost loop: it holds no reference into the class.
-#[inline]
-pub(crate) fn quiescent_state(k: &mut Kernel, cpu: CpuId) {
-    k.ext.quiescent[cpu] += 1;
-}

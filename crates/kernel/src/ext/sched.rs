@@ -150,7 +150,8 @@ pub struct Ext {
     /// Last values of the counters of a scheduler that ended.
     pub(crate) last_events: Events,
     pub(crate) dsqs: Vec<Dsq>,
-    pub(crate) dsq_graveyard: VecDeque<(Ns, u32)>,
+    /// Slots of `dsqs` that are free.
+    pub(crate) dsqs_free: VecDeque<u32>,
     pub(crate) cursors: Vec<Cursor>,
     pub(crate) cursors_free: Vec<u32>,
     pub(crate) cx: PerCpu<OpCx>,
@@ -161,7 +162,6 @@ pub struct Ext {
     pub(crate) bypass_lb_due: Ns,
     pub(crate) bypass_locked: bool,
     pub(crate) work: super::enable::Work,
-    pub(crate) quiescent: PerCpu<u64>,
 }
 
 impl Ext {
@@ -185,7 +185,7 @@ impl Ext {
             hotplug_seq: 0,
             last_events: Events::default(),
             dsqs: PerCpu::new(n, local).0,
-            dsq_graveyard: VecDeque::new(),
+            dsqs_free: VecDeque::new(),
             cursors: Vec::new(),
             cursors_free: Vec::new(),
             cx: PerCpu::new(n, |_| OpCx::default()),
@@ -196,12 +196,16 @@ impl Ext {
             bypass_lb_due: Ns::MAX,
             bypass_locked: false,
             work: Default::default(),
-            quiescent: PerCpu::new(n, |_| 0),
         }
     }
 
     pub(crate) fn dsq_lock(&mut self, i: u32) -> &mut SimLock {
         &mut self.dsqs[i as usize].lock
+    }
+
+    /// Nobody can be on the way to a destroyed queue any more.
+    pub(crate) fn free_dsq_slot(&mut self, i: u32) {
+        self.dsqs_free.push_back(i);
     }
 
     /// Is a scheduler enabled, so that tasks can be in the class?

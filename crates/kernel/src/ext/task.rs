@@ -16,6 +16,7 @@ use crate::executor::Kernel;
 use crate::ids::TaskId;
 use crate::lock::LockId;
 use crate::prio;
+use crate::state::State;
 
 /// Should a task of this policy be in the class (E-37)? [task_should_scx]
 pub(crate) fn task_should_scx(k: &Kernel, policy: Policy) -> bool {
@@ -49,7 +50,7 @@ pub(crate) fn init_task(k: &mut Kernel, p: TaskId, fork: bool) -> Result<(), i32
             Some(err) => return Err(sanitize_errno(k, Op::init_task, err)),
         }
     }
-    if k.find_task(p).is_some_and(|t| t.scx.disallow) {
+    if k.task(p).scx.disallow {
         reject(k, p, fork);
     }
     Ok(())
@@ -225,17 +226,12 @@ pub(crate) fn task_dead(k: &mut Kernel, p: TaskId) {
         k.unlock(LockId::Rq(cpu));
         k.unlock(LockId::Pi(p));
     }
-    // Who looked the task up before it died may still hold its lock.
-    while k.task(p).pi_lock.owner().is_some() {
-        cpu_relax(k);
-    }
 }
 
 /// The memory of `p` is about to be freed.
-pub(crate) fn task_freed(k: &mut Kernel, p: TaskId) {
-    if let Some(s) = k.ext.root() {
-        let ops = std::rc::Rc::clone(&s.ops);
-        ops.task_freed(p);
+pub(crate) fn task_freed(s: &mut State, p: TaskId) {
+    if let Some(s) = s.ext.root() {
+        s.ops.task_freed(p);
     }
 }
 
@@ -279,9 +275,8 @@ pub(crate) fn switched_from(k: &mut Kernel, p: TaskId) {
 
 /// What a failing `init_task` at enabling is reported as.
 pub(crate) fn init_task_failed(k: &Kernel, p: TaskId, err: i32) -> String {
-    let t = k.find_task(p);
-    let (comm, pid) = t.map_or(("", 0), |t| (t.comm.as_str(), t.pid));
-    format!("ops.init_task() failed ({err}) for {comm}[{pid}]")
+    let t = k.task(p);
+    format!("ops.init_task() failed ({err}) for {}[{}]", t.comm, t.pid)
 }
 
 /// An errno that stands for a broken scheduler.

@@ -1,4 +1,4 @@
-//! Tasks (E-215, E-221).
+//! Tasks (E-215, E-221), and references to them.
 
 use crate::executor::Kernel;
 use crate::ids::{CpuId, TaskId};
@@ -29,4 +29,20 @@ pub fn scx_bpf_task_running(k: &mut Kernel, p: TaskId) -> bool {
 /// Its CPU (E-221).
 pub fn scx_bpf_task_cpu(k: &mut Kernel, p: TaskId) -> CpuId {
     k.find_task(p).map_or(CpuId(0), |t| t.cpu)
+}
+
+/// One more reference to a task, which keeps it from being freed. False: it is dead and gone.
+pub fn bpf_task_acquire(k: &mut Kernel, p: TaskId) -> bool {
+    k.get_task(p)
+}
+
+/// Gives a reference back.
+pub fn bpf_task_release(k: &mut Kernel, p: TaskId) {
+    k.put_task(p);
+}
+
+/// The task with a pid, with a reference.
+pub fn bpf_task_from_pid(k: &mut Kernel, pid: i32) -> Option<TaskId> {
+    let p = k.task_by_pid(u32::try_from(pid).ok()?)?;
+    k.get_task(p).then_some(p)
 }
