@@ -20,6 +20,8 @@ pub(crate) struct Context<'a> {
     pub(crate) s: &'a BpfScheduler,
     /// What `ops.exit` is told, while that runs.
     pub(crate) exit_info: Option<&'a ExitInfo>,
+    /// References that it holds, by address.
+    pub(crate) held: Vec<u64>,
     /// Instructions that are paid for.
     pub(crate) paid: u64,
 }
@@ -29,7 +31,7 @@ const FREE_INSNS: u64 = 256;
 
 impl<'a> Context<'a> {
     pub(crate) fn new(k: &'a mut Kernel, s: &'a BpfScheduler, exit_info: Option<&'a ExitInfo>) -> Context<'a> {
-        Context { k, s, exit_info, paid: 0 }
+        Context { k, s, exit_info, held: Vec::new(), paid: 0 }
     }
 
     /// Charges what the invocation's first `insns` instructions cost, as far as that is not paid yet. Where CPUs interleave at
@@ -168,6 +170,10 @@ impl Host for Context<'_> {
 
     fn task_storage_key(&mut self, task: u64) -> Option<u64> {
         self.find_task(task).map(|p| p.0.into())
+    }
+
+    fn kptr_xchg(&mut self, stored: u64, taken: u64) -> Result<(), HostError> {
+        self.exchanged(stored, taken)
     }
 
     fn before_helper(&mut self, _m: &Machine, call: Call) -> Result<(), HostError> {

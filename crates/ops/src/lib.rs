@@ -13,6 +13,7 @@ mod load;
 mod masks;
 mod model;
 mod native;
+mod refs;
 mod scheduler;
 
 pub use globals::Value;

@@ -125,6 +125,7 @@ impl BpfScheduler {
             programs,
             attrs,
             masks: Default::default(),
+            stored: Default::default(),
             random: RefCell::new(Random::new(options.seed)),
             printed: RefCell::default(),
         }))

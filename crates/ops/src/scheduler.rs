@@ -17,6 +17,7 @@ use crate::host::Context;
 use crate::kfuncs::KfuncFn;
 use crate::masks::OwnedMasks;
 use crate::model::Model;
+use crate::refs::Stored;
 
 /// Random stream of `bpf_get_prandom_u32`.
 pub(crate) struct Random(Pcg32);
@@ -56,6 +57,7 @@ pub struct BpfScheduler {
     pub(crate) programs: Vec<Option<usize>>,
     pub(crate) attrs: OpsAttrs,
     pub(crate) masks: OwnedMasks,
+    pub(crate) stored: Stored,
     pub(crate) random: RefCell<Random>,
     pub(crate) printed: RefCell<Printed>,
 }
@@ -83,6 +85,7 @@ impl BpfScheduler {
         let mut context = Context::new(k, self, None);
         let result = self.machine.run_syscall(index, ctx, &mut context);
         context.pay(result.as_ref().map_or_else(|f| f.insns, |o| o.insns));
+        context.release_held();
         result.map(|o| o.ret).map_err(|f| f.to_string())
     }
 
@@ -98,14 +101,28 @@ impl BpfScheduler {
         match result {
             Ok(outcome) => {
                 context.pay(outcome.insns);
+                if !context.held.is_empty() {
+                    let nr = context.release_held();
+                    self.unreleased(k, program, nr);
+                }
                 Some(outcome.ret)
             }
             Err(fault) => {
                 context.pay(fault.insns);
+                context.release_held();
                 kfunc::scx_abort(k, fault.to_string());
                 None
             }
         }
+    }
+
+    #[cold]
+    fn unreleased(&self, k: &mut Kernel, program: usize, nr: usize) {
+        let name = &self.machine.image().programs[program].name;
+        kfunc::scx_abort(
+            k,
+            format!("program {name} returned without releasing {nr} reference(s), which the verifier refuses"),
+        );
     }
 }
 
@@ -207,6 +224,10 @@ impl SchedExtOps for BpfScheduler {
 
     fn exit(&self, k: &mut Kernel, info: &ExitInfo) {
         self.call_with(k, Op::exit, &[addr(Kind::ExitInfo, 0)], Some(info));
+    }
+
+    fn unloaded(&self, k: &mut Kernel) {
+        self.stored.release_all(k);
     }
 
     fn task_freed(&self, p: TaskId) {

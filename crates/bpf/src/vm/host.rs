@@ -124,6 +124,13 @@ pub trait Host {
         Ok(())
     }
 
+    /// `bpf_kptr_xchg` put `stored` into a map and gave the program `taken`: whose references these are has changed. Either may
+    /// be 0. An error undoes nothing; it ends the program.
+    fn kptr_xchg(&mut self, stored: u64, taken: u64) -> Result<(), HostError> {
+        let _ = (stored, taken);
+        Ok(())
+    }
+
     /// The `bpf_spin_lock` at `lock` is held by another invocation: let others run, then return to try again. An error says that
     /// nobody could release it, which is so wherever invocations do not interleave.
     fn lock_contended(&mut self, m: &Machine, lock: u64) -> Result<(), HostError> {

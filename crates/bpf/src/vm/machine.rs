@@ -283,6 +283,11 @@ impl Machine {
     }
 
     fn finish(&self, inv: &Invocation<'_>, entry: u32, result: Result<u64, Box<Fault>>) -> Result<Outcome, Box<Fault>> {
+        if inv.lock != 0 {
+            // Whoever waits for it must not wait for ever.
+            let unlocked = self.mem.store::<u32>(inv.lock, 0);
+            debug_assert!(unlocked, "a lock that was taken is writable");
+        }
         let ret = result?;
         if inv.lock != 0 {
             let message = format!("returned with bpf_spin_lock at {:#x} held", inv.lock);

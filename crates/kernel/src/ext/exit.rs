@@ -194,6 +194,7 @@ fn drop_scheduler(k: &mut Kernel, info: ExitInfo) {
         for &dsq in built_in.chain(s.user_dsqs.values()) {
             k.free_dsq(dsq);
         }
+        s.ops.unloaded(k);
         let name = s.attrs.name.clone();
         k.emit(EventKind::Disabled { name, kind: info.kind });
     }

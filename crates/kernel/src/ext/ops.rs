@@ -200,6 +200,8 @@ pub trait SchedExtOps {
     }
     /// The scheduler is gone.
     fn exit(&self, k: &mut Kernel, info: &ExitInfo) {}
+    /// The scheduler is unloaded: what it held of the kernel is given back.
+    fn unloaded(&self, k: &mut Kernel) {}
     /// A task has been freed: what was kept for it can go.
     fn task_freed(&self, p: TaskId) {}
 }

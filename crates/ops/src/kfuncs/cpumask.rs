@@ -9,7 +9,10 @@ use crate::addr::{Kind, Place};
 use crate::host::Context;
 
 pub(super) const TABLE: &[(&str, KfuncFn)] = &[
-    ("bpf_cpumask_create", |c, _, _| Ok(c.s.masks.create())),
+    ("bpf_cpumask_create", |c, _, _| {
+        let mask = c.s.masks.create();
+        Ok(c.acquired(mask))
+    }),
     ("bpf_cpumask_acquire", acquire),
     ("bpf_cpumask_release", release),
     ("bpf_cpumask_first", |c, _, a| Ok(first(c, c.mask(a[0])?.first()))),
@@ -101,11 +104,13 @@ fn owned(address: u64) -> Result<u32, HostError> {
 
 fn acquire(c: &mut Context<'_>, _m: &Machine, a: [u64; 5]) -> KfuncResult {
     let id = owned(a[0])?;
-    Ok(if c.s.masks.acquire(id) { a[0] } else { 0 })
+    Ok(if c.s.masks.acquire(id) { c.acquired(a[0]) } else { 0 })
 }
 
 fn release(c: &mut Context<'_>, _m: &Machine, a: [u64; 5]) -> KfuncResult {
-    match c.s.masks.release(owned(a[0])?) {
+    let id = owned(a[0])?;
+    c.give_away(a[0])?;
+    match c.s.masks.release(id) {
         true => Ok(0),
         false => Err(HostError::Misuse("bpf_cpumask_release of a mask that is gone".into())),
     }

@@ -1,16 +1,32 @@
 //! Tasks and RCU.
 
-use super::KfuncFn;
+use scxr_bpf::vm::Machine;
+use scxr_kernel::ext::kfunc;
+
+use super::{KfuncFn, KfuncResult};
 use crate::addr::{Kind, addr};
+use crate::host::Context;
 
 pub(super) const TABLE: &[(&str, KfuncFn)] = &[
-    // Sections in which nothing can be freed: nothing is freed under a running program here.
+    // Sections in which nothing is freed, and the CPU is not taken away: an invocation as a whole is one.
     ("bpf_rcu_read_lock", |_, _, _| Ok(0)),
     ("bpf_rcu_read_unlock", |_, _, _| Ok(0)),
     ("bpf_preempt_disable", |_, _, _| Ok(0)),
     ("bpf_preempt_enable", |_, _, _| Ok(0)),
-    ("bpf_task_from_pid", |c, _, a| Ok(c.k.task_by_pid(a[0] as u32).map_or(0, |p| addr(Kind::Task, p.0)))),
-    ("bpf_task_from_vpid", |c, _, a| Ok(c.k.task_by_pid(a[0] as u32).map_or(0, |p| addr(Kind::Task, p.0)))),
-    ("bpf_task_acquire", |c, _, a| Ok(c.find_task(a[0]).map_or(0, |p| addr(Kind::Task, p.0)))),
-    ("bpf_task_release", |_, _, _| Ok(0)),
+    ("bpf_task_from_pid", from_pid),
+    ("bpf_task_from_vpid", from_pid),
+    ("bpf_task_acquire", |c, _, a| match c.find_task(a[0]) {
+        Some(p) if kfunc::bpf_task_acquire(c.k, p) => Ok(c.acquired(a[0])),
+        _ => Ok(0),
+    }),
+    ("bpf_task_release", |c, _, a| {
+        let p = c.task(a[0])?;
+        c.give_away(a[0])?;
+        kfunc::bpf_task_release(c.k, p);
+        Ok(0)
+    }),
 ];
+
+fn from_pid(c: &mut Context<'_>, _m: &Machine, a: [u64; 5]) -> KfuncResult {
+    Ok(kfunc::bpf_task_from_pid(c.k, a[0] as i32).map_or(0, |p| c.acquired(addr(Kind::Task, p.0))))
+}

@@ -134,6 +134,7 @@ impl Machine {
                 if !self.mem.store(a[0], a[1]) {
                     return Err(bad("kptr", a[0]));
                 }
+                host.kptr_xchg(a[1], old)?;
                 old
             }
             id::TIMER_INIT => {
