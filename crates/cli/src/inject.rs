@@ -9,9 +9,8 @@ use std::rc::Rc;
 use scxr_kernel::Machine;
 use scxr_kernel::behavior::{Action, Policy, TaskCx, TaskSpec, Whom};
 use scxr_kernel::cpumask::CpuMask;
-use scxr_kernel::ext::exit::scx_error;
+use scxr_kernel::ext::exit::sysrq_reset;
 use scxr_kernel::ids::{CpuId, Ns, TaskId};
-use scxr_trace::ExitKind;
 use scxr_workload::params::parse_duration;
 
 use crate::failure::{Failure, Result};
@@ -198,7 +197,7 @@ fn once(comm: &str, at: Ns, act: impl Fn() -> Option<Action> + 'static) -> TaskS
 
 /// The key's interrupt: it ends the scheduler, if there is one.
 fn sysrq(m: &mut Machine, at: Ns) {
-    m.at(at, |k| scx_error(k, ExitKind::Sysrq, 0, ""));
+    m.at(at, sysrq_reset);
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ mod policies;
 #[path = "ext/script.rs"]
 mod script;
 
+#[path = "ext/core_and_class.rs"]
+mod core_and_class;
 #[path = "ext/custody.rs"]
 mod custody;
 #[path = "ext/errors.rs"]

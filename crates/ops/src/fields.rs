@@ -7,8 +7,9 @@ use scxr_abi::{KernelModel, Layout};
 use scxr_bpf::vm::AccessError;
 use scxr_kernel::Kernel;
 use scxr_kernel::behavior::Policy;
+use scxr_kernel::ext::exit::exit_kind_number;
 use scxr_kernel::ids::{CpuId, TaskId};
-use scxr_kernel::task::{OnRq, Task, TaskState};
+use scxr_kernel::task::{OnRq, TaskState};
 
 use crate::addr::{Kind, Place, addr, string};
 
@@ -296,7 +297,7 @@ impl FieldTables {
                 false => addr(Kind::Opaque, t.tgid),
             },
             TaskField::NumaNid => u64::MAX,
-            TaskField::ScxFlags => scx_flags(t),
+            TaskField::ScxFlags => t.scx.flags_word().into(),
             TaskField::ScxWeight => t.scx.weight.into(),
             TaskField::ScxSlice => t.scx.slice,
             TaskField::ScxVtime => t.scx.dsq_vtime,
@@ -317,11 +318,6 @@ fn cpu_or_none(cpu: Option<CpuId>) -> u64 {
     cpu.map_or(u64::MAX, |c| c.0.into())
 }
 
-/// `scx.flags`: the state is in bits 8 to 10 (E-10).
-fn scx_flags(t: &Task) -> u64 {
-    u64::from(t.scx.flags) | (t.scx.state as u64) << 8
-}
-
 fn rq_value(k: &Kernel, cpu: CpuId, field: RqField) -> u64 {
     let rq = &k.rqs[cpu];
     match field {
@@ -339,7 +335,7 @@ fn rq_value(k: &Kernel, cpu: CpuId, field: RqField) -> u64 {
 
 fn exit_value(info: &scxr_kernel::ext::ops::ExitInfo, field: ExitField) -> u64 {
     match field {
-        ExitField::Kind => crate::consts::exit_kind(info.kind),
+        ExitField::Kind => exit_kind_number(info.kind).into(),
         ExitField::Cpu => info.cpu as i64 as u64,
         ExitField::Code => info.code as u64,
         ExitField::Flags => info.flags,

@@ -4,13 +4,13 @@ use std::cell::RefCell;
 
 use scxr_bpf::vm::format::format;
 use scxr_kernel::Kernel;
+use scxr_kernel::ext::exit::exit_kind_number;
 use scxr_kernel::ext::kfunc;
 use scxr_kernel::ext::ops::{ExitInfo, ExitTaskArgs, InitTaskArgs, Op, OpSet, OpsAttrs, SchedExtOps};
 use scxr_kernel::ids::{CpuId, TaskId};
 use scxr_policy::native::{ExitDetails, Host, Instance, PolicyDef, TaskField};
 
 use crate::addr::{Kind, addr};
-use crate::consts;
 
 /// A native policy, for one run on one simulated machine.
 pub struct NativeScheduler {
@@ -151,7 +151,7 @@ impl Host for NativeHost<'_> {
 
     fn exit_info(&self, _info: u64) -> ExitDetails {
         self.exit_info.map_or_else(ExitDetails::default, |i| ExitDetails {
-            kind: consts::exit_kind(i.kind) as i32,
+            kind: exit_kind_number(i.kind) as i32,
             exit_cpu: i.cpu,
             exit_code: i.code,
             reason: i.reason.into(),

@@ -176,11 +176,7 @@ impl Kernel {
         self.lock(LockId::Pi(p));
         let cpu = self.lock_task_rq(p);
         if self.task(p).cpus != mask {
-            let c = self.sched_change_begin(p, deq::SAVE);
-            self.task_mut(p).set_cpus(mask);
-            self.emit_affinity(p);
-            class::set_cpus_allowed(self, p);
-            self.sched_change_end(c);
+            self.do_set_cpus_allowed(p, mask);
         }
         let stop = self.leave_forbidden_cpu(cpu, p, valid, first);
         self.unlock(LockId::Pi(p));
@@ -188,6 +184,15 @@ impl Kernel {
             self.stop_one_cpu(cpu, StopWork::Migrate(p, to));
         }
         Ok(())
+    }
+
+    /// Changes the affinity in a change bracket and tells the class. pi_lock and rq lock held [do_set_cpus_allowed].
+    pub(crate) fn do_set_cpus_allowed(&mut self, p: TaskId, mask: CpuMask) {
+        let c = self.sched_change_begin(p, deq::SAVE);
+        self.task_mut(p).set_cpus(mask);
+        self.emit_affinity(p);
+        class::set_cpus_allowed(self, p);
+        self.sched_change_end(c);
     }
 
     /// [affine_move_task]: moves a waiting task at once; the result is where the stopper is to move a running one. The

@@ -99,12 +99,12 @@ fn migration_cpu_stop(k: &mut Kernel, cpu: CpuId, p: TaskId, to: CpuId) {
         return;
     }
     k.lock(LockId::Pi(p));
+    let to = if k.is_cpu_allowed(p, to) { to } else { k.select_fallback_rq(p, cpu) };
     k.lock(LockId::Rq(cpu));
     k.update_rq_clock(cpu);
     let t = k.task(p);
     let mut held = cpu;
     if t.cpu == cpu && t.migration_disabled == 0 && (!k.is_cpu_allowed(p, cpu) || to != cpu) {
-        let to = if k.is_cpu_allowed(p, to) { to } else { k.select_fallback_rq(p, cpu) };
         // A task that sleeps by now finds its way when it is woken.
         if k.task(p).on_rq == OnRq::Queued && to != cpu {
             k.move_queued_task(cpu, p, to);

@@ -127,7 +127,8 @@ impl Kernel {
         }
     }
 
-    /// [select_fallback_rq]: an allowed CPU of the same node, any allowed CPU, or, when there is none, any CPU.
+    /// [select_fallback_rq]: an allowed CPU of the same node, any allowed CPU, or, when there is none, any CPU: the affinity
+    /// is widened to all then [set_cpus_allowed_force]. pi_lock held, no rq lock.
     pub(crate) fn select_fallback_rq(&mut self, p: TaskId, cpu: CpuId) -> CpuId {
         let usable: crate::cpumask::CpuMask = self.online.iter().filter(|&c| self.rqs[c].active).collect();
         let allowed = self.task(p).cpus.and(&usable);
@@ -136,7 +137,9 @@ impl Kernel {
             Some(c) => c,
             None => {
                 let all = crate::cpumask::CpuMask::first_n(self.nr_cpus());
-                self.task_mut(p).set_cpus(all);
+                let rq = self.lock_task_rq(p);
+                self.do_set_cpus_allowed(p, all);
+                self.unlock(LockId::Rq(rq));
                 usable.first().unwrap_or(cpu)
             }
         }

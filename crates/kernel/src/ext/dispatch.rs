@@ -307,11 +307,11 @@ fn dispatch_loop(k: &mut Kernel, cpu: CpuId, prev: TaskId) -> Option<Verdict> {
         if k.local_dsq(cpu).nr > 0 || consume_global(k, cpu) {
             return Some(Verdict::Local);
         }
-        if k.ext.root()?.dsp[me].nr_tasks == 0 {
+        if round >= consts::DSP_MAX_LOOPS {
+            super::kick::kick_cpu(k, cpu, 0); // whether or not this round found something
             return None;
         }
-        if round >= consts::DSP_MAX_LOOPS {
-            super::kick::kick_cpu(k, cpu, 0);
+        if k.ext.root()?.dsp[me].nr_tasks == 0 {
             return None;
         }
     }

@@ -112,6 +112,11 @@ pub(crate) fn scx_disable(k: &mut Kernel, kind: ExitKind) {
     }
 }
 
+/// SysRq-S: ends the scheduler, if there is one, without message and CPU (E-177, E-191) [sysrq_handle_sched_ext_reset].
+pub fn sysrq_reset(k: &mut Kernel) {
+    scx_disable(k, ExitKind::Sysrq);
+}
+
 /// E-178 [scx_disable_irq_workfn]
 pub(crate) fn disable_irq_work(k: &mut Kernel) {
     k.ext.work.disable = true;

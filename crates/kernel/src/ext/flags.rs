@@ -33,9 +33,7 @@ pub mod consts {
     pub const DSP_MAX_LOOPS: u32 = 32;
     pub const WATCHDOG_MAX_TIMEOUT_MS: u32 = 30_000;
     pub const EXIT_MSG_LEN: usize = 1024;
-    pub const EXIT_DUMP_DFL_LEN: u32 = 32_768;
     pub const CPUPERF_ONE: u32 = 1024;
-    pub const TASK_ITER_BATCH: usize = 32;
     pub const BYPASS_HOST_NTH: u64 = 2;
     pub const BYPASS_LB_DFL_INTV_US: u64 = 500_000;
     pub const BYPASS_LB_DONOR_PCT: u32 = 125;

@@ -43,7 +43,7 @@ fn each_init_task_has_its_exit_task() {
     m.enable(Rc::new(Script {
         init_task: Some(Box::new(move |k, p, _| {
             bump(&a, p, 1);
-            linger(k, 20, 20_000);
+            linger(k, if p.0.is_multiple_of(5) { 60 } else { 5 }, 20_000);
             assert_eq!(k.find_task(p).map(|t| t.id), Some(p));
             0
         })),
