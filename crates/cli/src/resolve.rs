@@ -79,12 +79,22 @@ pub(crate) fn request(args: &MachineArgs) -> Result<Request> {
     };
     let workload = request.load_workload(request.config.seed)?;
     request.duration = duration(args, &workload)?;
+    request.warnings.extend(groups_notice(&workload));
     request.warnings.extend(workload.warnings);
     for late in request.inject.iter().filter(|i| i.at >= request.duration) {
         let text = format!("--inject '{}' is after the end of the run", late.text);
         request.warnings.push(text);
     }
     Ok(request)
+}
+
+/// Task groups are told to the trace; nothing shares by them.
+fn groups_notice(workload: &Workload) -> Option<String> {
+    let group = workload.tasks.iter().map(|t| t.cgroup.as_str()).find(|&g| g != "/")?;
+    Some(format!(
+        "task groups ('{group}') have no effect on shares yet: tasks compete as if all were in the root group, and \
+         schedulers see the root group alone"
+    ))
 }
 
 fn not_yet(on: &str) -> Failure {
