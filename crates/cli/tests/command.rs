@@ -78,6 +78,20 @@ fn injections_are_checked() {
 }
 
 #[test]
+fn task_groups_are_told_to_have_no_effect_yet() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("groups.json");
+    for (group, expect) in [("/", false), ("/batch", true)] {
+        let task = format!(r#"{{"tasks":{{"t":{{"taskgroup":"{group}","loop":2,"run":100,"sleep":100}}}}}}"#);
+        std::fs::write(&path, task).expect("a workload");
+        let ran = scxr(&["run", "eevdf", "--duration", "10ms", "--workload", path.to_str().expect("a path")]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let told = ran.stderr.matches("task groups ('/batch') have no effect on shares yet").count();
+        assert_eq!(told, usize::from(expect), "{group}: {}", ran.stderr);
+    }
+}
+
+#[test]
 fn bad_objects_are_the_users_affair() {
     let dir = tempfile::tempdir().expect("a folder");
     let object = scxr_simple::OBJECT;
