@@ -56,7 +56,7 @@ pub enum EventKind {
     /// The task went from one dispatch queue, or CPU, to another.
     Move { pid: u32, from: DsqId, to: DsqId },
     /// The task left the queues of its class for a moment, still runnable (a change of attributes, class or CPU): what
-    /// follows for it is an insertion or an enqueue.
+    /// follows for it is an insertion or an enqueue. For a task that runs: it left the queue in which the change had put it.
     Dequeue { pid: u32, flags: u64 },
     /// The task's CPU changed.
     Migrate { pid: u32, from: u32, to: u32 },

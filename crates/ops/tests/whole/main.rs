@@ -1,0 +1,14 @@
+//! The whole of it: objects and policies on simulated machines under workloads, judged by the checker of traces and by the
+//! class's own invariants.
+
+mod checks;
+mod common;
+mod conserve;
+mod memory;
+mod misbehaving;
+mod objects;
+mod policies;
+mod random;
+mod stress;
+mod twins;
+mod wild;
