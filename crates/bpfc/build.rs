@@ -16,8 +16,24 @@ fn main() -> Result<(), Box<dyn Error>> {
         writeln!(text, "    ({name:?}, include_str!({file:?})),")?;
     }
     text.push_str("];\n");
+    let driver = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join("src");
+    println!("cargo::rerun-if-changed={}", driver.display());
+    writeln!(text, "pub(crate) const DRIVER: u64 = {:#x};", hash(&driver)?)?;
     std::fs::write(PathBuf::from(std::env::var("OUT_DIR")?).join("policy_sources.rs"), text)?;
     Ok(())
+}
+
+/// FNV-1a over the sources of the driver: what an older driver compiled is compiled again.
+fn hash(folder: &Path) -> Result<u64, Box<dyn Error>> {
+    let mut files = Vec::new();
+    collect(folder, &mut files)?;
+    files.sort();
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    let mut hash = 0xcbf2_9ce4_8422_2325;
+    for file in files {
+        hash = std::fs::read(file)?.into_iter().fold(hash, step);
+    }
+    Ok(hash)
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {

@@ -12,7 +12,7 @@ use crate::session::Session;
 use crate::toolchain::Rustc;
 
 /// The sources of the policy crate.
-mod embedded {
+pub(crate) mod embedded {
     include!(concat!(env!("OUT_DIR"), "/policy_sources.rs"));
 }
 
@@ -46,7 +46,7 @@ pub enum Cpu {
 }
 
 impl Cpu {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::V1 => "v1",
             Self::V2 => "v2",
@@ -66,6 +66,17 @@ pub enum Emit {
     LlvmIr,
     /// BPF assembly.
     Assembly,
+}
+
+impl Emit {
+    /// What the names of such files end with, the dot included.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::Object => ".bpf.o",
+            Self::LlvmIr => ".ll",
+            Self::Assembly => ".s",
+        }
+    }
 }
 
 /// How to compile.
@@ -107,17 +118,16 @@ impl std::fmt::Debug for Compiler {
 }
 
 impl Compiler {
-    /// Finds the compiler that the variable `RUSTC` names, else `rustc` on the path, and loads its LLVM.
+    /// Finds a compiler and loads its LLVM: the one that the variable `RUSTC` names, else the first that has one that can be
+    /// loaded of `rustc` on the path, rustup's toolchains and the system's.
     pub fn new() -> Result<Self> {
-        Self::with(Rustc::find()?)
+        let (rustc, llvm) = Rustc::find()?;
+        Ok(Self { rustc, llvm })
     }
 
     /// Uses the compiler at `rustc`.
     pub fn with_rustc(rustc: impl Into<PathBuf>) -> Result<Self> {
-        Self::with(Rustc::at(rustc.into())?)
-    }
-
-    fn with(rustc: Rustc) -> Result<Self> {
+        let rustc = Rustc::at(rustc.into())?;
         let llvm = rustc.llvm()?;
         Ok(Self { rustc, llvm })
     }
@@ -141,7 +151,7 @@ impl Compiler {
 
     /// Compiles the policy crate for BPF unless it is there; its functions are inlined into the policy from it.
     fn policy_crate(&self, cache: &Path) -> Result<PathBuf> {
-        let folder = cache.join(format!("policy-{:016x}", fnv(self.rustc.identity(), embedded::FILES)));
+        let folder = cache.join(format!("policy-{:016x}", policy_key(self.rustc.identity())));
         let library = folder.join("libscxr_policy.rlib");
         if library.is_file() {
             return Ok(folder);
@@ -299,10 +309,10 @@ fn run(mut command: Command, source: &Path) -> Result<String> {
 /// The files that a dependency file names as sources: those that have a rule of their own, without prerequisites.
 fn dependencies(text: &str) -> impl Iterator<Item = PathBuf> {
     let rules = text.lines().filter_map(|line| line.strip_suffix(':'));
-    rules.filter(|file| file.ends_with(".rs")).map(|file| PathBuf::from(file.replace("\\ ", " ")))
+    rules.map(|file| PathBuf::from(file.replace("\\ ", " ")))
 }
 
-fn write(path: &Path, data: &[u8]) -> Result<()> {
+pub(crate) fn write(path: &Path, data: &[u8]) -> Result<()> {
     let io = |source| Error::Io { path: path.to_owned(), source };
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(io)?;
@@ -310,12 +320,16 @@ fn write(path: &Path, data: &[u8]) -> Result<()> {
     std::fs::write(path, data).map_err(io)
 }
 
-/// FNV-1a over a compiler's identity and the sources: the key of the cache.
-fn fnv(identity: &str, files: &[(&str, &str)]) -> u64 {
-    let parts = files.iter().flat_map(|(name, text)| [*name, *text]);
-    let all = std::iter::once(identity).chain(RUSTC_FLAGS.iter().copied()).chain(parts);
+/// Of a compiler's identity, the flags and the policy crate's sources: the key of the compiled policy crate.
+fn policy_key(identity: &str) -> u64 {
+    let parts = embedded::FILES.iter().flat_map(|(name, text)| [*name, *text]);
+    fnv(std::iter::once(identity).chain(RUSTC_FLAGS.iter().copied()).chain(parts).map(str::as_bytes))
+}
+
+/// FNV-1a over parts, with a mark before each.
+pub(crate) fn fnv<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> u64 {
     let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    all.fold(0xcbf2_9ce4_8422_2325, |hash, part| part.as_bytes().iter().fold(step(hash, &0), step))
+    parts.into_iter().fold(0xcbf2_9ce4_8422_2325, |hash, part| part.iter().fold(step(hash, &0), step))
 }
 
 /// The scheduler's name that a path gives: the folder's for `NAME/policy.rs` and `NAME/src/policy.rs`, else the file's;

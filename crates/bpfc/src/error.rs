@@ -45,6 +45,15 @@ fn lines(refusals: &[Refusal]) -> String {
     all.join("\n")
 }
 
+fn reasons(tried: &[(PathBuf, String)]) -> String {
+    let all: Vec<String> = tried.iter().map(|(path, why)| format!("  {}: {why}", path.display())).collect();
+    all.join("\n")
+}
+
+/// What to do where no toolchain can be used.
+const ADVICE: &str = "Install one whose LLVM is a shared library: `rustup toolchain install stable` (https://rustup.rs), or a distribution's rustc \
+that is linked with libLLVM.so; or name a compiler in the variable RUSTC. Objects (X.bpf.o) that were built elsewhere run without one.";
+
 /// Why a policy was not compiled.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -81,6 +90,12 @@ pub enum Error {
         rustc: PathBuf,
         /// The folders that were looked at, separated by commas.
         looked: String,
+    },
+    /// Several toolchains were found, none of which can be used.
+    #[error("no Rust toolchain here has an LLVM that can be used:\n{}\n{ADVICE}", reasons(.tried))]
+    NoToolchain {
+        /// Each compiler that was tried, and what is wrong with it.
+        tried: Vec<(PathBuf, String)>,
     },
     /// libLLVM is there but cannot be used.
     #[error("cannot use {library}: {why}")]

@@ -1,5 +1,6 @@
 //! The Rust compiler in use, and the LLVM that it is linked with.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -30,8 +31,27 @@ impl fmt::Debug for Rustc {
 
 impl Rustc {
     /// The one that `RUSTC` names, else the first `rustc` on the path.
-    pub(crate) fn find() -> Result<Self> {
+    pub(crate) fn preferred() -> Result<Self> {
         Self::at(std::env::var_os("RUSTC").map_or_else(|| PathBuf::from("rustc"), PathBuf::from))
+    }
+
+    /// The first compiler whose LLVM can be loaded, with it: the one that `RUSTC` names and no other; else the one on the
+    /// path, then rustup's toolchains (stable, then numbered ones, newest first), then those of the system.
+    pub(crate) fn find() -> Result<(Self, Llvm)> {
+        let mut tried = Vec::new();
+        for path in candidates() {
+            let found = Self::at(path.clone()).and_then(|rustc| rustc.llvm().map(|llvm| (rustc, llvm)));
+            match found {
+                Ok(found) => return Ok(found),
+                Err(error) => tried.push((path, error)),
+            }
+        }
+        match tried.len() {
+            1 => Err(tried.remove(0).1),
+            _ => Err(Error::NoToolchain {
+                tried: tried.into_iter().map(|(path, why)| (path, why.to_string())).collect(),
+            }),
+        }
     }
 
     /// The one at `path`.
@@ -85,6 +105,45 @@ impl Rustc {
         let multiarch = lib.join(format!("{architecture}-linux-gnu"));
         vec![lib.clone(), multiarch, self.sysroot.join("lib64")]
     }
+}
+
+/// Compilers to try, in order.
+fn candidates() -> Vec<PathBuf> {
+    if let Some(named) = std::env::var_os("RUSTC") {
+        return vec![named.into()];
+    }
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let rustup = std::env::var_os("RUSTUP_HOME").map(PathBuf::from).or_else(|| Some(home?.join(".rustup")));
+    let mut all = vec![PathBuf::from("rustc")];
+    all.extend(rustup.into_iter().flat_map(|r| toolchains(&r.join("toolchains"))));
+    all.extend(["/usr/bin", "/usr/local/bin"].map(|d| Path::new(d).join("rustc")));
+    all.extend(toolchains(Path::new("/usr/lib")).into_iter().filter(|p| p.starts_with("/usr/lib/rust-")));
+    // the first is asked even if it is not there: that is what most people miss
+    let mut seen = BTreeSet::new();
+    all.retain(|p| p.as_os_str() == "rustc" || p.is_file() && seen.insert(p.canonicalize().ok()));
+    all
+}
+
+/// `FOLDER/*/bin/rustc`: stable, then by version from the newest on; unstable ones last.
+fn toolchains(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut named: Vec<(String, PathBuf)> =
+        entries.map(|e| (e.file_name().to_string_lossy().into_owned(), e.path().join("bin/rustc"))).collect();
+    named.sort_by_key(|(name, _)| preference(name));
+    named.into_iter().map(|(_, path)| path).collect()
+}
+
+/// Sorts names of toolchains, the best first.
+fn preference(name: &str) -> (u8, std::cmp::Reverse<Vec<u32>>, String) {
+    let version =
+        name.trim_start_matches("rust-").split(['.', '-']).map_while(|p| p.parse().ok()).collect::<Vec<u32>>();
+    let class = match name {
+        _ if name.starts_with("stable") => 0,
+        _ if !version.is_empty() => 1,
+        _ if name.starts_with("beta") => 2,
+        _ => 3,
+    };
+    (class, std::cmp::Reverse(version), name.to_owned())
 }
 
 fn ask(rustc: &Path, args: &[&str]) -> Result<String> {
@@ -141,6 +200,13 @@ mod tests {
         {
             assert_eq!(new_enough(release), expect, "{release}");
         }
+    }
+
+    #[test]
+    fn toolchains_are_tried_from_the_best_on() {
+        let mut names = ["nightly-x", "1.90.0-x", "beta-x", "1.100.1-x", "stable-x", "rust-1.95"];
+        names.sort_by_key(|name| preference(name));
+        assert_eq!(names, ["stable-x", "1.100.1-x", "rust-1.95", "1.90.0-x", "beta-x", "nightly-x"]);
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::build::BuildArgs;
+
 /// sched_ext in Rust: run schedulers on a simulated kernel and compare them.
 #[derive(Debug, Parser)]
 #[command(name = "scxr", version, max_term_width = 100, after_help = EXIT_CODES)]
@@ -21,6 +23,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Run several schedulers under the same workload and compare them
     Compare(CompareArgs),
+    /// Compile a policy in Rust to a BPF object
+    Build(BuildArgs),
     /// Show schedulers, workloads, machines and kernels that there are
     List(ListArgs),
     /// Show what is in an object, and which kernels would take it

@@ -5,6 +5,7 @@
 //! affair a failure is ([`failure`]).
 
 mod args;
+mod build;
 mod compare;
 mod crash;
 mod failure;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Run(args) => run::run(&args),
+        Command::Build(args) => build::build(&args),
         Command::Compare(args) => compare::compare(&args),
         Command::List(args) => list::list(&args),
         Command::Inspect(args) => inspect::inspect(&args),

@@ -217,12 +217,14 @@ fn compile(path: &Path) -> scxr_bpfc::Result<scxr_bpfc::Built> {
     Compiler::new()?.compile(path, &scxr_bpfc::Options::default())
 }
 
-fn compile_failure(error: CompileError) -> Failure {
+/// Whose affair it is that a policy was not compiled.
+pub(crate) fn compile_failure(error: CompileError) -> Failure {
     match error {
         CompileError::RustcMissing { .. }
         | CompileError::RustcAnswer { .. }
         | CompileError::RustcTooOld { .. }
         | CompileError::LlvmMissing { .. }
+        | CompileError::NoToolchain { .. }
         | CompileError::LlvmUnusable { .. } => Failure::environment(error),
         _ => Failure::input(error.to_string().trim_end()),
     }

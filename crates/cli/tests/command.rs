@@ -54,6 +54,10 @@ fn mistakes_are_explained() {
         ("run scenarios/policies/minimal.rs --native", "does not come with scxr"),
         ("inspect eevdf", "has no object"),
         ("inspect simple --kernel 1.0", "not modelled"),
+        ("build no/such.rs", "no/such.rs: No such file or directory"),
+        ("build crates", "there is no policy.rs in this folder"),
+        ("build Cargo.toml", "policies are Rust files"),
+        ("build schedulers/simple --emit exe", "invalid value 'exe'"),
         ("compare eevdf", "2 values required"),
         ("compare eevdf simpel", "did you mean 'simple'?"),
     ] {
@@ -137,6 +141,53 @@ fn bad_sources_are_explained() {
         let ran = scxr(&args);
         assert_eq!(ran.code, 2, "{name}: {}", ran.stderr);
         assert!(ran.stderr.contains(says), "{name}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn policies_are_built_once() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = |file: &str| dir.path().join(file).to_str().expect("a UTF-8 path").to_owned();
+    let object = path("s.bpf.o");
+    for (emit, file, says) in [
+        ("obj", "s.bpf.o", "built"),
+        ("obj", "s.bpf.o", "up to date"),
+        ("ll", "s.ll", "built"),
+        ("asm", "s.s", "built"),
+    ] {
+        let ran = scxr(&["build", "schedulers/simple", "--emit", emit, "-o", &path(file)]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{}", ran.stderr);
+        assert!(ran.stderr.contains(says), "{}", ran.stderr);
+    }
+    assert!(std::fs::read(&object).expect("an object") == scxr_simple::OBJECT, "it is not the bundled one");
+    let ran = scxr(&["build", "schedulers/simple/policy.rs", "-o", &object, "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!((json["schema"].as_str(), json["scheduler"].as_str()), (Some("scxr-build/1"), Some("simple")));
+    assert_eq!(json["bytes"], scxr_simple::OBJECT.len());
+    let ran = scxr(&["run", &object, "--duration", "10ms", "-q"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+}
+
+#[test]
+fn rust_without_a_toolchain_says_how_to_get_one() {
+    let dir = tempfile::tempdir().expect("a folder");
+    for (rustc, says) in [(Some("/nowhere/rustc"), "/nowhere/rustc"), (None, "rustup toolchain install stable")] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_scxr"));
+        command.args(["build", "schedulers/simple", "-o"]).arg(dir.path().join("x.bpf.o")).current_dir(root());
+        command.env_remove("RUSTC").env("PATH", dir.path()).env("RUSTUP_HOME", dir.path());
+        if let Some(rustc) = rustc {
+            command.env("RUSTC", rustc);
+        } else if std::path::Path::new("/usr/bin/rustc").exists() {
+            continue;
+        } else {
+            let fake = dir.path().join("toolchains/stable-x/bin");
+            std::fs::create_dir_all(&fake).expect("a folder");
+            std::fs::write(fake.join("rustc"), "no program").expect("a file");
+        }
+        let output = command.output().expect("the command starts");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(4), "{stderr}");
+        assert!(stderr.contains(says), "{stderr}");
     }
 }
 
