@@ -1,4 +1,9 @@
 //! What may be left in an optimised module: calls of kernel functions and helpers, and nothing that panics.
+//!
+//! What LLVM's back end would end the process for ([`code`]) is found before it runs.
+
+pub(crate) mod code;
+pub(crate) mod stack;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,7 +21,7 @@ pub(crate) struct Places<'a> {
 impl Places<'_> {
     /// Where a call is in the policy's own files: what a panic function is told of its caller, else the innermost position
     /// in debug information.
-    fn site(&self, module: &Module<'_>, call: Value) -> Option<Site> {
+    pub(super) fn site(&self, module: &Module<'_>, call: Value) -> Option<Site> {
         let arguments = module.arguments(call).into_iter().rev();
         let told = arguments.filter_map(|argument| module.panic_location(argument)).find_map(|site| self.own(site));
         told.or_else(|| module.sites(call).into_iter().find_map(|site| self.own(site)))
@@ -90,8 +95,11 @@ pub(crate) fn from_diagnostics(text: &str, places: &Places<'_>) -> Result<Vec<Re
 }
 
 fn diagnostic(line: &str, places: &Places<'_>) -> Option<Refusal> {
-    let (place, rest) = line.split_once(": in function ")?;
-    let (_, message) = rest.split_once("): ")?;
+    // some of LLVM's messages have the function's name in them, others an internal value
+    let (place, message) = match line.split_once(": in function ") {
+        Some((place, rest)) => (place, rest.split_once("): ").map_or(rest, |(_, message)| message)),
+        None => line.split_once(": 0x")?,
+    };
     let mut parts = place.rsplitn(3, ':');
     let (column, line, file) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?);
     // rustc gives names relative to its working folder, which is ours
@@ -113,6 +121,11 @@ const DIAGNOSTICS: &[(&str, &str, &str)] = &[
     ("ti3'", "arithmetic of 128 bits", "use 64 bits"),
     ("small returns", "a function that returns more than 64 bits", "make it #[inline(always)]"),
     ("signed division", "a signed division", "divide the absolute values, or compile for v4"),
+    (
+        "arguments",
+        "a function of more than five words of arguments",
+        "make it #[inline(always)], or pass a reference to a struct",
+    ),
     ("df", "floating-point arithmetic", "use integers, scaled"),
     ("sf", "floating-point arithmetic", "use integers, scaled"),
 ];
@@ -149,9 +162,14 @@ const PANICS: &[(&str, &str, &str)] = &[
     ("panic_const_rem_by_zero", "a remainder by zero", "use checked_rem or a NonZero divisor"),
     ("panic_const_div_overflow", "a division that overflows", "use wrapping_div or checked_div"),
     ("panic_const_rem_overflow", "a remainder that overflows", "use wrapping_rem or checked_rem"),
+    ("panic_const_async", "an async function that is polled again", "BPF programs run to their end"),
+    ("panic_const", "arithmetic that overflows", "use wrapping_*, saturating_* or checked_*"),
+    ("overflow_panic", "arithmetic that overflows", "use wrapping_*, saturating_* or checked_*"),
     ("option::unwrap_failed", "unwrap of None", "use if let, let else, or unwrap_or"),
     ("option::expect_failed", "expect of None", "use if let, let else, or unwrap_or"),
     ("result::unwrap_failed", "unwrap of an Err", "use if let, let else, or unwrap_or"),
+    ("cell::panic_already", "a RefCell that is borrowed twice", "keep state in state!"),
+    ("len_mismatch", "copying between slices of different lengths", "copy element by element with zip"),
     ("slice", "a slice out of bounds", "use .get(range) or a bounded iterator"),
     ("panicking", "a panic", "return, or report with scx_error!"),
 ];
@@ -177,6 +195,10 @@ mod tests {
         );
         check("_ZN4core6option13unwrap_failed17h0123456789abcdefE", Some("a panic can be reached: unwrap of None"));
         check("_ZN4core9panicking5panic17h0123456789abcdefE", Some("a panic can be reached: a panic"));
+        check(
+            "_ZN4core3num14overflow_panic3add17h0123456789abcdefE",
+            Some("a panic can be reached: arithmetic that overflows"),
+        );
         check("printf", Some("a call of `printf`, which is not inlined and has no BPF code"));
     }
 

@@ -32,7 +32,7 @@ const HOST_ATTRIBUTES: &[&str] = &[
 const EARLY_PASSES: &str = "always-inline,function(sroa,early-cse)";
 
 /// The instruction set to compile for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cpu {
     /// 64-bit jumps only.
     V1,
@@ -218,7 +218,11 @@ impl Compiler {
             (Places { policy: folder }, |refusals| Error::Refused { name: name.to_owned(), refusals });
         let mut refusals = check::refusals(&module, &lowered.kfuncs, &places);
         refusals.extend(check::recursion(&module, &places));
+        refusals.extend(check::code::refusals(&module, options.cpu, &places));
         if !refusals.is_empty() {
+            // what a panic would print comes along with it and has no place in the policy
+            let placed = refusals.iter().any(|r| r.site.is_some());
+            refusals.retain(|r| !placed || r.site.is_some());
             return Err(refused(refusals));
         }
         module.attribute_lines(|file| file.starts_with(folder));
@@ -230,7 +234,11 @@ impl Compiler {
         match options.emit {
             Emit::LlvmIr => Ok(module.print().into_bytes()),
             Emit::Assembly => emit(0),
-            Emit::Object => finish(name, &emit(1)?, &lowered, folder, policy_crate),
+            Emit::Object => {
+                let elf = emit(1)?;
+                let deep = check::stack::refusals(&module, &elf, &places);
+                if deep.is_empty() { finish(name, &elf, &lowered, folder, policy_crate) } else { Err(refused(deep)) }
+            }
         }
     }
 }

@@ -156,6 +156,18 @@ api! {
     LLVMAddGlobal as add_global(m: ModuleRef, ty: Type, name: *const c_char) -> Value;
     LLVMSetInitializer as set_initializer(v: Value, init: Value);
     LLVMSetGlobalConstant as set_constant(v: Value, yes: c_int);
+    LLVMGetInstructionOpcode as opcode(v: Value) -> c_int;
+    LLVMGetOrdering as ordering(v: Value) -> c_int;
+    LLVMSetOrdering as set_ordering(v: Value, ordering: c_int);
+    LLVMSetVolatile as set_volatile(v: Value, yes: c_int);
+    LLVMGetAtomicRMWBinOp as rmw_operation(v: Value) -> c_int;
+    LLVMGetTypeKind as type_kind(t: Type) -> c_int;
+    LLVMGetIntTypeWidth as int_width(t: Type) -> c_uint;
+    LLVMGetBasicBlockTerminator as terminator(b: Block) -> Value;
+    LLVMGetNumSuccessors as nr_successors(v: Value) -> c_uint;
+    LLVMGetSuccessor as successor(v: Value, i: c_uint) -> Block;
+    LLVMIsAConstant as as_constant(v: Value) -> Value;
+    LLVMIsAInlineAsm as as_asm(v: Value) -> Value;
     LLVMIsACallInst as as_call(v: Value) -> Value;
     LLVMIsAFunction as as_function(v: Value) -> Value;
     LLVMGetCalledValue as called_value(v: Value) -> Value;

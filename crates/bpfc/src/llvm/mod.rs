@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use libloading::Library;
 
 pub(crate) use api::{DiBuilder, Metadata, Type, Value};
-pub(crate) use module::{Machine, Module, linkage};
+pub(crate) use module::{Code, Machine, Module, linkage};
 pub(crate) use types::Member;
 
 use api::Api;

@@ -20,6 +20,25 @@ pub(crate) mod linkage {
     pub(crate) const EXTERNAL_WEAK: i32 = 12;
 }
 
+/// What an instruction that BPF may lack does; all others are [`Code::Other`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Code {
+    /// A barrier.
+    Fence,
+    /// A load, with the memory order (`LLVMAtomicOrdering`, 0 for none).
+    Load(i32),
+    /// A store, with the memory order.
+    Store(i32),
+    /// An atomic change: operation (`LLVMAtomicRMWBinOp`) and bits.
+    Change(i32, u32),
+    /// A compare-and-exchange of that many bits.
+    CompareExchange(u32),
+    /// A call through a pointer that is not a constant.
+    IndirectCall,
+    /// Anything else.
+    Other,
+}
+
 extern "C" fn collect(diagnostic: Diagnostic, opaque: *mut c_void) {
     // SAFETY: `opaque` is the `Sink` that `Module::parse` boxed; it outlives the context.
     let sink = unsafe { &*opaque.cast::<Sink<'_>>() };
@@ -268,8 +287,59 @@ impl<'l> Module<'l> {
         self.api.as_function(self.api.called_value(call)).get()
     }
 
-    /// The arguments of a call.
+    /// What an instruction does, as far as it is of interest.
+    pub(crate) fn code(&self, instruction: Value) -> Code {
+        let bits = |operand| {
+            let (integer, ty) = (8, self.api.type_of(self.api.operand(instruction, operand)));
+            if self.api.type_kind(ty) == integer { self.api.int_width(ty) } else { 0 }
+        };
+        match self.api.opcode(instruction) {
+            27 => Code::Load(self.api.ordering(instruction)),
+            28 => Code::Store(self.api.ordering(instruction)),
+            45 if self.is_indirect(self.api.called_value(instruction)) => Code::IndirectCall,
+            55 => Code::Fence,
+            56 => Code::CompareExchange(bits(1)),
+            57 => Code::Change(self.api.rmw_operation(instruction), bits(1)),
+            _ => Code::Other,
+        }
+    }
+
+    fn is_indirect(&self, called: Value) -> bool {
+        self.api.as_constant(called).get().is_none() && self.api.as_asm(called).get().is_none()
+    }
+
+    /// Makes an atomic load or store a volatile one, which is not divided and not left out either.
+    pub(crate) fn make_volatile(&self, access: Value) {
+        self.api.set_ordering(access, 0);
+        self.api.set_volatile(access, 1);
+    }
+
+    /// The first instruction with a position in each part of `function` that control does not leave once it is there: no
+    /// return and no trap can be reached.
+    pub(crate) fn endless(&self, function: Value) -> Option<Value> {
+        let blocks = successors(self.api.first_block(function).get(), |b| self.api.next_block(b).get());
+        let next: Vec<Vec<usize>> = blocks
+            .iter()
+            .map(|&block| {
+                let end = self.api.terminator(block);
+                let after = (0..self.api.nr_successors(end)).map(|i| self.api.successor(end, i));
+                after.filter_map(|b| blocks.iter().position(|&other| other == b)).collect()
+            })
+            .collect();
+        let mut ends: Vec<bool> = next.iter().map(Vec::is_empty).collect();
+        while let Some(more) = (0..blocks.len()).find(|&b| !ends[b] && next[b].iter().any(|&n| ends[n])) {
+            ends[more] = true;
+        }
+        let stuck = blocks.iter().zip(&ends).find(|(_, ends)| !**ends).map(|(block, _)| *block)?;
+        let inside = successors(self.api.first_instruction(stuck).get(), |v| self.api.next_instruction(v).get());
+        inside.iter().copied().find(|&i| self.api.location(i).get().is_some()).or_else(|| inside.first().copied())
+    }
+
+    /// The arguments of a call; none of another instruction.
     pub(crate) fn arguments(&self, call: Value) -> Vec<Value> {
+        if self.as_call(call).is_none() {
+            return Vec::new();
+        }
         (0..self.api.nr_args(call)).map(|i| self.api.operand(call, i)).collect()
     }
 

@@ -1,0 +1,56 @@
+//! Instructions that BPF has no code for, and control that does not end.
+//!
+//! LLVM's back end ends the process where it meets an atomic operation that it cannot select, and writes a call through a
+//! pointer and an endless loop that the verifier then refuses without a word about Rust.
+
+use std::collections::BTreeSet;
+
+use super::Places;
+use crate::compiler::Cpu;
+use crate::error::Refusal;
+use crate::llvm::{Code, Module};
+
+/// `LLVMAtomicOrderingMonotonic`: Rust's `Relaxed`.
+const RELAXED: i32 = 2;
+/// `LLVMAtomicRMWBinOp`: exchange, add, subtract, and, or, exclusive or.
+const CHANGES: [i32; 6] = [0, 1, 2, 3, 5, 6];
+
+/// All such places of an optimised module. Relaxed atomic loads and stores, which BPF has as plain ones, become volatile.
+pub(crate) fn refusals(module: &Module<'_>, cpu: Cpu, places: &Places<'_>) -> Vec<Refusal> {
+    let mut found = BTreeSet::new();
+    for function in module.functions().into_iter().filter(|&f| !module.is_declaration(f)) {
+        for instruction in module.instructions(function) {
+            let code = module.code(instruction);
+            if let Code::Load(RELAXED | 1) | Code::Store(RELAXED | 1) = code {
+                module.make_volatile(instruction);
+            }
+            if let Some((what, hint)) = judge(code, cpu) {
+                found.insert(Refusal { site: places.site(module, instruction), what: what.to_owned(), hint });
+            }
+        }
+        if let Some(instruction) = module.endless(function) {
+            let (what, hint) = ("a loop that does not end", "use a bounded iterator such as bounded(0..n)");
+            found.insert(Refusal { site: places.site(module, instruction), what: what.to_owned(), hint });
+        }
+    }
+    found.into_iter().collect()
+}
+
+fn judge(code: Code, cpu: Cpu) -> Option<(&'static str, &'static str)> {
+    const WIDTH: (&str, &str) = ("an atomic operation of 8 or 16 bits", "BPF has them for 32 and 64 bits");
+    const ORDERED: &str = "use Ordering::Relaxed, or swap, fetch_or(0), fetch_add, which are ordered with all others";
+    match code {
+        Code::Fence => Some(("a fence", "swap, fetch_add and compare_exchange are ordered with all other accesses")),
+        Code::Load(order) if order > RELAXED && cpu < Cpu::V4 => Some(("an atomic load that is ordered", ORDERED)),
+        Code::Store(order) if order > RELAXED && cpu < Cpu::V4 => Some(("an atomic store that is ordered", ORDERED)),
+        Code::Change(_, bits) | Code::CompareExchange(bits) if bits != 32 && bits != 64 => Some(WIDTH),
+        Code::Change(operation, _) if !CHANGES.contains(&operation) => {
+            Some(("an atomic minimum, maximum or nand", "use compare_exchange in a bounded loop"))
+        }
+        Code::IndirectCall => Some((
+            "a call through a function pointer or trait object",
+            "BPF calls functions that are known when it is built: use generics, or an enum and match",
+        )),
+        _ => None,
+    }
+}

@@ -1,0 +1,18 @@
+//! Arithmetic of 128 bits.
+
+use scxr_policy::prelude::*;
+
+state! {
+    static NR as "nr": Global<u64> = 0;
+}
+
+scheduler! {
+    pub struct Bad { name: "bad" }
+
+    impl Ops for Bad {
+        fn enqueue(cx: &Enqueue, p: Task<'_>, enq_flags: EnqFlags) {
+            NR.set((u128::from(NR.get()) * u128::from(enq_flags.0) >> 64) as u64);
+            Dsq::GLOBAL.insert(cx, p, Ns(NR.get()), enq_flags);
+        }
+    }
+}
