@@ -64,7 +64,8 @@ impl Conservation {
                 self.busy(t, cpu);
                 self.leave(t, pid);
             }
-            EventKind::Dequeue { pid, .. } | EventKind::Enqueue { pid, .. } => self.leave(t, pid),
+            // An enqueue is told after the insertion that it consisted of: it ends no wait.
+            EventKind::Dequeue { pid, .. } | EventKind::Exit { pid } => self.leave(t, pid),
             EventKind::Disabled { .. } => self.waiting.clear(),
             _ => {}
         }
