@@ -4,13 +4,17 @@ use std::cell::RefCell;
 
 use scxr_bpf::vm::format::format;
 use scxr_kernel::Kernel;
+use scxr_kernel::cpumask::CpuMask;
+use scxr_kernel::ext::dsq::DsqIter;
 use scxr_kernel::ext::exit::exit_kind_number;
+use scxr_kernel::ext::flags::enq;
 use scxr_kernel::ext::kfunc;
 use scxr_kernel::ext::ops::{ExitInfo, ExitTaskArgs, InitTaskArgs, Op, OpSet, OpsAttrs, SchedExtOps};
 use scxr_kernel::ids::{CpuId, TaskId};
-use scxr_policy::native::{ExitDetails, Host, Instance, PolicyDef, TaskField};
+use scxr_policy::native::{ExitDetails, Host, Instance, MaskSource, MaskWords, PolicyDef, TaskField};
 
-use crate::addr::{Kind, addr};
+use crate::addr::{Kind, Place, addr};
+use crate::scheduler::Random;
 
 /// A native policy, for one run on one simulated machine.
 pub struct NativeScheduler {
@@ -18,11 +22,20 @@ pub struct NativeScheduler {
     attrs: OpsAttrs,
     /// Index in the policy of each operation, by [`Op`].
     index: Vec<Option<usize>>,
+    random: RefCell<Random>,
+    /// Iterators over DSQs that are open; an iterator's handle is its index.
+    iters: RefCell<Vec<Option<DsqIter>>>,
+    printed: RefCell<Vec<String>>,
 }
 
 impl NativeScheduler {
-    /// A fresh instance of `policy` for a machine of `nr_cpus` CPUs.
+    /// A fresh instance of `policy` for a machine of `nr_cpus` CPUs, with the random numbers of seed 1.
     pub fn new(policy: &'static PolicyDef, nr_cpus: usize) -> NativeScheduler {
+        NativeScheduler::with_seed(policy, nr_cpus, 1)
+    }
+
+    /// The same with other random numbers: those that a BPF object gets with that seed.
+    pub fn with_seed(policy: &'static PolicyDef, nr_cpus: usize, seed: u64) -> NativeScheduler {
         let index: Vec<_> = Op::ALL.iter().map(|op| policy.op(op.name())).collect();
         let has = |ops: OpSet, op: &Op| if index[*op as usize].is_some() { ops.with(*op) } else { ops };
         let ops = Op::ALL.iter().fold(OpSet::default(), has);
@@ -35,7 +48,19 @@ impl NativeScheduler {
             hotplug_seq: 0,
             ops,
         };
-        NativeScheduler { instance: Instance::new(policy, nr_cpus), attrs, index }
+        NativeScheduler {
+            instance: Instance::new(policy, nr_cpus),
+            attrs,
+            index,
+            random: RefCell::new(Random::new(seed)),
+            iters: RefCell::default(),
+            printed: RefCell::default(),
+        }
+    }
+
+    /// What the policy printed with `scx_print!` so far.
+    pub fn printed(&self) -> Vec<String> {
+        self.printed.borrow().clone()
     }
 
     /// The policy's state.
@@ -54,13 +79,14 @@ impl NativeScheduler {
 
     fn call_with(&self, k: &mut Kernel, op: Op, args: &[u64], exit_info: Option<&ExitInfo>) -> i64 {
         let Some(index) = self.index[op as usize] else { return 0 };
-        self.instance.call(index, args, &NativeHost { k: RefCell::new(k), exit_info })
+        self.instance.call(index, args, &NativeHost { k: RefCell::new(k), s: self, exit_info })
     }
 }
 
 /// One invocation. The kernel is borrowed for the length of a host call; another CPU that runs meanwhile has a host of its own.
 struct NativeHost<'a> {
     k: RefCell<&'a mut Kernel>,
+    s: &'a NativeScheduler,
     exit_info: Option<&'a ExitInfo>,
 }
 
@@ -68,6 +94,29 @@ impl NativeHost<'_> {
     fn with<R>(&self, f: impl FnOnce(&mut Kernel) -> R) -> R {
         f(&mut self.k.borrow_mut())
     }
+
+    /// The iterator with that handle.
+    fn iter(&self, handle: u64) -> Option<DsqIter> {
+        self.s.iters.borrow().get(handle as usize).copied().flatten()
+    }
+}
+
+/// Formats as the kernel does. A native policy has no strings in guest memory; its formats take numbers.
+fn text(fmt: &str, args: &[u64]) -> String {
+    let text = format(fmt.as_bytes(), args, |_, _| None).unwrap_or_else(|_| fmt.as_bytes().to_vec());
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+fn mask(words: MaskWords) -> CpuMask {
+    let mut mask = CpuMask::EMPTY;
+    mask.words_mut().iter_mut().zip(words.0).for_each(|(to, from)| *to = from);
+    mask
+}
+
+fn words(mask: &CpuMask) -> MaskWords {
+    let mut words = MaskWords::default();
+    words.0.iter_mut().zip(mask.words()).for_each(|(to, from)| *to = *from);
+    words
 }
 
 fn task_id(k: &Kernel, handle: u64) -> Option<TaskId> {
@@ -95,6 +144,12 @@ impl Host for NativeHost<'_> {
             TaskField::Slice => t.scx.slice,
             TaskField::DsqVtime => t.scx.dsq_vtime,
             TaskField::ScxFlags => t.scx.flags.into(),
+            TaskField::Tgid => t.tgid.into(),
+            TaskField::Flags => t.flags.into(),
+            TaskField::StaticPrio => (120 + i64::from(t.nice)) as u64,
+            TaskField::Nvcsw => t.nvcsw,
+            TaskField::Nivcsw => t.nivcsw,
+            TaskField::SumExecRuntime => t.sum_exec_runtime,
         }
     }
 
@@ -144,9 +199,185 @@ impl Host for NativeHost<'_> {
     }
 
     fn error(&self, fmt: &str, args: &[u64]) {
-        // A native policy has no strings in guest memory; its formats take numbers.
-        let text = format(fmt.as_bytes(), args, |_, _| None).unwrap_or_else(|_| fmt.as_bytes().to_vec());
-        self.with(|k| kfunc::scx_bpf_error(k, &String::from_utf8_lossy(&text)));
+        self.with(|k| kfunc::scx_bpf_error(k, &text(fmt, args)));
+    }
+
+    fn exit(&self, code: i64, fmt: &str, args: &[u64]) {
+        self.with(|k| kfunc::scx_bpf_exit(k, code, &text(fmt, args)));
+    }
+
+    fn print(&self, fmt: &str, args: &[u64]) {
+        self.s.printed.borrow_mut().push(text(fmt, args));
+    }
+
+    fn nr_cpu_ids(&self) -> u32 {
+        self.k.borrow().nr_cpus() as u32
+    }
+
+    fn task_comm(&self, task: u64) -> [u8; 16] {
+        let k = self.k.borrow();
+        let mut comm = [0; 16];
+        if let Some(p) = task_id(&k, task) {
+            let name = k.task(p).comm.as_bytes();
+            comm[..name.len().min(15)].copy_from_slice(&name[..name.len().min(15)]);
+        }
+        comm
+    }
+
+    fn mask(&self, source: MaskSource) -> MaskWords {
+        let k = self.k.borrow();
+        let found = match source {
+            MaskSource::Task(task) => task_id(&k, task).map(|p| k.task(p).cpus),
+            MaskSource::Idle => Some(kfunc::idle_cpumask_view(&k, None, false)),
+            MaskSource::IdleSmt => Some(kfunc::idle_cpumask_view(&k, None, true)),
+            MaskSource::Online => Some(k.online),
+            MaskSource::Possible => Some(CpuMask::first_n(k.nr_cpus())),
+            MaskSource::Owned(_) => None,
+        };
+        found.map_or_else(MaskWords::default, |m| words(&m))
+    }
+
+    fn mask_borrowed(&self, source: MaskSource) {
+        match source {
+            MaskSource::Idle => _ = self.with(kfunc::scx_bpf_get_idle_cpumask),
+            MaskSource::IdleSmt => _ = self.with(kfunc::scx_bpf_get_idle_smtmask),
+            _ => {}
+        }
+    }
+
+    fn pick_idle_cpu(&self, allowed: MaskWords, flags: u64) -> i32 {
+        self.with(|k| kfunc::scx_bpf_pick_idle_cpu(k, &mask(allowed), flags))
+    }
+
+    fn pick_any_cpu(&self, allowed: MaskWords, flags: u64) -> i32 {
+        self.with(|k| kfunc::scx_bpf_pick_any_cpu(k, &mask(allowed), flags))
+    }
+
+    fn any_distribute(&self, allowed: MaskWords) -> Option<u32> {
+        self.with(|k| kfunc::cpumask_any_distribute(k, &mask(allowed))).map(|cpu| cpu.0)
+    }
+
+    fn select_cpu_and(&self, task: u64, prev_cpu: i32, wake_flags: u64, allowed: MaskWords, flags: u64) -> i32 {
+        self.with(|k| match task_id(k, task) {
+            Some(p) => kfunc::scx_bpf_select_cpu_and(k, p, prev_cpu, wake_flags, &mask(allowed), flags),
+            None => prev_cpu,
+        })
+    }
+
+    fn test_and_clear_cpu_idle(&self, cpu: i32) -> bool {
+        self.with(|k| kfunc::scx_bpf_test_and_clear_cpu_idle(k, cpu))
+    }
+
+    fn cpu_node(&self, cpu: i32) -> i32 {
+        self.with(|k| kfunc::scx_bpf_cpu_node(k, cpu))
+    }
+
+    fn task_cpu(&self, task: u64) -> i32 {
+        self.with(|k| task_id(k, task).map_or(0, |p| kfunc::scx_bpf_task_cpu(k, p).0 as i32))
+    }
+
+    fn task_running(&self, task: u64) -> bool {
+        self.with(|k| task_id(k, task).is_some_and(|p| kfunc::scx_bpf_task_running(k, p)))
+    }
+
+    fn current_task(&self) -> Option<u64> {
+        let k = self.k.borrow();
+        Some(task(k.rqs[k.this_cpu()].curr))
+    }
+
+    fn task_from_pid(&self, pid: i32) -> Option<u64> {
+        let k = self.k.borrow();
+        u32::try_from(pid).ok().and_then(|pid| k.task_by_pid(pid)).map(task)
+    }
+
+    fn init_task_fork(&self, args: u64) -> bool {
+        Place::at(args).is_some_and(|place| place.kind == Kind::InitTaskArgs && place.id != 0)
+    }
+
+    fn exit_task_cancelled(&self, args: u64) -> bool {
+        Place::at(args).is_some_and(|place| place.kind == Kind::ExitTaskArgs && place.id != 0)
+    }
+
+    fn destroy_dsq(&self, dsq_id: u64) {
+        self.with(|k| kfunc::scx_bpf_destroy_dsq(k, dsq_id));
+    }
+
+    fn reenqueue_local(&self) {
+        self.with(kfunc::scx_bpf_reenqueue_local);
+    }
+
+    fn dispatch_nr_slots(&self) -> u32 {
+        self.with(kfunc::scx_bpf_dispatch_nr_slots)
+    }
+
+    fn dispatch_cancel(&self) {
+        self.with(kfunc::scx_bpf_dispatch_cancel);
+    }
+
+    fn cpuperf_cap(&self, cpu: i32) -> u32 {
+        self.with(|k| kfunc::scx_bpf_cpuperf_cap(k, cpu))
+    }
+
+    fn cpuperf_cur(&self, cpu: i32) -> u32 {
+        self.with(|k| kfunc::scx_bpf_cpuperf_cur(k, cpu))
+    }
+
+    fn cpuperf_set(&self, cpu: i32, perf: u32) {
+        self.with(|k| kfunc::scx_bpf_cpuperf_set(k, cpu, perf));
+    }
+
+    fn random_u32(&self) -> u32 {
+        self.s.random.borrow_mut().next_u32()
+    }
+
+    fn enq_head(&self) -> u64 {
+        enq::HEAD
+    }
+
+    fn enq_cpu_selected(&self) -> u64 {
+        // the class of the newest kernel, whose table of operations this is
+        1 << 20
+    }
+
+    fn dsq_iter_new(&self, dsq_id: u64, flags: u64) -> Option<u64> {
+        let (iter, _) = self.with(|k| kfunc::bpf_iter_scx_dsq_new(k, dsq_id, flags));
+        let mut iters = self.s.iters.borrow_mut();
+        let free = iters.iter().position(Option::is_none).unwrap_or(iters.len());
+        if free == iters.len() {
+            iters.push(None);
+        }
+        iters[free] = Some(iter);
+        Some(free as u64)
+    }
+
+    fn dsq_iter_next(&self, iter: u64) -> Option<u64> {
+        let iter = self.iter(iter)?;
+        self.with(|k| kfunc::bpf_iter_scx_dsq_next(k, iter)).map(task)
+    }
+
+    fn dsq_iter_destroy(&self, iter: u64) {
+        let taken = self.s.iters.borrow_mut().get_mut(iter as usize).and_then(Option::take);
+        if let Some(iter) = taken {
+            self.with(|k| kfunc::bpf_iter_scx_dsq_destroy(k, iter));
+        }
+    }
+
+    fn dsq_move_set_slice(&self, iter: u64, slice: u64) {
+        if let Some(iter) = self.iter(iter) {
+            self.with(|k| kfunc::scx_bpf_dsq_move_set_slice(k, iter, slice));
+        }
+    }
+
+    fn dsq_move_set_vtime(&self, iter: u64, vtime: u64) {
+        if let Some(iter) = self.iter(iter) {
+            self.with(|k| kfunc::scx_bpf_dsq_move_set_vtime(k, iter, vtime));
+        }
+    }
+
+    fn dsq_move(&self, iter: u64, task: u64, dsq_id: u64, enq_flags: u64, by_vtime: bool) -> bool {
+        let Some(iter) = self.iter(iter) else { return false };
+        let run = if by_vtime { kfunc::scx_bpf_dsq_move_vtime } else { kfunc::scx_bpf_dsq_move };
+        self.with(|k| task_id(k, task).is_some_and(|p| run(k, iter, p, dsq_id, enq_flags)))
     }
 
     fn exit_info(&self, _info: u64) -> ExitDetails {
@@ -209,6 +440,18 @@ impl SchedExtOps for NativeScheduler {
         self.call(k, Op::set_weight, &[task(p), weight.into()]);
     }
 
+    fn yield_(&self, k: &mut Kernel, from: TaskId, to: Option<TaskId>) -> bool {
+        self.call(k, Op::yield_, &[task(from), to.map_or(0, task)]) != 0
+    }
+
+    fn core_sched_before(&self, k: &mut Kernel, a: TaskId, b: TaskId) -> bool {
+        self.call(k, Op::core_sched_before, &[task(a), task(b)]) != 0
+    }
+
+    fn set_cpumask(&self, k: &mut Kernel, p: TaskId) {
+        self.call(k, Op::set_cpumask, &[task(p), task(p)]);
+    }
+
     fn update_idle(&self, k: &mut Kernel, cpu: CpuId, idle: bool) {
         self.call(k, Op::update_idle, &[cpu.0.into(), idle.into()]);
     }
@@ -243,5 +486,9 @@ impl SchedExtOps for NativeScheduler {
 
     fn exit(&self, k: &mut Kernel, info: &ExitInfo) {
         self.call_with(k, Op::exit, &[addr(Kind::ExitInfo, 0)], Some(info));
+    }
+
+    fn task_freed(&self, p: TaskId) {
+        self.instance.task_gone(task(p));
     }
 }

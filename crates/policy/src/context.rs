@@ -15,14 +15,23 @@
 //!     }
 //! }
 //! ```
+//!
+//! The kernel's groups of functions (E-28, E-29) are the traits here: ENQUEUE is [`MayInsert`], DISPATCH is [`MayDispatch`],
+//! SELECT_CPU is [`MayPick`], DISPATCH or UNLOCKED is [`MayMove`], CPU_RELEASE is [`MayReenqueue`].
 
 /// Tasks may be inserted into DSQs: `select_cpu`, `enqueue`, `dispatch`.
 pub trait MayInsert {}
 /// Tasks may be moved from DSQs to the CPU: `dispatch`.
 pub trait MayDispatch {}
-/// A CPU may be picked for a task: `select_cpu`, `enqueue`.
+/// Tasks may be moved between DSQs: `dispatch`, and where no run queue is locked.
+pub trait MayMove {}
+/// A CPU may be picked for a task: `select_cpu`, `enqueue`, and where no run queue is locked.
 pub trait MayPick {}
-/// May sleep: `init`, `exit`, and those of tasks' and cgroups' lives.
+/// The CPU's local queue may be enqueued again: `cpu_release`.
+pub trait MayReenqueue {}
+/// Lines may be added to the debug dump: `dump`, `dump_cpu`, `dump_task`.
+pub trait MayDump {}
+/// May sleep: `init`, and those of tasks', CPUs' and cgroups' lives that prepare something.
 pub trait Sleepable {}
 
 macro_rules! contexts {
@@ -45,9 +54,15 @@ contexts! {
     /// In `enqueue`.
     Enqueue: MayInsert MayPick;
     /// In `dispatch`.
-    Dispatch: MayInsert MayDispatch;
+    Dispatch: MayInsert MayDispatch MayMove;
     /// In an operation that tells of something and decides nothing.
     Event: ;
+    /// In `cpu_release`.
+    CpuRelease: MayReenqueue;
     /// In an operation that prepares or ends something and may sleep.
-    Init: Sleepable;
+    Init: Sleepable MayMove MayPick;
+    /// In an operation without a locked run queue that may not sleep, and in the function of a [timer](crate::Timer).
+    Unlocked: MayMove MayPick;
+    /// In an operation that writes to the debug dump.
+    Dump: MayDump;
 }

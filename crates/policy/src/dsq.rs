@@ -1,7 +1,7 @@
 //! Dispatch queues.
 
 use crate::backend::kernel;
-use crate::{Cpu, EnqFlags, Errno, MayDispatch, MayInsert, Ns, Sleepable, Task, Vtime};
+use crate::{Cpu, EnqFlags, Errno, MayDispatch, MayInsert, MayReenqueue, Ns, Sleepable, Task, Vtime};
 
 /// A dispatch queue, by its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,36 @@ impl Dsq {
     #[inline(always)]
     pub fn create(self, _cx: &impl Sleepable) -> Result<(), Errno> {
         Errno::check(kernel::create_dsq(self.0, -1))
+    }
+
+    /// The same, with its memory on a NUMA node.
+    #[inline(always)]
+    pub fn create_on(self, _cx: &impl Sleepable, node: i32) -> Result<(), Errno> {
+        Errno::check(kernel::create_dsq(self.0, node))
+    }
+
+    /// Ends the queue, which has to be empty (`scx_bpf_destroy_dsq`).
+    #[inline(always)]
+    pub fn destroy(self) {
+        kernel::destroy_dsq(self.0);
+    }
+
+    /// Has the tasks on this CPU's local queue enqueued again (`scx_bpf_reenqueue_local`).
+    #[inline(always)]
+    pub fn reenqueue_local(_cx: &impl MayReenqueue) {
+        kernel::reenqueue_local();
+    }
+
+    /// How many more tasks `dispatch` may insert before they are passed on (`scx_bpf_dispatch_nr_slots`).
+    #[inline(always)]
+    pub fn nr_slots(_cx: &impl MayDispatch) -> u32 {
+        kernel::dispatch_nr_slots()
+    }
+
+    /// Takes the last insertion of `dispatch` back (`scx_bpf_dispatch_cancel`).
+    #[inline(always)]
+    pub fn cancel_insert(_cx: &impl MayDispatch) {
+        kernel::dispatch_cancel();
     }
 
     /// Puts `p` at the end (`scx_bpf_dsq_insert`), to run for `slice`. `false`: the kernel refused, which older ones

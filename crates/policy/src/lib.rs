@@ -37,10 +37,16 @@
 
 #![cfg_attr(bpf, no_std)]
 
+mod args;
 mod context;
+mod cpumask;
 mod dsq;
+mod iter;
 mod ops;
+mod print;
+mod rcu;
 mod scheduler;
+mod shared;
 mod state;
 mod task;
 mod units;
@@ -56,19 +62,40 @@ pub mod native;
 #[doc(hidden)]
 pub use native as backend;
 
+pub use args::{Cgroup, CgroupInit, ExitInfo, ExitTask, InitTask, Release};
+pub use backend::cell::{Field, Ref, SpinGuard, SpinLock};
+#[doc(hidden)]
+pub use backend::iter::{DsqSlot as __DsqSlot, NumSlot as __NumSlot};
+pub use backend::maps::{
+    Array, HashMap, LruHashMap, MaskSlot, PerCpu, Queue, RingBuf, Stack, TaskStorage, Timer,
+};
 pub use backend::state::{ExitRecord, Global, PerCpuArray, PerCpuValue, Tunable};
-pub use context::{Dispatch, Enqueue, Event, Init, MayDispatch, MayInsert, MayPick, SelectCpu, Sleepable};
+pub use context::{
+    CpuRelease, Dispatch, Dump, Enqueue, Event, Init, MayDispatch, MayDump, MayInsert, MayMove, MayPick, MayReenqueue,
+    SelectCpu, Sleepable, Unlocked,
+};
+pub use cpumask::{CpuMask, HeldMask, OwnedCpuMask};
 pub use dsq::Dsq;
+pub use iter::{Bounded, QueuedTask, Waiting};
 pub use ops::Ops;
+#[doc(hidden)]
+pub use print::conversions;
+pub use rcu::Rcu;
+pub use shared::{MapCell, MapValue, Plain};
 pub use state::Value;
-pub use task::{ExitInfo, Task};
-pub use units::{Cpu, EnqFlags, Errno, KickFlags, Ns, OpsFlags, Picked, Vtime, WakeFlags, Weight};
+pub use task::{Comm, OwnedTask, Task};
+pub use units::{
+    Cpu, EnqFlags, Errno, KickFlags, Ns, OpsFlags, PickFlags, Picked, TaskFlags, Vtime, WakeFlags, Weight, random_u32,
+};
 
 /// Everything that a policy names.
 pub mod prelude {
     pub use crate::{
-        Cpu, Dispatch, Dsq, EnqFlags, Enqueue, Errno, Event, ExitInfo, ExitRecord, Global, Init, KickFlags,
-        MayDispatch, MayInsert, MayPick, Ns, Ops, OpsFlags, PerCpuArray, PerCpuValue, Picked, SelectCpu, Sleepable,
-        Task, Tunable, Vtime, WakeFlags, Weight, scheduler, scx_error, state,
+        Array, Cgroup, CgroupInit, Comm, Cpu, CpuMask, CpuRelease, Dispatch, Dsq, Dump, EnqFlags, Enqueue, Errno, Event,
+        ExitInfo, ExitRecord, ExitTask, Field, Global, HashMap, HeldMask, Init, InitTask, KickFlags, LruHashMap,
+        MaskSlot, MayDispatch, MayDump, MayInsert, MayMove, MayPick, MayReenqueue, Ns, Ops, OpsFlags, OwnedCpuMask,
+        OwnedTask, PerCpu, PerCpuArray, PerCpuValue, PickFlags, Picked, Queue, QueuedTask, Rcu, Ref, Release, RingBuf,
+        SelectCpu, Sleepable, SpinLock, Stack, Task, TaskFlags, TaskStorage, Timer, Tunable, Unlocked, Vtime, WakeFlags,
+        Weight, bounded, plain, random_u32, scheduler, scx_dump, scx_error, scx_exit, scx_print, shared, state, waiting,
     };
 }

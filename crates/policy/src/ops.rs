@@ -1,6 +1,9 @@
 //! The operations of a scheduler.
 
-use crate::{Cpu, Dispatch, EnqFlags, Enqueue, Errno, Event, ExitInfo, Init, SelectCpu, Task, WakeFlags, Weight};
+use crate::{
+    Cgroup, CgroupInit, Cpu, CpuMask, CpuRelease, Dispatch, Dump, EnqFlags, Enqueue, Errno, Event, ExitInfo, ExitTask, Init,
+    InitTask, Release, SelectCpu, Task, Unlocked, WakeFlags, Weight,
+};
 
 /// What a scheduler may do, one method for each member of `struct sched_ext_ops`. [`crate::scheduler!`] puts into the table
 /// what its `impl` block holds and nothing else; for the rest the kernel has its own behaviour, and the bodies here are
@@ -45,13 +48,38 @@ pub trait Ops {
     #[inline(always)]
     fn quiescent(cx: &Event, p: Task<'_>, deq_flags: EnqFlags) {}
 
+    /// The task yields, to another one if that is given; `true`: it was done. (`yield` is a word of Rust's: the underscore
+    /// is not part of the operation's name.)
+    #[inline(always)]
+    fn yield_(cx: &Event, from: Task<'_>, to: Option<Task<'_>>) -> bool {
+        false
+    }
+
+    /// Core scheduling asks: should `a` run before `b`?
+    #[inline(always)]
+    fn core_sched_before(cx: &Event, a: Task<'_>, b: Task<'_>) -> bool {
+        false
+    }
+
     /// The task's weight changes.
     #[inline(always)]
     fn set_weight(cx: &Event, p: Task<'_>, weight: Weight) {}
 
+    /// The task may run on other CPUs from now on.
+    #[inline(always)]
+    fn set_cpumask(cx: &Event, p: Task<'_>, cpus: CpuMask<'_>) {}
+
     /// A CPU enters or leaves idle.
     #[inline(always)]
     fn update_idle(cx: &Event, cpu: Cpu, idle: bool) {}
+
+    /// A CPU comes back from a higher class.
+    #[inline(always)]
+    fn cpu_acquire(cx: &Event, cpu: Cpu) {}
+
+    /// A higher class takes a CPU.
+    #[inline(always)]
+    fn cpu_release(cx: &CpuRelease, cpu: Cpu, args: Release<'_>) {}
 
     /// A CPU comes online.
     #[inline(always)]
@@ -63,13 +91,13 @@ pub trait Ops {
 
     /// A task comes to be known, by a fork or when the scheduler starts.
     #[inline(always)]
-    fn init_task(cx: &Init, p: Task<'_>) -> Result<(), Errno> {
+    fn init_task(cx: &Init, p: Task<'_>, args: InitTask<'_>) -> Result<(), Errno> {
         Ok(())
     }
 
     /// A known task goes.
     #[inline(always)]
-    fn exit_task(cx: &Event, p: Task<'_>) {}
+    fn exit_task(cx: &Event, p: Task<'_>, args: ExitTask<'_>) {}
 
     /// The scheduler takes charge of the task.
     #[inline(always)]
@@ -78,6 +106,64 @@ pub trait Ops {
     /// The scheduler loses charge of the task.
     #[inline(always)]
     fn disable(cx: &Event, p: Task<'_>) {}
+
+    /// The scheduler was ejected: say what helps to find out why ([`scx_dump!`](crate::scx_dump)).
+    #[inline(always)]
+    fn dump(cx: &Dump) {}
+
+    /// The same about a CPU.
+    #[inline(always)]
+    fn dump_cpu(cx: &Dump, cpu: Cpu, idle: bool) {}
+
+    /// The same about a task.
+    #[inline(always)]
+    fn dump_task(cx: &Dump, p: Task<'_>) {}
+
+    /// A cgroup comes to be known.
+    #[inline(always)]
+    fn cgroup_init(cx: &Init, cgrp: Cgroup<'_>, args: CgroupInit<'_>) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    /// A known cgroup goes.
+    #[inline(always)]
+    fn cgroup_exit(cx: &Init, cgrp: Cgroup<'_>) {}
+
+    /// A task is about to change its cgroup.
+    #[inline(always)]
+    fn cgroup_prep_move(cx: &Init, p: Task<'_>, from: Cgroup<'_>, to: Cgroup<'_>) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    /// The task changes its cgroup.
+    #[inline(always)]
+    fn cgroup_move(cx: &Event, p: Task<'_>, from: Cgroup<'_>, to: Cgroup<'_>) {}
+
+    /// It will not, after all.
+    #[inline(always)]
+    fn cgroup_cancel_move(cx: &Unlocked, p: Task<'_>, from: Cgroup<'_>, to: Cgroup<'_>) {}
+
+    /// The cgroup's weight changes.
+    #[inline(always)]
+    fn cgroup_set_weight(cx: &Unlocked, cgrp: Cgroup<'_>, weight: Weight) {}
+
+    /// The cgroup's bandwidth changes (from 6.17).
+    #[inline(always)]
+    fn cgroup_set_bandwidth(cx: &Unlocked, cgrp: Cgroup<'_>, period_us: u64, quota_us: u64, burst_us: u64) {}
+
+    /// The cgroup's tasks are to run only when nobody else does, or no longer (from 6.19).
+    #[inline(always)]
+    fn cgroup_set_idle(cx: &Unlocked, cgrp: Cgroup<'_>, idle: bool) {}
+
+    /// A scheduler asks to be below this one (from 7.1).
+    #[inline(always)]
+    fn sub_attach(cx: &Init) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    /// It goes (from 7.1).
+    #[inline(always)]
+    fn sub_detach(cx: &Init) {}
 
     /// The scheduler starts.
     #[inline(always)]
@@ -90,97 +176,46 @@ pub trait Ops {
     fn exit(cx: &Event, ei: ExitInfo<'_>) {}
 }
 
-/// Gives the body of an operation for raw context words: `$word(i)` is the i-th one, `$task` and `$info` make pointers of
-/// words. One arm for each operation; the result is an `i64`.
+/// Gives the body of an operation for raw context words: `$w.task(i)` makes a task of the i-th one, and so on. One arm for each
+/// operation; the result is an `i64`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __operation {
-    (select_cpu, $S:ident, $w:ident) => {
-        i64::from(
-            <$S as $crate::Ops>::select_cpu(
-                &$crate::SelectCpu::__new(),
-                $w.task(0),
-                $crate::Cpu($w.word(1) as i32),
-                $crate::WakeFlags($w.word(2)),
-            )
-            .0,
-        )
-    };
-    (enqueue, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::enqueue(&$crate::Enqueue::__new(), $w.task(0), $crate::EnqFlags($w.word(1)));
-        0
-    }};
-    (dequeue, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::dequeue(&$crate::Event::__new(), $w.task(0), $crate::EnqFlags($w.word(1)));
-        0
-    }};
-    (dispatch, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::dispatch(&$crate::Dispatch::__new(), $crate::Cpu($w.word(0) as i32), $w.optional_task(1));
-        0
-    }};
-    (tick, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::tick(&$crate::Event::__new(), $w.task(0));
-        0
-    }};
-    (runnable, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::runnable(&$crate::Event::__new(), $w.task(0), $crate::EnqFlags($w.word(1)));
-        0
-    }};
-    (running, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::running(&$crate::Event::__new(), $w.task(0));
-        0
-    }};
-    (stopping, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::stopping(&$crate::Event::__new(), $w.task(0), $w.flag(1));
-        0
-    }};
-    (quiescent, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::quiescent(&$crate::Event::__new(), $w.task(0), $crate::EnqFlags($w.word(1)));
-        0
-    }};
-    (set_weight, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::set_weight(&$crate::Event::__new(), $w.task(0), $crate::Weight($w.word(1) as u32));
-        0
-    }};
-    (update_idle, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::update_idle(&$crate::Event::__new(), $crate::Cpu($w.word(0) as i32), $w.flag(1));
-        0
-    }};
-    (cpu_online, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::cpu_online(&$crate::Init::__new(), $crate::Cpu($w.word(0) as i32));
-        0
-    }};
-    (cpu_offline, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::cpu_offline(&$crate::Init::__new(), $crate::Cpu($w.word(0) as i32));
-        0
-    }};
-    (init_task, $S:ident, $w:ident) => {
-        match <$S as $crate::Ops>::init_task(&$crate::Init::__new(), $w.task(0)) {
-            Ok(()) => 0,
-            Err(errno) => i64::from(errno.0),
-        }
-    };
-    (exit_task, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::exit_task(&$crate::Event::__new(), $w.task(0));
-        0
-    }};
-    (enable, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::enable(&$crate::Event::__new(), $w.task(0));
-        0
-    }};
-    (disable, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::disable(&$crate::Event::__new(), $w.task(0));
-        0
-    }};
-    (init, $S:ident, $w:ident) => {{
-        let _ = &$w;
-        match <$S as $crate::Ops>::init(&$crate::Init::__new()) {
-            Ok(()) => 0,
-            Err(errno) => i64::from(errno.0),
-        }
-    }};
-    (exit, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::exit(&$crate::Event::__new(), $w.exit_info(0));
-        0
-    }};
+    (select_cpu, $S:ident, $w:ident) => {{ i64::from(<$S as $crate::Ops>::select_cpu(&$crate::SelectCpu::__new(), $w.task(0), $w.cpu(1), $w.wake(2)).0) }};
+    (enqueue, $S:ident, $w:ident) => {{ <$S as $crate::Ops>::enqueue(&$crate::Enqueue::__new(), $w.task(0), $w.enq(1)); 0 }};
+    (dequeue, $S:ident, $w:ident) => {{ <$S as $crate::Ops>::dequeue(&$crate::Event::__new(), $w.task(0), $w.enq(1)); 0 }};
+    (dispatch, $S:ident, $w:ident) => {{ <$S as $crate::Ops>::dispatch(&$crate::Dispatch::__new(), $w.cpu(0), $w.optional_task(1)); 0 }};
+    (tick, $S:ident, $w:ident) => {{ <$S as $crate::Ops>::tick(&$crate::Event::__new(), $w.task(0)); 0 }};
+    (runnable, $S:ident, $w:ident) => {{ <$S as $crate::Ops>::runnable(&$crate::Event::__new(), $w.task(0), $w.enq(1)); 0 }};
+    (running, $S:ident, $w:ident) => {{ <$S as $crate::Ops>::running(&$crate::Event::__new(), $w.task(0)); 0 }};
+    (stopping, $S:ident, $w:ident) => {{ <$S as $crate::Ops>::stopping(&$crate::Event::__new(), $w.task(0), $w.flag(1)); 0 }};
+    (quiescent, $S:ident, $w:ident) => {{ <$S as $crate::Ops>::quiescent(&$crate::Event::__new(), $w.task(0), $w.enq(1)); 0 }};
+    (yield_, $S:ident, $w:ident) => {{ i64::from(<$S as $crate::Ops>::yield_(&$crate::Event::__new(), $w.task(0), $w.optional_task(1))) }};
+    (core_sched_before, $S:ident, $w:ident) => {{ i64::from(<$S as $crate::Ops>::core_sched_before(&$crate::Event::__new(), $w.task(0), $w.task(1))) }};
+    (set_weight, $S:ident, $w:ident) => {{ <$S as $crate::Ops>::set_weight(&$crate::Event::__new(), $w.task(0), $w.weight(1)); 0 }};
+    (set_cpumask, $S:ident, $w:ident) => {{ <$S as $crate::Ops>::set_cpumask(&$crate::Event::__new(), $w.task(0), $w.cpumask(1)); 0 }};
+    (update_idle, $S:ident, $w:ident) => {{ <$S as $crate::Ops>::update_idle(&$crate::Event::__new(), $w.cpu(0), $w.flag(1)); 0 }};
+    (cpu_acquire, $S:ident, $w:ident) => {{ <$S as $crate::Ops>::cpu_acquire(&$crate::Event::__new(), $w.cpu(0)); 0 }};
+    (cpu_release, $S:ident, $w:ident) => {{ <$S as $crate::Ops>::cpu_release(&$crate::CpuRelease::__new(), $w.cpu(0), $w.release(1)); 0 }};
+    (cpu_online, $S:ident, $w:ident) => {{ <$S as $crate::Ops>::cpu_online(&$crate::Init::__new(), $w.cpu(0)); 0 }};
+    (cpu_offline, $S:ident, $w:ident) => {{ <$S as $crate::Ops>::cpu_offline(&$crate::Init::__new(), $w.cpu(0)); 0 }};
+    (init_task, $S:ident, $w:ident) => {{ match <$S as $crate::Ops>::init_task(&$crate::Init::__new(), $w.task(0), $w.init_task(1)) { Ok(()) => 0, Err(errno) => i64::from(errno.0) } }};
+    (exit_task, $S:ident, $w:ident) => {{ <$S as $crate::Ops>::exit_task(&$crate::Event::__new(), $w.task(0), $w.exit_task(1)); 0 }};
+    (enable, $S:ident, $w:ident) => {{ <$S as $crate::Ops>::enable(&$crate::Event::__new(), $w.task(0)); 0 }};
+    (disable, $S:ident, $w:ident) => {{ <$S as $crate::Ops>::disable(&$crate::Event::__new(), $w.task(0)); 0 }};
+    (dump, $S:ident, $w:ident) => {{ let _ = &$w; <$S as $crate::Ops>::dump(&$crate::Dump::__new()); 0 }};
+    (dump_cpu, $S:ident, $w:ident) => {{ <$S as $crate::Ops>::dump_cpu(&$crate::Dump::__new(), $w.cpu(1), $w.flag(2)); 0 }};
+    (dump_task, $S:ident, $w:ident) => {{ <$S as $crate::Ops>::dump_task(&$crate::Dump::__new(), $w.task(1)); 0 }};
+    (cgroup_init, $S:ident, $w:ident) => {{ match <$S as $crate::Ops>::cgroup_init(&$crate::Init::__new(), $w.cgroup(0), $w.cgroup_init(1)) { Ok(()) => 0, Err(errno) => i64::from(errno.0) } }};
+    (cgroup_exit, $S:ident, $w:ident) => {{ <$S as $crate::Ops>::cgroup_exit(&$crate::Init::__new(), $w.cgroup(0)); 0 }};
+    (cgroup_prep_move, $S:ident, $w:ident) => {{ match <$S as $crate::Ops>::cgroup_prep_move(&$crate::Init::__new(), $w.task(0), $w.cgroup(1), $w.cgroup(2)) { Ok(()) => 0, Err(errno) => i64::from(errno.0) } }};
+    (cgroup_move, $S:ident, $w:ident) => {{ <$S as $crate::Ops>::cgroup_move(&$crate::Event::__new(), $w.task(0), $w.cgroup(1), $w.cgroup(2)); 0 }};
+    (cgroup_cancel_move, $S:ident, $w:ident) => {{ <$S as $crate::Ops>::cgroup_cancel_move(&$crate::Unlocked::__new(), $w.task(0), $w.cgroup(1), $w.cgroup(2)); 0 }};
+    (cgroup_set_weight, $S:ident, $w:ident) => {{ <$S as $crate::Ops>::cgroup_set_weight(&$crate::Unlocked::__new(), $w.cgroup(0), $w.weight(1)); 0 }};
+    (cgroup_set_bandwidth, $S:ident, $w:ident) => {{ <$S as $crate::Ops>::cgroup_set_bandwidth(&$crate::Unlocked::__new(), $w.cgroup(0), $w.word(1), $w.word(2), $w.word(3)); 0 }};
+    (cgroup_set_idle, $S:ident, $w:ident) => {{ <$S as $crate::Ops>::cgroup_set_idle(&$crate::Unlocked::__new(), $w.cgroup(0), $w.flag(1)); 0 }};
+    (sub_attach, $S:ident, $w:ident) => {{ let _ = &$w; match <$S as $crate::Ops>::sub_attach(&$crate::Init::__new()) { Ok(()) => 0, Err(errno) => i64::from(errno.0) } }};
+    (sub_detach, $S:ident, $w:ident) => {{ let _ = &$w; <$S as $crate::Ops>::sub_detach(&$crate::Init::__new()); 0 }};
+    (init, $S:ident, $w:ident) => {{ let _ = &$w; match <$S as $crate::Ops>::init(&$crate::Init::__new()) { Ok(()) => 0, Err(errno) => i64::from(errno.0) } }};
+    (exit, $S:ident, $w:ident) => {{ <$S as $crate::Ops>::exit(&$crate::Event::__new(), $w.exit_info(0)); 0 }};
 }

@@ -39,13 +39,3 @@ macro_rules! scheduler {
         $crate::__scheduler! { $S, $name, [$crate::OpsFlags(0 $($(| $flags.0)+)?)], [0 $(+ $timeout_ms)?], $($op)* }
     };
 }
-
-/// Ends the scheduler with a message (`scx_bpf_error`): `scx_error!("cannot make DSQ %d (%d)", id, err)`.
-///
-/// The format is the kernel's; arguments are integers, which `as u64` converts.
-#[macro_export]
-macro_rules! scx_error {
-    ($format:literal $(, $arg:expr)* $(,)?) => {
-        $crate::backend::kernel::error($crate::__format!($format), [$($arg as u64),*])
-    };
-}

@@ -52,7 +52,20 @@ macro_rules! wrappers {
 
 wrappers! { Ns, Vtime }
 
-/// Declares a policy's state; one block for each policy, empty if it has none.
+/// Declares a policy's state; one block for each policy, empty if it has none. Items have documentation and no other attributes.
+///
+/// | item | what it is |
+/// |---|---|
+/// | `Tunable<T> = v` | set before load, constant after |
+/// | `Global<T> = v` | one value, shared by all CPUs |
+/// | `PerCpuArray<T, N>`, `PerCpu<T>` | values of each CPU's own |
+/// | `Array<T, N>` | values by index |
+/// | `HashMap<K, T, N>`, `LruHashMap<K, T, N>` | values by key |
+/// | `TaskStorage<T>` | a value for each task |
+/// | `Queue<T, N>`, `Stack<T, N>` | values handed on |
+/// | `RingBuf<N>` | messages to user space |
+/// | `Timer`, `MaskSlot` | a timer, a place for a set of CPUs |
+/// | `ExitRecord` | why the scheduler ended |
 ///
 /// ```
 /// use scxr_policy::prelude::*;

@@ -1,16 +1,17 @@
-//! Tasks and exit information, borrowed from the kernel for the time of one operation.
+//! Tasks, borrowed from the kernel for the time of one operation.
 
 use core::marker::PhantomData;
+use core::ops::Deref;
 
-use crate::backend::kernel::{self, RawExitInfo, RawTask};
-use crate::{Cpu, MayPick, Ns, Picked, Vtime, WakeFlags, Weight};
+use crate::backend::kernel::{self, RawTask};
+use crate::{Cpu, CpuMask, MayPick, Ns, PickFlags, Picked, TaskFlags, Vtime, WakeFlags, Weight};
 
 /// A task. Each read of a field goes to the kernel: another CPU may have changed it.
 #[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
 pub struct Task<'a>(RawTask, PhantomData<&'a ()>);
 
-impl Task<'_> {
+impl<'a> Task<'a> {
     #[doc(hidden)]
     #[inline(always)]
     pub fn __new(raw: RawTask) -> Self {
@@ -22,10 +23,64 @@ impl Task<'_> {
         self.0
     }
 
+    /// The task that the operation runs in (`bpf_get_current_task_btf`).
+    #[inline(always)]
+    pub fn current() -> Option<Self> {
+        kernel::current_task().map(Self::__new)
+    }
+
     /// Thread id (`p->pid`).
     #[inline(always)]
     pub fn pid(self) -> i32 {
         kernel::task_pid(self.0)
+    }
+
+    /// Process id (`p->tgid`).
+    #[inline(always)]
+    pub fn tgid(self) -> i32 {
+        kernel::task_tgid(self.0)
+    }
+
+    /// Flags (`p->flags`).
+    #[inline(always)]
+    pub fn flags(self) -> TaskFlags {
+        TaskFlags(kernel::task_flags(self.0).into())
+    }
+
+    /// Is it a thread of the kernel's?
+    #[inline(always)]
+    pub fn is_kthread(self) -> bool {
+        self.flags().contains(TaskFlags::KTHREAD)
+    }
+
+    /// Its name (`p->comm`).
+    #[inline(always)]
+    pub fn comm(self) -> Comm {
+        Comm(kernel::task_comm(self.0))
+    }
+
+    /// Static priority: 120 plus nice (`p->static_prio`).
+    #[inline(always)]
+    pub fn static_prio(self) -> i32 {
+        kernel::task_static_prio(self.0)
+    }
+
+    /// How long it ran in all (`p->se.sum_exec_runtime`).
+    #[inline(always)]
+    pub fn sum_exec_runtime(self) -> Ns {
+        Ns(kernel::task_sum_exec(self.0))
+    }
+
+    /// How often it slept (`p->nvcsw`).
+    #[inline(always)]
+    pub fn nvcsw(self) -> u64 {
+        kernel::task_nvcsw(self.0)
+    }
+
+    /// How often it had to make room (`p->nivcsw`).
+    #[inline(always)]
+    pub fn nivcsw(self) -> u64 {
+        kernel::task_nivcsw(self.0)
     }
 
     /// Weight (`p->scx.weight`).
@@ -52,6 +107,24 @@ impl Task<'_> {
         kernel::task_nr_cpus_allowed(self.0)
     }
 
+    /// The CPUs that it may run on (`p->cpus_ptr`).
+    #[inline(always)]
+    pub fn cpus(self) -> CpuMask<'a> {
+        CpuMask::__new(kernel::task_cpus(self.0))
+    }
+
+    /// The CPU that it is on, or was on last (`scx_bpf_task_cpu`).
+    #[inline(always)]
+    pub fn cpu(self) -> Cpu {
+        Cpu(kernel::task_cpu(self.0))
+    }
+
+    /// Does it run right now (`scx_bpf_task_running`)?
+    #[inline(always)]
+    pub fn is_running(self) -> bool {
+        kernel::task_running(self.0)
+    }
+
     /// Is it ready to run (`SCX_TASK_QUEUED` in `p->scx.flags`)? Asked of `prev` in `dispatch`: could it go on?
     #[inline(always)]
     pub fn is_queued(self) -> bool {
@@ -76,22 +149,72 @@ impl Task<'_> {
         let (cpu, is_idle) = kernel::select_cpu_dfl(self.0, prev_cpu.0, wake_flags.0);
         Picked { cpu: Cpu(cpu), is_idle }
     }
+
+    /// An idle CPU of `allowed` that the kernel's own rules choose, now claimed (`scx_bpf_select_cpu_and`, from 6.16). `None`:
+    /// there is none, or the kernel cannot tell.
+    #[inline(always)]
+    pub fn select_cpu_and(
+        self,
+        _cx: &impl MayPick,
+        prev_cpu: Cpu,
+        wake_flags: WakeFlags,
+        allowed: CpuMask<'_>,
+        flags: PickFlags,
+    ) -> Option<Cpu> {
+        Cpu::found(kernel::select_cpu_and(self.0, prev_cpu.0, wake_flags.0, allowed.raw(), flags.0))
+    }
 }
 
-/// Why the scheduler ends, as `exit` is told.
-#[derive(Clone, Copy, Debug)]
-#[repr(transparent)]
-pub struct ExitInfo<'a>(RawExitInfo, PhantomData<&'a ()>);
+/// A task that was looked up and is held until this is dropped.
+#[derive(Debug)]
+pub struct OwnedTask(RawTask);
 
-impl ExitInfo<'_> {
-    #[doc(hidden)]
+impl OwnedTask {
+    /// The task with that thread id (`bpf_task_from_pid`).
     #[inline(always)]
-    pub fn __new(raw: RawExitInfo) -> Self {
-        Self(raw, PhantomData)
+    pub fn from_pid(pid: i32) -> Option<Self> {
+        kernel::task_from_pid(pid).map(Self)
     }
 
+    /// The task.
     #[inline(always)]
-    pub(crate) fn raw(self) -> RawExitInfo {
-        self.0
+    pub fn task(&self) -> Task<'_> {
+        Task::__new(self.0)
+    }
+}
+
+impl Drop for OwnedTask {
+    #[inline(always)]
+    fn drop(&mut self) {
+        kernel::task_release(self.0);
+    }
+}
+
+/// A task's name: at most 15 bytes and a NUL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Comm(pub [u8; 16]);
+
+impl Comm {
+    /// Does it begin so?
+    #[inline(always)]
+    pub fn starts_with(&self, prefix: &str) -> bool {
+        let mut bytes = self.0.iter();
+        prefix.bytes().all(|wanted| bytes.next() == Some(&wanted))
+    }
+
+    /// Is it this?
+    #[inline(always)]
+    pub fn is(&self, name: &str) -> bool {
+        let mut bytes = self.0.iter();
+        name.bytes().all(|wanted| bytes.next() == Some(&wanted)) && bytes.next() == Some(&0)
+    }
+}
+
+impl Deref for Comm {
+    type Target = [u8; 16];
+    #[inline(always)]
+    fn deref(&self) -> &[u8; 16] {
+        &self.0
     }
 }

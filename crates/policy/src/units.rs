@@ -23,6 +23,18 @@ impl Ns {
         Self(kernel::now())
     }
 
+    /// The shorter of two.
+    #[inline(always)]
+    pub const fn min(self, other: Self) -> Self {
+        if self.0 < other.0 { self } else { other }
+    }
+
+    /// The longer of two.
+    #[inline(always)]
+    pub const fn max(self, other: Self) -> Self {
+        if self.0 > other.0 { self } else { other }
+    }
+
     /// A number of microseconds.
     pub const fn from_us(us: u64) -> Self {
         Self(us.wrapping_mul(1_000))
@@ -58,6 +70,12 @@ pub struct Vtime(pub u64);
 impl Vtime {
     /// The start.
     pub const ZERO: Self = Self(0);
+
+    /// How far this point is past `earlier`; 0 if it is not.
+    #[inline(always)]
+    pub const fn since(self, earlier: Self) -> Ns {
+        if self.before(earlier) { Ns(0) } else { Ns(self.0.wrapping_sub(earlier.0)) }
+    }
 
     /// Whether this point comes before `other`: their distance, as a signed number, is negative (`time_before64`).
     #[inline(always)]
@@ -108,6 +126,12 @@ impl Weight {
     }
 }
 
+/// A random number (`bpf_get_prandom_u32`).
+#[inline(always)]
+pub fn random_u32() -> u32 {
+    kernel::random_u32()
+}
+
 /// A CPU's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(transparent)]
@@ -118,6 +142,54 @@ impl Cpu {
     #[inline(always)]
     pub fn current() -> Self {
         Self(kernel::cpu())
+    }
+
+    /// How many numbers there are: all CPUs that can be are below (`scx_bpf_nr_cpu_ids`).
+    #[inline(always)]
+    pub fn nr_ids() -> u32 {
+        kernel::nr_cpu_ids()
+    }
+
+    /// What a function of the kernel's says that gives a CPU or an error number.
+    #[inline(always)]
+    pub(crate) fn found(cpu: i32) -> Option<Self> {
+        if cpu >= 0 { Some(Self(cpu)) } else { None }
+    }
+
+    /// What a function of the kernel's says that gives a CPU, or a number past the end.
+    #[inline(always)]
+    pub(crate) fn below_nr_ids(cpu: u32) -> Option<Self> {
+        if cpu < Self::nr_ids() { Some(Self(cpu as i32)) } else { None }
+    }
+
+    /// Claims it if it is idle (`scx_bpf_test_and_clear_cpu_idle`).
+    #[inline(always)]
+    pub fn test_and_clear_idle(self) -> bool {
+        kernel::test_and_clear_cpu_idle(self.0)
+    }
+
+    /// Its NUMA node (`scx_bpf_cpu_node`, from 6.15; 0 before).
+    #[inline(always)]
+    pub fn node(self) -> i32 {
+        kernel::cpu_node(self.0)
+    }
+
+    /// The performance that it can have, of 1024 for the fastest one (`scx_bpf_cpuperf_cap`).
+    #[inline(always)]
+    pub fn perf_cap(self) -> u32 {
+        kernel::cpuperf_cap(self.0)
+    }
+
+    /// Its performance now, of 1024 for its own greatest (`scx_bpf_cpuperf_cur`).
+    #[inline(always)]
+    pub fn perf_cur(self) -> u32 {
+        kernel::cpuperf_cur(self.0)
+    }
+
+    /// Asks for a performance, of 1024 for its own greatest (`scx_bpf_cpuperf_set`).
+    #[inline(always)]
+    pub fn set_perf(self, perf: u32) {
+        kernel::cpuperf_set(self.0, perf);
     }
 
     /// Makes this CPU look again (`scx_bpf_kick_cpu`).
@@ -183,16 +255,32 @@ flags! {
     EnqFlags {
         /// The task was just woken.
         WAKEUP = 1;
-        /// In front of all others.
-        HEAD = 1 << 4;
-        /// The CPU was chosen already: `select_cpu` ran.
-        CPU_SELECTED = 1 << 10;
         /// Take the slice of the running task away.
         PREEMPT = 1 << 32;
         /// Bounced back from a CPU that a higher class took.
         REENQ = 1 << 40;
         /// The CPU has no other task of the class.
         LAST = 1 << 41;
+    }
+    /// What a task is (`PF_*`).
+    TaskFlags {
+        /// It is a CPU's idle task.
+        IDLE = 2;
+        /// It is ending.
+        EXITING = 4;
+        /// It is a CPU of a virtual machine.
+        VCPU = 1;
+        /// A work queue's worker.
+        WQ_WORKER = 0x20;
+        /// A thread of the kernel's.
+        KTHREAD = 0x0020_0000;
+    }
+    /// How an idle CPU is picked (`SCX_PICK_IDLE_*`).
+    PickFlags {
+        /// Only of a core that is wholly idle.
+        CORE = 1;
+        /// Only of the node that is asked for.
+        IN_NODE = 2;
     }
     /// How a task is woken (`SCX_WAKE_*`).
     WakeFlags {
@@ -226,6 +314,24 @@ flags! {
         SWITCH_PARTIAL = 1 << 3;
         /// Tasks that may not migrate come to `enqueue`.
         ENQ_MIGRATION_DISABLED = 1 << 4;
+        /// Wakeups may be queued on the CPU that they are for, before `select_cpu`'s choice is known to `enqueue`.
+        ALLOW_QUEUED_WAKEUP = 1 << 5;
+        /// The built-in idle tracking is by NUMA node.
+        BUILTIN_IDLE_PER_NODE = 1 << 6;
+    }
+}
+
+impl EnqFlags {
+    /// In front of all others (`SCX_ENQ_HEAD`, whose value the kernel changed in 6.19).
+    #[inline(always)]
+    pub fn head() -> Self {
+        Self(kernel::enq_head())
+    }
+
+    /// The CPU was chosen already: `select_cpu` ran (`SCX_ENQ_CPU_SELECTED`; no flag before 6.13).
+    #[inline(always)]
+    pub fn cpu_selected() -> Self {
+        Self(kernel::enq_cpu_selected())
     }
 }
 

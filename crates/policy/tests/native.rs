@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use corosensei::{Coroutine, CoroutineResult, Yielder};
-use scxr_policy::native::{ExitDetails, Host, Instance, ItemKind, NoSuchGlobal, TaskField};
+use scxr_policy::native::{ExitDetails, Host, Instance, ItemKind, MaskSource, MaskWords, NoSuchGlobal, TaskField};
 
 mod policy {
     use scxr_policy::prelude::*;
@@ -63,6 +63,8 @@ struct Recorder<'y> {
     create_returns: i32,
     pause: Option<&'y Yielder<(), ()>>,
     calls: RefCell<Vec<String>>,
+    /// Tasks of the DSQ that is iterated, the last one first.
+    waiting: RefCell<Vec<u64>>,
 }
 
 impl Recorder<'_> {
@@ -119,6 +121,110 @@ impl Host for Recorder<'_> {
     }
     fn error(&self, format: &str, args: &[u64]) {
         self.say(format!("error {format:?} {args:?}"));
+    }
+    fn nr_cpu_ids(&self) -> u32 {
+        2
+    }
+    fn task_comm(&self, _task: u64) -> [u8; 16] {
+        *b"worker-1\0\0\0\0\0\0\0\0"
+    }
+    fn mask(&self, mask: MaskSource) -> MaskWords {
+        MaskWords::first_n(if mask == MaskSource::Idle { 1 } else { 2 })
+    }
+    fn mask_borrowed(&self, mask: MaskSource) {
+        self.say(format!("borrow {mask:?}"));
+    }
+    fn pick_idle_cpu(&self, mask: MaskWords, _flags: u64) -> i32 {
+        mask.first().map_or(-16, |cpu| cpu as i32)
+    }
+    fn pick_any_cpu(&self, mask: MaskWords, flags: u64) -> i32 {
+        self.pick_idle_cpu(mask, flags)
+    }
+    fn any_distribute(&self, mask: MaskWords) -> Option<u32> {
+        mask.first().map(|cpu| cpu as u32)
+    }
+    fn select_cpu_and(&self, _task: u64, _prev_cpu: i32, _wake_flags: u64, allowed: MaskWords, flags: u64) -> i32 {
+        self.pick_idle_cpu(allowed, flags)
+    }
+    fn test_and_clear_cpu_idle(&self, cpu: i32) -> bool {
+        cpu == 0
+    }
+    fn cpu_node(&self, _cpu: i32) -> i32 {
+        0
+    }
+    fn task_cpu(&self, _task: u64) -> i32 {
+        1
+    }
+    fn task_running(&self, _task: u64) -> bool {
+        false
+    }
+    fn current_task(&self) -> Option<u64> {
+        None
+    }
+    fn task_from_pid(&self, pid: i32) -> Option<u64> {
+        (pid == 7).then_some(42)
+    }
+    fn init_task_fork(&self, args: u64) -> bool {
+        args == 1
+    }
+    fn exit_task_cancelled(&self, args: u64) -> bool {
+        args == 1
+    }
+    fn destroy_dsq(&self, dsq_id: u64) {
+        self.say(format!("destroy {dsq_id}"));
+    }
+    fn reenqueue_local(&self) {
+        self.say("reenqueue".to_owned());
+    }
+    fn dispatch_nr_slots(&self) -> u32 {
+        32
+    }
+    fn dispatch_cancel(&self) {
+        self.say("cancel".to_owned());
+    }
+    fn cpuperf_cap(&self, _cpu: i32) -> u32 {
+        1024
+    }
+    fn cpuperf_cur(&self, _cpu: i32) -> u32 {
+        512
+    }
+    fn cpuperf_set(&self, cpu: i32, perf: u32) {
+        self.say(format!("perf {cpu} {perf}"));
+    }
+    fn random_u32(&self) -> u32 {
+        4
+    }
+    fn enq_head(&self) -> u64 {
+        1 << 16
+    }
+    fn enq_cpu_selected(&self) -> u64 {
+        1 << 20
+    }
+    fn dsq_iter_new(&self, dsq_id: u64, flags: u64) -> Option<u64> {
+        self.say(format!("iterate {dsq_id} {flags}"));
+        Some(0)
+    }
+    fn dsq_iter_next(&self, _iter: u64) -> Option<u64> {
+        self.waiting.borrow_mut().pop()
+    }
+    fn dsq_iter_destroy(&self, _iter: u64) {
+        self.say("iterated".to_owned());
+    }
+    fn dsq_move_set_slice(&self, _iter: u64, slice: u64) {
+        self.say(format!("move slice {slice}"));
+    }
+    fn dsq_move_set_vtime(&self, _iter: u64, vtime: u64) {
+        self.say(format!("move vtime {vtime}"));
+    }
+    fn dsq_move(&self, _iter: u64, task: u64, dsq_id: u64, enq_flags: u64, by_vtime: bool) -> bool {
+        self.say(format!("move {task} to {dsq_id:#x} {enq_flags} {by_vtime}"));
+        true
+    }
+    fn exit(&self, code: i64, format: &str, args: &[u64]) {
+        self.say(format!("exit {code} {format:?} {args:?}"));
+    }
+    fn print(&self, format: &str, args: &[u64]) {
+        self.say(format!("print {format:?} {args:?}"));
     }
     fn exit_info(&self, info: u64) -> ExitDetails {
         ExitDetails { kind: info as i32, exit_cpu: -1, exit_code: 3, reason: "r".to_owned(), msg: "m".to_owned() }

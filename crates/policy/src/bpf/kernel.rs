@@ -28,6 +28,228 @@ pub fn task_pid(p: RawTask) -> i32 {
     load(task_struct::pid(p))
 }
 
+/// Arguments of `init_task`.
+pub type RawInitTask = *mut types::scx_init_task_args;
+/// Arguments of `exit_task`.
+pub type RawExitTask = *mut types::scx_exit_task_args;
+/// Arguments of `cpu_release`.
+pub type RawRelease = *mut types::scx_cpu_release_args;
+/// Arguments of `cgroup_init`.
+pub type RawCgroupInit = *mut types::scx_cgroup_init_args;
+/// A cgroup, as the kernel points to it.
+pub type RawCgroup = *mut types::cgroup;
+/// A set of CPUs, as the kernel points to it.
+pub type RawMask = *const types::cpumask;
+/// A set of CPUs of the policy's own.
+pub type RawOwnedMask = *mut types::bpf_cpumask;
+
+macro_rules! task_fields {
+    ($($n:ident: $f:ident -> $t:ty;)*) => {$(
+        #[inline(always)]
+        pub fn $n(p: RawTask) -> $t {
+            load(task_struct::$f(p))
+        }
+    )*};
+}
+
+task_fields! {
+    task_tgid: tgid -> i32;
+    task_flags: flags -> u32;
+    task_static_prio: static_prio -> i32;
+    task_nvcsw: nvcsw -> u64;
+    task_nivcsw: nivcsw -> u64;
+    task_cpus: cpus_ptr -> RawMask;
+}
+
+#[inline(always)]
+pub fn task_sum_exec(p: RawTask) -> u64 {
+    load(types::sched_entity::sum_exec_runtime(task_struct::se(p)))
+}
+
+#[inline(always)]
+pub fn task_comm(p: RawTask) -> [u8; 16] {
+    let mut comm = [0; 16];
+    // SAFETY: 16 bytes of ours, and a string of the kernel's.
+    unsafe { helper::probe_read_kernel_str(comm.as_mut_ptr(), 16, task_struct::comm(p).cast()) };
+    comm
+}
+
+#[inline(always)]
+pub fn current_task() -> Option<RawTask> {
+    // SAFETY: no arguments.
+    let p = unsafe { helper::get_current_task_btf() };
+    if p.is_null() { None } else { Some(p) }
+}
+
+#[inline(always)]
+pub fn task_from_pid(pid: i32) -> Option<RawTask> {
+    // SAFETY: a plain number; the reference is released by `OwnedTask`.
+    let p = unsafe { bpf_task_from_pid::call(pid) };
+    if p.is_null() { None } else { Some(p) }
+}
+
+#[inline(always)]
+pub fn task_release(p: RawTask) {
+    // SAFETY: `task_from_pid` acquired it.
+    unsafe { bpf_task_release::call(p) }
+}
+
+#[inline(always)]
+pub fn init_task_fork(args: RawInitTask) -> bool {
+    load(types::scx_init_task_args::fork(args))
+}
+
+#[inline(always)]
+pub fn exit_task_cancelled(args: RawExitTask) -> bool {
+    load(types::scx_exit_task_args::cancelled(args))
+}
+
+#[inline(always)]
+pub fn release_task(args: RawRelease) -> Option<RawTask> {
+    let p = load(types::scx_cpu_release_args::task(args));
+    if p.is_null() { None } else { Some(p) }
+}
+
+#[inline(always)]
+pub fn cgroup_init_weight(args: RawCgroupInit) -> u32 {
+    load(types::scx_cgroup_init_args::weight(args))
+}
+
+#[inline(always)]
+pub fn cgroup_id(cgrp: RawCgroup) -> u64 {
+    load(types::kernfs_node::id(load(types::cgroup::kn(cgrp))))
+}
+
+#[inline(always)]
+pub fn cgroup_level(cgrp: RawCgroup) -> i32 {
+    load(types::cgroup::level(cgrp))
+}
+
+/// Functions that pass their arguments on.
+macro_rules! plain_calls {
+    ($($n:ident = $k:ident($($a:ident: $t:ty),*) $(-> $r:ty)?;)*) => {$(
+        #[inline(always)]
+        pub fn $n($($a: $t),*) $(-> $r)? {
+            // SAFETY: plain numbers, and pointers that the kernel gave; the verifier checks what each may be.
+            unsafe { $k::call($($a as _),*) }
+        }
+    )*};
+}
+
+plain_calls! {
+    destroy_dsq = scx_bpf_destroy_dsq(dsq_id: u64);
+    dispatch_nr_slots = scx_bpf_dispatch_nr_slots() -> u32;
+    dispatch_cancel = scx_bpf_dispatch_cancel();
+    task_cpu = scx_bpf_task_cpu(p: RawTask) -> i32;
+    task_running = scx_bpf_task_running(p: RawTask) -> bool;
+    nr_cpu_ids = scx_bpf_nr_cpu_ids() -> u32;
+    test_and_clear_cpu_idle = scx_bpf_test_and_clear_cpu_idle(cpu: i32) -> bool;
+    cpuperf_cap = scx_bpf_cpuperf_cap(cpu: i32) -> u32;
+    cpuperf_cur = scx_bpf_cpuperf_cur(cpu: i32) -> u32;
+    cpuperf_set = scx_bpf_cpuperf_set(cpu: i32, perf: u32);
+    pick_idle_cpu = scx_bpf_pick_idle_cpu(mask: RawMask, flags: u64) -> i32;
+    pick_any_cpu = scx_bpf_pick_any_cpu(mask: RawMask, flags: u64) -> i32;
+    get_idle_mask = scx_bpf_get_idle_cpumask() -> RawMask;
+    get_idle_smtmask = scx_bpf_get_idle_smtmask() -> RawMask;
+    get_online_mask = scx_bpf_get_online_cpumask() -> RawMask;
+    get_possible_mask = scx_bpf_get_possible_cpumask() -> RawMask;
+    put_idle_mask = scx_bpf_put_idle_cpumask(mask: RawMask);
+    put_mask = scx_bpf_put_cpumask(mask: RawMask);
+    mask_first = bpf_cpumask_first(mask: RawMask) -> u32;
+    mask_first_and = bpf_cpumask_first_and(a: RawMask, b: RawMask) -> u32;
+    mask_any = bpf_cpumask_any_distribute(mask: RawMask) -> u32;
+    mask_any_and = bpf_cpumask_any_and_distribute(a: RawMask, b: RawMask) -> u32;
+    mask_empty = bpf_cpumask_empty(mask: RawMask) -> bool;
+    mask_full = bpf_cpumask_full(mask: RawMask) -> bool;
+    mask_intersects = bpf_cpumask_intersects(a: RawMask, b: RawMask) -> bool;
+    mask_subset = bpf_cpumask_subset(a: RawMask, b: RawMask) -> bool;
+    mask_equal = bpf_cpumask_equal(a: RawMask, b: RawMask) -> bool;
+    mask_weight = bpf_cpumask_weight(mask: RawMask) -> u32;
+    owned_release = bpf_cpumask_release(mask: RawOwnedMask);
+    owned_set_all = bpf_cpumask_setall(mask: RawOwnedMask);
+    owned_clear_all = bpf_cpumask_clear(mask: RawOwnedMask);
+    owned_copy = bpf_cpumask_copy(to: RawOwnedMask, from: RawMask);
+    owned_and = bpf_cpumask_and(to: RawOwnedMask, a: RawMask, b: RawMask) -> bool;
+    owned_or = bpf_cpumask_or(to: RawOwnedMask, a: RawMask, b: RawMask);
+    owned_xor = bpf_cpumask_xor(to: RawOwnedMask, a: RawMask, b: RawMask);
+    rcu_lock = bpf_rcu_read_lock();
+    rcu_unlock = bpf_rcu_read_unlock();
+}
+
+/// Functions that take the CPU first.
+macro_rules! cpu_calls {
+    ($($n:ident = $k:ident($m:ty) $(-> $r:ty)?;)*) => {$(
+        #[inline(always)]
+        pub fn $n(mask: $m, cpu: i32) $(-> $r)? {
+            // SAFETY: as in `plain_calls`.
+            unsafe { $k::call(cpu as u32, mask) }
+        }
+    )*};
+}
+
+cpu_calls! {
+    mask_test = bpf_cpumask_test_cpu(RawMask) -> bool;
+    owned_set = bpf_cpumask_set_cpu(RawOwnedMask);
+    owned_clear = bpf_cpumask_clear_cpu(RawOwnedMask);
+    owned_test_and_set = bpf_cpumask_test_and_set_cpu(RawOwnedMask) -> bool;
+    owned_test_and_clear = bpf_cpumask_test_and_clear_cpu(RawOwnedMask) -> bool;
+}
+
+#[inline(always)]
+pub fn owned_create() -> Option<RawOwnedMask> {
+    // SAFETY: no arguments; the reference is released by `OwnedCpuMask`.
+    let mask = unsafe { bpf_cpumask_create::call() };
+    if mask.is_null() { None } else { Some(mask) }
+}
+
+/// A `bpf_cpumask` begins with its `cpumask`.
+#[inline(always)]
+pub fn owned_mask(mask: RawOwnedMask) -> RawMask {
+    mask.cast_const().cast()
+}
+
+/// `-ENOSYS` where the kernel cannot (before 6.16).
+#[inline(always)]
+pub fn select_cpu_and(p: RawTask, prev_cpu: i32, wake_flags: u64, allowed: RawMask, flags: u64) -> i32 {
+    // SAFETY: pointers of the kernel's, a structure of ours.
+    unsafe {
+        if __scx_bpf_select_cpu_and::exists() {
+            let mut args = types::scx_bpf_select_cpu_and_args { prev_cpu, wake_flags, flags };
+            __scx_bpf_select_cpu_and::call(p, allowed, &mut args)
+        } else if scx_bpf_select_cpu_and___compat::exists() {
+            scx_bpf_select_cpu_and___compat::call(p, prev_cpu, wake_flags, allowed, flags)
+        } else {
+            -38
+        }
+    }
+}
+
+#[inline(always)]
+pub fn cpu_node(cpu: i32) -> i32 {
+    // SAFETY: a plain number.
+    if scx_bpf_cpu_node::exists() { unsafe { scx_bpf_cpu_node::call(cpu) } } else { 0 }
+}
+
+#[inline(always)]
+pub fn reenqueue_local() {
+    // SAFETY: no arguments.
+    unsafe {
+        if scx_bpf_reenqueue_local___v2___compat::exists() {
+            scx_bpf_reenqueue_local___v2___compat::call();
+        } else {
+            scx_bpf_reenqueue_local___v1::call();
+        }
+    }
+}
+
+#[inline(always)]
+pub fn random_u32() -> u32 {
+    // SAFETY: no arguments.
+    unsafe { helper::get_prandom_u32() }
+}
+
+pub use types::{enq_cpu_selected, enq_head};
+
 #[inline(always)]
 pub fn task_nr_cpus_allowed(p: RawTask) -> i32 {
     load(task_struct::nr_cpus_allowed(p))
@@ -199,6 +421,26 @@ pub fn error<const M: usize, const N: usize>(format: &'static Format<M>, args: [
     let mut args = args;
     // SAFETY: the format ends with a NUL (`__format!`), the arguments are ours.
     unsafe { scx_bpf_error_bstr::call(format.0.get().cast(), args.as_mut_ptr(), (N * 8) as u32) }
+}
+
+#[inline(always)]
+pub fn exit<const M: usize, const N: usize>(code: i64, format: &'static Format<M>, args: [u64; N]) {
+    let mut args = args;
+    // SAFETY: as in `error`.
+    unsafe { scx_bpf_exit_bstr::call(code, format.0.get().cast(), args.as_mut_ptr(), (N * 8) as u32) }
+}
+
+#[inline(always)]
+pub fn dump<const M: usize, const N: usize>(format: &'static Format<M>, args: [u64; N]) {
+    let mut args = args;
+    // SAFETY: as in `error`.
+    unsafe { scx_bpf_dump_bstr::call(format.0.get().cast(), args.as_mut_ptr(), (N * 8) as u32) }
+}
+
+#[inline(always)]
+pub fn print<const M: usize, const N: usize>(format: &'static Format<M>, args: [u64; N]) {
+    // SAFETY: as in `error`; M counts the NUL.
+    unsafe { helper::trace_vprintk(format.0.get().cast(), M as u32, args.as_ptr(), (N * 8) as u32) };
 }
 
 /// A format, as [`error`] takes it.

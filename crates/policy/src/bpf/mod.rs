@@ -2,12 +2,15 @@
 //!
 //! `unsafe` is confined to here. What the compiler cannot know, the verifier checks when the object is loaded.
 
+pub mod cell;
+pub mod iter;
 pub mod kernel;
+pub mod maps;
 pub mod state;
 mod sys;
 
-use crate::{ExitInfo, Task};
-use kernel::{RawExitInfo, RawTask};
+use crate::Task;
+use kernel::RawTask;
 
 /// A program of the table of operations.
 pub type Program = extern "C" fn(*const u64) -> i32;
@@ -51,9 +54,40 @@ impl Words {
     }
 
     #[inline(always)]
-    pub fn exit_info<'a>(self, i: usize) -> ExitInfo<'a> {
-        ExitInfo::__new(self.pointer(i) as RawExitInfo)
+    pub fn cpu(self, i: usize) -> crate::Cpu {
+        crate::Cpu(self.word(i) as i32)
     }
+
+    #[inline(always)]
+    pub fn weight(self, i: usize) -> crate::Weight {
+        crate::Weight(self.word(i) as u32)
+    }
+
+    #[inline(always)]
+    pub fn wake(self, i: usize) -> crate::WakeFlags {
+        crate::WakeFlags(self.word(i))
+    }
+
+    #[inline(always)]
+    pub fn enq(self, i: usize) -> crate::EnqFlags {
+        crate::EnqFlags(self.word(i))
+    }
+}
+
+macro_rules! pointers {
+    ($($n:ident: $t:ident),* $(,)?) => {
+        impl Words {$(
+            #[inline(always)]
+            pub fn $n<'a>(self, i: usize) -> crate::$t<'a> {
+                crate::$t::__new(self.pointer(i))
+            }
+        )*}
+    };
+}
+
+pointers! {
+    exit_info: ExitInfo, init_task: InitTask, exit_task: ExitTask, release: Release, cgroup_init: CgroupInit, cgroup: Cgroup,
+    cpumask: CpuMask,
 }
 
 /// The name member of the table of operations.
@@ -117,6 +151,21 @@ macro_rules! __program {
     };
     (cpu_offline, $S:ident, $name:literal) => {
         $crate::__program! { @ "struct_ops.s/", cpu_offline, $S, $name }
+    };
+    (cgroup_init, $S:ident, $name:literal) => {
+        $crate::__program! { @ "struct_ops.s/", cgroup_init, $S, $name }
+    };
+    (cgroup_exit, $S:ident, $name:literal) => {
+        $crate::__program! { @ "struct_ops.s/", cgroup_exit, $S, $name }
+    };
+    (cgroup_prep_move, $S:ident, $name:literal) => {
+        $crate::__program! { @ "struct_ops.s/", cgroup_prep_move, $S, $name }
+    };
+    (sub_attach, $S:ident, $name:literal) => {
+        $crate::__program! { @ "struct_ops.s/", sub_attach, $S, $name }
+    };
+    (sub_detach, $S:ident, $name:literal) => {
+        $crate::__program! { @ "struct_ops.s/", sub_detach, $S, $name }
     };
     ($op:ident, $S:ident, $name:literal) => {
         $crate::__program! { @ "struct_ops/", $op, $S, $name }

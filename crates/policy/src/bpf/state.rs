@@ -1,10 +1,10 @@
 //! State as BPF has it: variables of the object, maps.
 
 use core::cell::UnsafeCell;
-use core::marker::PhantomData;
-use core::ptr::NonNull;
-use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use core::ops::Deref;
+use core::sync::atomic::{AtomicI32, Ordering};
 
+use super::cell::{Field, Ref};
 use super::kernel::load;
 use super::sys::{helper, types};
 use crate::{ExitInfo, Value};
@@ -28,40 +28,23 @@ impl<T: Value> Tunable<T> {
     }
 }
 
-/// One value, shared by all CPUs.
+/// One value, shared by all CPUs. It is a [`Field`].
 #[derive(Debug)]
 #[repr(transparent)]
-pub struct Global<T>(UnsafeCell<T>);
-
-// SAFETY: accesses are single volatile or atomic ones; a value of at most 8 bytes does not tear on the hosts of BPF.
-unsafe impl<T: Value> Sync for Global<T> {}
+pub struct Global<T>(Field<T>);
 
 impl<T: Value> Global<T> {
     #[doc(hidden)]
     pub const fn __new(value: T) -> Self {
-        Self(UnsafeCell::new(value))
-    }
-
-    /// Its value.
-    #[inline(always)]
-    pub fn get(&self) -> T {
-        load(self.0.get())
-    }
-
-    /// Sets it.
-    #[inline(always)]
-    pub fn set(&self, value: T) {
-        // SAFETY: see `Sync`.
-        unsafe { self.0.get().write_volatile(value) }
+        Self(Field::new(value))
     }
 }
 
-impl Global<u64> {
-    /// Adds atomically, wrapping; the value before.
+impl<T> Deref for Global<T> {
+    type Target = Field<T>;
     #[inline(always)]
-    pub fn fetch_add(&self, by: u64) -> u64 {
-        // SAFETY: a valid, aligned u64 that is accessed as in `Sync`.
-        unsafe { AtomicU64::from_ptr(self.0.get()) }.fetch_add(by, Ordering::Relaxed)
+    fn deref(&self) -> &Field<T> {
+        &self.0
     }
 }
 
@@ -89,37 +72,12 @@ impl<T: Value, const N: usize> PerCpuArray<T, N> {
     #[inline(always)]
     pub fn get(&self, index: u32) -> Option<PerCpuValue<'_, T>> {
         // SAFETY: the map is this static, the key is on the stack.
-        let found = unsafe { helper::map_lookup_elem((&raw const *self).cast(), &index) };
-        NonNull::new(found.cast()).map(|value| PerCpuValue(value, PhantomData))
+        Ref::found(unsafe { helper::map_lookup_elem((&raw const *self).cast(), &index) })
     }
 }
 
 /// A value of the current CPU.
-#[derive(Clone, Copy, Debug)]
-pub struct PerCpuValue<'a, T>(NonNull<T>, PhantomData<&'a T>);
-
-impl<T: Value> PerCpuValue<'_, T> {
-    /// Reads it.
-    #[inline(always)]
-    pub fn get(self) -> T {
-        load(self.0.as_ptr())
-    }
-
-    /// Writes it.
-    #[inline(always)]
-    pub fn set(self, value: T) {
-        // SAFETY: the look-up gave a value of this type.
-        unsafe { self.0.as_ptr().write_volatile(value) }
-    }
-}
-
-impl PerCpuValue<'_, u64> {
-    /// Adds, wrapping.
-    #[inline(always)]
-    pub fn add(self, by: u64) {
-        self.set(self.get().wrapping_add(by));
-    }
-}
+pub type PerCpuValue<'a, T> = Ref<'a, Field<T>>;
 
 /// Why the scheduler ended: `struct user_exit_info` as the kernel's tools have it.
 #[derive(Debug)]
@@ -195,6 +153,41 @@ macro_rules! __state {
         #[unsafe(export_name = $sym)]
         #[unsafe(link_section = ".data")]
         $vis static $N: $crate::ExitRecord = $crate::ExitRecord::__new();
+        $crate::__state! { [$n] [] $($rest)* }
+    };
+    ([$n:expr] [$($done:tt)*] $(#[$m:meta])* $vis:vis static $N:ident as $sym:literal: $kind:ident<$k:ty, $t:ty, $len:literal>; $($rest:tt)*) => {
+        $(#[$m])*
+        #[unsafe(export_name = $sym)]
+        #[unsafe(link_section = ".maps")]
+        $vis static $N: $crate::$kind<$k, $t, $len> = $crate::$kind::__new();
+        $crate::__state! { [$n] [] $($rest)* }
+    };
+    ([$n:expr] [$($done:tt)*] $(#[$m:meta])* $vis:vis static $N:ident as $sym:literal: $kind:ident<$t:ty, $len:literal>; $($rest:tt)*) => {
+        $(#[$m])*
+        #[unsafe(export_name = $sym)]
+        #[unsafe(link_section = ".maps")]
+        $vis static $N: $crate::$kind<$t, $len> = $crate::$kind::__new();
+        $crate::__state! { [$n] [] $($rest)* }
+    };
+    ([$n:expr] [$($done:tt)*] $(#[$m:meta])* $vis:vis static $N:ident as $sym:literal: $kind:ident<$t:ty>; $($rest:tt)*) => {
+        $(#[$m])*
+        #[unsafe(export_name = $sym)]
+        #[unsafe(link_section = ".maps")]
+        $vis static $N: $crate::$kind<$t> = $crate::$kind::__new();
+        $crate::__state! { [$n] [] $($rest)* }
+    };
+    ([$n:expr] [$($done:tt)*] $(#[$m:meta])* $vis:vis static $N:ident as $sym:literal: $kind:ident<$len:literal>; $($rest:tt)*) => {
+        $(#[$m])*
+        #[unsafe(export_name = $sym)]
+        #[unsafe(link_section = ".maps")]
+        $vis static $N: $crate::$kind<$len> = $crate::$kind::__new();
+        $crate::__state! { [$n] [] $($rest)* }
+    };
+    ([$n:expr] [$($done:tt)*] $(#[$m:meta])* $vis:vis static $N:ident as $sym:literal: $kind:ident; $($rest:tt)*) => {
+        $(#[$m])*
+        #[unsafe(export_name = $sym)]
+        #[unsafe(link_section = ".maps")]
+        $vis static $N: $crate::$kind = $crate::$kind::__new();
         $crate::__state! { [$n] [] $($rest)* }
     };
 }

@@ -37,10 +37,27 @@ macro_rules! kernel_optional {
     )*};
 }
 
+/// Enumerators whose value the loader fills in; 0 where the kernel has none.
+macro_rules! enumerators {
+    ($(fn $n:ident = $e:ident.$v:ident: $value:literal;)*) => {$(
+        #[inline(always)]
+        pub fn $n() -> u64 {
+            unsafe extern "C" {
+                #[link_name = concat!("scxr.enum_exists:", stringify!($e), ".", stringify!($v), ":", stringify!($value))]
+                safe fn exists() -> bool;
+                #[link_name = concat!("scxr.enum_value:", stringify!($e), ".", stringify!($v), ":", stringify!($value))]
+                safe fn value() -> u64;
+            }
+            if exists() { value() } else { 0 }
+        }
+    )*};
+}
+
 /// Kernel functions: a module each, with `call`, and `exists` if the symbol is weak.
 macro_rules! kfuncs {
     ($(fn $n:ident($($a:ident: $t:ty),* $(,)?) $(-> $r:ty)?;)*) => {$(
         pub mod $n {
+            #[allow(unused_imports, reason = "not all take pointers")]
             use super::super::*;
             unsafe extern "C" {
                 #[link_name = concat!("scxr.kfunc:", stringify!($n), "(", $(stringify!($a), ":", stringify!($t), ",",)* ")" $(, "->", stringify!($r))?)]
@@ -54,6 +71,7 @@ macro_rules! kfuncs {
 macro_rules! weak_kfuncs {
     ($(fn $n:ident($($a:ident: $t:ty),* $(,)?) $(-> $r:ty)?;)*) => {$(
         pub mod $n {
+            #[allow(unused_imports, reason = "not all take pointers")]
             use super::super::*;
             unsafe extern "C" {
                 #[link_name = concat!("scxr.kfunc_weak:", stringify!($n), "(", $(stringify!($a), ":", stringify!($t), ",",)* ")" $(, "->", stringify!($r))?)]
@@ -85,8 +103,41 @@ pub mod types {
     kernel_types! {
         task_struct {
             pid: i32,
+            tgid: i32,
+            flags: u32,
+            comm: [u8; 16],
+            static_prio: i32,
+            nvcsw: u64,
+            nivcsw: u64,
             nr_cpus_allowed: i32,
+            cpus_ptr: *const cpumask,
+            se: sched_entity,
             scx: sched_ext_entity,
+        }
+        sched_entity {
+            sum_exec_runtime: u64,
+        }
+        scx_event_stats {}
+        cpumask {}
+        bpf_cpumask {}
+        cgroup {
+            kn: *const kernfs_node,
+            level: i32,
+        }
+        kernfs_node {
+            id: u64,
+        }
+        scx_init_task_args {
+            fork: bool,
+        }
+        scx_exit_task_args {
+            cancelled: bool,
+        }
+        scx_cpu_release_args {
+            task: *mut task_struct,
+        }
+        scx_cgroup_init_args {
+            weight: u32,
         }
         sched_ext_entity {
             dsq_vtime: u64,
@@ -111,6 +162,52 @@ pub mod types {
     #[derive(Clone, Copy, Debug)]
     pub enum scx_exit_kind {}
 
+    macro_rules! opaque {
+        ($($(#[$doc:meta])* $name:ident: $words:literal;)*) => {$(
+            $(#[$doc])*
+            #[derive(Debug)]
+            #[repr(C)]
+            pub struct $name { __opaque: [u64; $words] }
+        )*};
+    }
+
+    opaque! {
+        /// An iterator over numbers, on the stack.
+        bpf_iter_num: 1;
+        /// An iterator over a DSQ, on the stack.
+        bpf_iter_scx_dsq: 6;
+        /// A timer, in a map.
+        bpf_timer: 2;
+    }
+
+    /// The value of a map that holds a timer.
+    #[derive(Debug)]
+    #[repr(C)]
+    pub struct timer_slot {
+        pub timer: bpf_timer,
+    }
+
+    /// A pointer that the kernel counts: the driver marks it so in BTF.
+    #[derive(Debug)]
+    #[repr(transparent)]
+    pub struct Kptr<T>(pub *mut T);
+
+    /// The value of a map that holds a set of CPUs.
+    #[derive(Debug)]
+    #[repr(C)]
+    pub struct mask_slot {
+        pub mask: Kptr<bpf_cpumask>,
+    }
+
+    /// What the newest form of picking within a set takes.
+    #[repr(C)]
+    #[derive(Debug)]
+    pub struct scx_bpf_select_cpu_and_args {
+        pub prev_cpu: i32,
+        pub wake_flags: u64,
+        pub flags: u64,
+    }
+
     /// What the newest form of vtime insertion takes: a structure of the kernel's ABI, passed whole.
     #[repr(C)]
     #[derive(Debug)]
@@ -121,19 +218,80 @@ pub mod types {
         pub enq_flags: u64,
     }
 
+    enumerators! {
+        fn enq_head = scx_enq_flags.SCX_ENQ_HEAD: 0x10000;
+        fn enq_cpu_selected = scx_enq_flags.SCX_ENQ_CPU_SELECTED: 0x100000;
+    }
+
     kernel_optional! {
         scx_exit_info.exit_cpu: i32 as has_exit_cpu;
         scx_exit_info.exit_code: i64 as has_exit_code;
     }
 }
 
-use types::{scx_bpf_dsq_insert_vtime_args, task_struct};
+use types::{
+    bpf_cpumask, bpf_iter_num, bpf_iter_scx_dsq, cpumask, scx_bpf_dsq_insert_vtime_args, scx_bpf_select_cpu_and_args,
+    scx_event_stats, task_struct,
+};
 
 #[allow(improper_ctypes)]
 pub mod kfunc {
     kfuncs! {
         fn scx_bpf_select_cpu_dfl(p: *mut task_struct, prev_cpu: i32, wake_flags: u64, is_idle: *mut bool) -> i32;
         fn scx_bpf_create_dsq(dsq_id: u64, node: i32) -> i32;
+        fn scx_bpf_destroy_dsq(dsq_id: u64);
+        fn scx_bpf_dispatch_nr_slots() -> u32;
+        fn scx_bpf_dispatch_cancel();
+        fn bpf_iter_scx_dsq_new(it: *mut bpf_iter_scx_dsq, dsq_id: u64, flags: u64) -> i32;
+        fn bpf_iter_scx_dsq_next(it: *mut bpf_iter_scx_dsq) -> *mut task_struct;
+        fn bpf_iter_scx_dsq_destroy(it: *mut bpf_iter_scx_dsq);
+        fn bpf_iter_num_new(it: *mut bpf_iter_num, start: i32, end: i32) -> i32;
+        fn bpf_iter_num_next(it: *mut bpf_iter_num) -> *mut i32;
+        fn bpf_iter_num_destroy(it: *mut bpf_iter_num);
+        fn scx_bpf_pick_idle_cpu(cpus_allowed: *const cpumask, flags: u64) -> i32;
+        fn scx_bpf_pick_any_cpu(cpus_allowed: *const cpumask, flags: u64) -> i32;
+        fn scx_bpf_test_and_clear_cpu_idle(cpu: i32) -> bool;
+        fn scx_bpf_get_idle_cpumask() -> *const cpumask;
+        fn scx_bpf_get_idle_smtmask() -> *const cpumask;
+        fn scx_bpf_put_idle_cpumask(idle_mask: *const cpumask);
+        fn scx_bpf_get_possible_cpumask() -> *const cpumask;
+        fn scx_bpf_get_online_cpumask() -> *const cpumask;
+        fn scx_bpf_put_cpumask(cpumask: *const cpumask);
+        fn scx_bpf_nr_cpu_ids() -> u32;
+        fn scx_bpf_cpuperf_cap(cpu: i32) -> u32;
+        fn scx_bpf_cpuperf_cur(cpu: i32) -> u32;
+        fn scx_bpf_cpuperf_set(cpu: i32, perf: u32);
+        fn scx_bpf_task_running(p: *const task_struct) -> bool;
+        fn scx_bpf_task_cpu(p: *const task_struct) -> i32;
+        fn scx_bpf_exit_bstr(exit_code: i64, fmt: *mut u8, data: *mut u64, data__sz: u32);
+        fn scx_bpf_dump_bstr(fmt: *mut u8, data: *mut u64, data__sz: u32);
+        fn bpf_task_from_pid(pid: i32) -> *mut task_struct;
+        fn bpf_task_release(p: *mut task_struct);
+        fn bpf_rcu_read_lock();
+        fn bpf_rcu_read_unlock();
+        fn bpf_cpumask_create() -> *mut bpf_cpumask;
+        fn bpf_cpumask_release(cpumask: *mut bpf_cpumask);
+        fn bpf_cpumask_first(cpumask: *const cpumask) -> u32;
+        fn bpf_cpumask_first_and(src1: *const cpumask, src2: *const cpumask) -> u32;
+        fn bpf_cpumask_set_cpu(cpu: u32, cpumask: *mut bpf_cpumask);
+        fn bpf_cpumask_clear_cpu(cpu: u32, cpumask: *mut bpf_cpumask);
+        fn bpf_cpumask_test_cpu(cpu: u32, cpumask: *const cpumask) -> bool;
+        fn bpf_cpumask_test_and_set_cpu(cpu: u32, cpumask: *mut bpf_cpumask) -> bool;
+        fn bpf_cpumask_test_and_clear_cpu(cpu: u32, cpumask: *mut bpf_cpumask) -> bool;
+        fn bpf_cpumask_setall(cpumask: *mut bpf_cpumask);
+        fn bpf_cpumask_clear(cpumask: *mut bpf_cpumask);
+        fn bpf_cpumask_and(dst: *mut bpf_cpumask, src1: *const cpumask, src2: *const cpumask) -> bool;
+        fn bpf_cpumask_or(dst: *mut bpf_cpumask, src1: *const cpumask, src2: *const cpumask);
+        fn bpf_cpumask_xor(dst: *mut bpf_cpumask, src1: *const cpumask, src2: *const cpumask);
+        fn bpf_cpumask_equal(src1: *const cpumask, src2: *const cpumask) -> bool;
+        fn bpf_cpumask_intersects(src1: *const cpumask, src2: *const cpumask) -> bool;
+        fn bpf_cpumask_subset(src1: *const cpumask, src2: *const cpumask) -> bool;
+        fn bpf_cpumask_empty(cpumask: *const cpumask) -> bool;
+        fn bpf_cpumask_full(cpumask: *const cpumask) -> bool;
+        fn bpf_cpumask_copy(dst: *mut bpf_cpumask, src: *const cpumask);
+        fn bpf_cpumask_any_distribute(cpumask: *const cpumask) -> u32;
+        fn bpf_cpumask_any_and_distribute(src1: *const cpumask, src2: *const cpumask) -> u32;
+        fn bpf_cpumask_weight(cpumask: *const cpumask) -> u32;
         fn scx_bpf_dsq_nr_queued(dsq_id: u64) -> i32;
         fn scx_bpf_kick_cpu(cpu: i32, flags: u64);
         fn scx_bpf_error_bstr(fmt: *mut u8, data: *mut u64, data__sz: u32);
@@ -153,16 +311,52 @@ pub mod kfunc {
         fn scx_bpf_task_set_slice(p: *mut task_struct, slice: u64) -> bool;
         fn scx_bpf_now() -> u64;
         fn scx_bpf_dsq_peek(dsq_id: u64) -> *mut task_struct;
+        fn __scx_bpf_select_cpu_and(p: *mut task_struct, cpus_allowed: *const cpumask, args: *mut scx_bpf_select_cpu_and_args) -> i32;
+        fn scx_bpf_select_cpu_and___compat(p: *mut task_struct, prev_cpu: i32, wake_flags: u64, cpus_allowed: *const cpumask, flags: u64) -> i32;
+        fn scx_bpf_cpu_node(cpu: i32) -> i32;
+        fn scx_bpf_reenqueue_local___v2___compat();
+        fn scx_bpf_reenqueue_local___v1() -> u32;
+        fn scx_bpf_dsq_move_set_slice___new(it__iter: *mut bpf_iter_scx_dsq, slice: u64);
+        fn scx_bpf_dsq_move_set_vtime___new(it__iter: *mut bpf_iter_scx_dsq, vtime: u64);
+        fn scx_bpf_dsq_move___new(it__iter: *mut bpf_iter_scx_dsq, p: *mut task_struct, dsq_id: u64, enq_flags: u64) -> bool;
+        fn scx_bpf_dsq_move_vtime___new(it__iter: *mut bpf_iter_scx_dsq, p: *mut task_struct, dsq_id: u64, enq_flags: u64) -> bool;
+        fn scx_bpf_dispatch_from_dsq_set_slice___compat(it__iter: *mut bpf_iter_scx_dsq, slice: u64);
+        fn scx_bpf_dispatch_from_dsq_set_vtime___compat(it__iter: *mut bpf_iter_scx_dsq, vtime: u64);
+        fn scx_bpf_dispatch_from_dsq___compat(it__iter: *mut bpf_iter_scx_dsq, p: *mut task_struct, dsq_id: u64, enq_flags: u64) -> bool;
+        fn scx_bpf_dispatch_vtime_from_dsq___compat(it__iter: *mut bpf_iter_scx_dsq, p: *mut task_struct, dsq_id: u64, enq_flags: u64) -> bool;
+        fn scx_bpf_events(events: *mut scx_event_stats, events__sz: usize);
     }
 }
 
 pub mod helper {
     use core::ffi::c_void;
 
+    use super::types::{bpf_timer, task_struct, timer_slot};
+
     helpers! {
         1 fn map_lookup_elem(map: *const c_void, key: *const u32) -> *mut c_void;
+        1 fn map_lookup(map: *const c_void, key: *const c_void) -> *mut c_void;
+        2 fn map_update_elem(map: *const c_void, key: *const c_void, value: *const c_void, flags: u64) -> i64;
+        3 fn map_delete_elem(map: *const c_void, key: *const c_void) -> i64;
         5 fn ktime_get_ns() -> u64;
+        7 fn get_prandom_u32() -> u32;
         8 fn get_smp_processor_id() -> u32;
+        87 fn map_push_elem(map: *const c_void, value: *const c_void, flags: u64) -> i64;
+        88 fn map_pop_elem(map: *const c_void, value: *mut c_void) -> i64;
+        89 fn map_peek_elem(map: *const c_void, value: *mut c_void) -> i64;
+        93 fn spin_lock(lock: *mut c_void) -> i64;
+        94 fn spin_unlock(lock: *mut c_void) -> i64;
         115 fn probe_read_kernel_str(dst: *mut u8, size: u32, from: *const u8) -> i64;
+        130 fn ringbuf_output(map: *const c_void, data: *const c_void, size: u64, flags: u64) -> i64;
+        156 fn task_storage_get(map: *const c_void, task: *mut task_struct, value: *const c_void, flags: u64) -> *mut c_void;
+        157 fn task_storage_delete(map: *const c_void, task: *mut task_struct) -> i64;
+        158 fn get_current_task_btf() -> *mut task_struct;
+        169 fn timer_init(timer: *mut bpf_timer, map: *const c_void, flags: u64) -> i64;
+        170 fn timer_set_callback(timer: *mut bpf_timer, callback: extern "C" fn(*mut c_void, *mut u32, *mut timer_slot) -> i32) -> i64;
+        171 fn timer_start(timer: *mut bpf_timer, nsecs: u64, flags: u64) -> i64;
+        172 fn timer_cancel(timer: *mut bpf_timer) -> i64;
+        177 fn trace_vprintk(fmt: *const u8, fmt_size: u32, data: *const u64, data_len: u32) -> i64;
+        194 fn kptr_xchg(map_value: *mut c_void, ptr: *mut c_void) -> *mut c_void;
+        195 fn map_lookup_percpu_elem(map: *const c_void, key: *const c_void, cpu: u32) -> *mut c_void;
     }
 }

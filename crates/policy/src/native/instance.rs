@@ -1,9 +1,12 @@
 //! A running scheduler and its state.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 
 use super::ambient;
-use super::{ExitDetails, Host, ItemDef, ItemKind, PolicyDef, Words};
+use super::{ExitDetails, Host, ItemDef, ItemKind, MaskWords, PolicyDef, Words};
 
 /// A global of an instance, as a tool lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +39,35 @@ struct Slot {
     def: ItemDef,
     /// Element `index * nr_copies + cpu`.
     cells: Vec<Cell<u64>>,
+    body: Body,
 }
+
+/// What an item that is no plain value holds.
+enum Body {
+    Nothing,
+    /// Values by key, each with the moment of its last use.
+    Map(RefCell<BTreeMap<u64, (u64, Rc<dyn Any>)>>),
+    Queue(RefCell<VecDeque<Rc<dyn Any>>>),
+    Ring(RefCell<VecDeque<Vec<u8>>>),
+    Timer(RefCell<Option<Rc<dyn Fn()>>>),
+    MaskSlot(Cell<Option<u32>>),
+}
+
+impl Body {
+    fn new(kind: ItemKind) -> Self {
+        match kind {
+            ItemKind::Map | ItemKind::LruMap | ItemKind::TaskMap => Self::Map(RefCell::default()),
+            ItemKind::Queue => Self::Queue(RefCell::default()),
+            ItemKind::Ring => Self::Ring(RefCell::default()),
+            ItemKind::Timer => Self::Timer(RefCell::default()),
+            ItemKind::MaskSlot => Self::MaskSlot(Cell::default()),
+            ItemKind::Tunable | ItemKind::Global | ItemKind::PerCpu | ItemKind::ExitRecord => Self::Nothing,
+        }
+    }
+}
+
+/// Bytes in front of a message in a ring buffer [BPF_RINGBUF_HDR_SZ].
+const RING_HEADER: usize = 8;
 
 /// One running scheduler: a policy and its state.
 pub struct Instance {
@@ -44,6 +75,10 @@ pub struct Instance {
     slots: Vec<Slot>,
     nr_cpus: usize,
     exit: RefCell<Option<ExitDetails>>,
+    /// Sets of CPUs of the policy's own, by number.
+    masks: RefCell<Vec<Option<MaskWords>>>,
+    /// Counts uses of map values.
+    uses: Cell<u64>,
 }
 
 impl std::fmt::Debug for Instance {
@@ -60,10 +95,15 @@ impl Instance {
     pub fn new(policy: &'static PolicyDef, nr_cpus: usize) -> Self {
         let slots = policy.state.iter().map(|item| {
             let def = item.def();
-            let copies = if def.kind == ItemKind::PerCpu { nr_cpus } else { 1 };
-            Slot { def, cells: vec![Cell::new(def.initial); def.len * copies] }
+            let nr_cells = match def.kind {
+                ItemKind::PerCpu => def.len * nr_cpus,
+                ItemKind::Tunable | ItemKind::Global => def.len,
+                _ => 0,
+            };
+            Slot { def, cells: vec![Cell::new(def.initial); nr_cells], body: Body::new(def.kind) }
         });
-        Self { policy, slots: slots.collect(), nr_cpus, exit: RefCell::default() }
+        let (exit, masks, uses) = Default::default();
+        Self { policy, slots: slots.collect(), nr_cpus, exit, masks, uses }
     }
 
     /// The policy.
@@ -88,9 +128,10 @@ impl Instance {
         Ok(())
     }
 
-    /// All state but the exit record.
+    /// All tunables, globals and arrays of each CPU's own integers.
     pub fn globals(&self) -> Vec<GlobalValue> {
-        let listed = self.slots.iter().filter(|slot| slot.def.kind != ItemKind::ExitRecord);
+        let plain = [ItemKind::Tunable, ItemKind::Global, ItemKind::PerCpu];
+        let listed = self.slots.iter().filter(|slot| plain.contains(&slot.def.kind));
         listed
             .map(|slot| GlobalValue {
                 name: slot.def.name,
@@ -127,5 +168,149 @@ impl Instance {
 
     pub(super) fn record_exit(&self, details: ExitDetails) {
         *self.exit.borrow_mut() = Some(details);
+    }
+
+    pub(super) fn nr_cpus(&self) -> usize {
+        self.nr_cpus
+    }
+
+    /// Messages in the ring buffer of that name, the oldest first; they are taken out.
+    pub fn take_messages(&self, name: &str) -> Vec<Vec<u8>> {
+        let slot = self.slots.iter().find(|slot| slot.def.name == name);
+        match slot.map(|slot| &slot.body) {
+            Some(Body::Ring(ring)) => ring.take().into(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The task is gone: what was kept for it goes.
+    pub fn task_gone(&self, task: u64) {
+        for slot in self.slots.iter().filter(|slot| slot.def.kind == ItemKind::TaskMap) {
+            if let Body::Map(map) = &slot.body {
+                map.borrow_mut().remove(&task);
+            }
+        }
+    }
+
+    /// Runs the function of a timer that is due; `timer` as the host was given it.
+    pub fn fire(&self, timer: usize, host: &dyn Host) {
+        let function = match self.slots.get(timer).map(|slot| &slot.body) {
+            Some(Body::Timer(function)) => function.borrow().clone(),
+            _ => None,
+        };
+        if let Some(function) = function {
+            ambient::enter(self, host, || function());
+        }
+    }
+
+    pub(super) fn set_timer(&self, slot: usize, function: Rc<dyn Fn()>) {
+        if let Some(Body::Timer(place)) = self.slots.get(slot).map(|s| &s.body) {
+            *place.borrow_mut() = Some(function);
+        }
+    }
+
+    /// The value at `key`; if there is none, `make` makes one where there is room.
+    pub(super) fn map_value(&self, slot: usize, key: u64, make: Option<fn() -> Rc<dyn Any>>) -> Option<Rc<dyn Any>> {
+        let slot = self.slots.get(slot)?;
+        let Body::Map(map) = &slot.body else { return None };
+        let mut map = map.borrow_mut();
+        self.uses.set(self.uses.get() + 1);
+        if let Some((used, value)) = map.get_mut(&key) {
+            *used = self.uses.get();
+            return Some(value.clone());
+        }
+        let value = make?();
+        if map.len() >= slot.def.len {
+            if slot.def.kind != ItemKind::LruMap {
+                return None;
+            }
+            let oldest = map.iter().min_by_key(|(_, (used, _))| *used).map(|(key, _)| *key)?;
+            map.remove(&oldest);
+        }
+        map.insert(key, (self.uses.get(), value.clone()));
+        Some(value)
+    }
+
+    pub(super) fn map_remove(&self, slot: usize, key: u64) -> bool {
+        match self.slots.get(slot).map(|s| &s.body) {
+            Some(Body::Map(map)) => map.borrow_mut().remove(&key).is_some(),
+            _ => false,
+        }
+    }
+
+    pub(super) fn push(&self, slot: usize, value: Rc<dyn Any>) -> bool {
+        let Some(slot) = self.slots.get(slot) else { return false };
+        let Body::Queue(queue) = &slot.body else { return false };
+        let room = queue.borrow().len() < slot.def.len;
+        if room {
+            queue.borrow_mut().push_back(value);
+        }
+        room
+    }
+
+    pub(super) fn take(&self, slot: usize, last: bool, remove: bool) -> Option<Rc<dyn Any>> {
+        let Body::Queue(queue) = &self.slots.get(slot)?.body else { return None };
+        let mut queue = queue.borrow_mut();
+        match (last, remove) {
+            (false, true) => queue.pop_front(),
+            (true, true) => queue.pop_back(),
+            (false, false) => queue.front().cloned(),
+            (true, false) => queue.back().cloned(),
+        }
+    }
+
+    pub(super) fn send(&self, slot: usize, message: Vec<u8>) -> bool {
+        let Some(slot) = self.slots.get(slot) else { return false };
+        let Body::Ring(ring) = &slot.body else { return false };
+        let room = |len: usize| (len + RING_HEADER).next_multiple_of(8);
+        let used: usize = ring.borrow().iter().map(|m| room(m.len())).sum();
+        let fits = used + room(message.len()) <= slot.def.len;
+        if fits {
+            ring.borrow_mut().push_back(message);
+        }
+        fits
+    }
+
+    pub(super) fn create_mask(&self) -> u32 {
+        let mut masks = self.masks.borrow_mut();
+        let id = masks.iter().position(Option::is_none).unwrap_or(masks.len());
+        if id == masks.len() {
+            masks.push(None);
+        }
+        masks[id] = Some(MaskWords::default());
+        id as u32
+    }
+
+    pub(super) fn release_mask(&self, id: u32) {
+        if let Some(mask) = self.masks.borrow_mut().get_mut(id as usize) {
+            *mask = None;
+        }
+    }
+
+    pub(super) fn owned_mask(&self, id: u32) -> MaskWords {
+        self.masks.borrow().get(id as usize).copied().flatten().unwrap_or_default()
+    }
+
+    /// Changes a set; what it was before.
+    pub(super) fn update_mask(&self, id: u32, change: impl FnOnce(MaskWords) -> MaskWords) -> MaskWords {
+        let before = self.owned_mask(id);
+        if let Some(Some(mask)) = self.masks.borrow_mut().get_mut(id as usize) {
+            *mask = change(before);
+        }
+        before
+    }
+
+    pub(super) fn replace_mask(&self, slot: usize, new: Option<u32>) -> Option<u32> {
+        match self.slots.get(slot).map(|s| &s.body) {
+            Some(Body::MaskSlot(place)) => place.replace(new),
+            _ => None,
+        }
+    }
+
+    pub(super) fn mask_in(&self, slot: usize) -> Option<u32> {
+        match self.slots.get(slot).map(|s| &s.body) {
+            Some(Body::MaskSlot(place)) => place.get(),
+            _ => None,
+        }
     }
 }

@@ -1,12 +1,265 @@
 //! Kernel functions and fields, through the host.
 
-use super::TaskField;
-use super::ambient::call;
+use super::ambient::{call, with};
+use super::{MaskSource, MaskWords, TaskField};
 
 /// The host's handle of a task.
 pub type RawTask = u64;
 /// The host's handle of exit information.
 pub type RawExitInfo = u64;
+
+/// The host's handle of `init_task`'s arguments.
+pub type RawInitTask = u64;
+/// The host's handle of `exit_task`'s arguments.
+pub type RawExitTask = u64;
+/// The host's handle of `cpu_release`'s arguments.
+pub type RawRelease = u64;
+/// The host's handle of `cgroup_init`'s arguments.
+pub type RawCgroupInit = u64;
+/// The host's handle of a cgroup.
+pub type RawCgroup = u64;
+/// A set of CPUs, by where it is.
+pub type RawMask = MaskSource;
+/// A set of the policy's own, by its number in the instance.
+pub type RawOwnedMask = u32;
+
+macro_rules! task_fields {
+    ($($n:ident: $f:ident -> $t:ty;)*) => {$(
+        pub(crate) fn $n(p: RawTask) -> $t {
+            call(|h| h.task_field(p, TaskField::$f)) as $t
+        }
+    )*};
+}
+
+task_fields! {
+    task_tgid: Tgid -> i32;
+    task_flags: Flags -> u32;
+    task_static_prio: StaticPrio -> i32;
+    task_nvcsw: Nvcsw -> u64;
+    task_nivcsw: Nivcsw -> u64;
+    task_sum_exec: SumExecRuntime -> u64;
+}
+
+macro_rules! host_calls {
+    ($($n:ident($($a:ident: $t:ty),*) $(-> $r:ty)?;)*) => {$(
+        pub(crate) fn $n($($a: $t),*) $(-> $r)? {
+            call(|h| h.$n($($a),*))
+        }
+    )*};
+}
+
+host_calls! {
+    task_comm(p: RawTask) -> [u8; 16];
+    task_cpu(p: RawTask) -> i32;
+    task_running(p: RawTask) -> bool;
+    current_task() -> Option<RawTask>;
+    task_from_pid(pid: i32) -> Option<RawTask>;
+    init_task_fork(args: RawInitTask) -> bool;
+    exit_task_cancelled(args: RawExitTask) -> bool;
+    release_task(args: RawRelease) -> Option<RawTask>;
+    cgroup_init_weight(args: RawCgroupInit) -> u32;
+    cgroup_id(cgrp: RawCgroup) -> u64;
+    cgroup_level(cgrp: RawCgroup) -> i32;
+    destroy_dsq(dsq_id: u64);
+    reenqueue_local();
+    dispatch_nr_slots() -> u32;
+    dispatch_cancel();
+    nr_cpu_ids() -> u32;
+    cpu_node(cpu: i32) -> i32;
+    test_and_clear_cpu_idle(cpu: i32) -> bool;
+    cpuperf_cap(cpu: i32) -> u32;
+    cpuperf_cur(cpu: i32) -> u32;
+    cpuperf_set(cpu: i32, perf: u32);
+    random_u32() -> u32;
+    enq_head() -> u64;
+    enq_cpu_selected() -> u64;
+}
+
+pub(crate) fn task_release(_p: RawTask) {}
+
+pub(crate) fn rcu_lock() {}
+
+pub(crate) fn rcu_unlock() {}
+
+pub(crate) fn task_cpus(p: RawTask) -> RawMask {
+    MaskSource::Task(p)
+}
+
+/// The set as it is now.
+fn words(mask: RawMask) -> MaskWords {
+    match mask {
+        MaskSource::Owned(id) => with(|instance| instance.owned_mask(id)),
+        other => call(|h| h.mask(other)),
+    }
+}
+
+/// The words of the CPUs that can be.
+fn all() -> MaskWords {
+    MaskWords::first_n(with(|instance| instance.nr_cpus()))
+}
+
+/// A number in a mask; `None` where that cannot be.
+fn valid(cpu: i32) -> Option<usize> {
+    usize::try_from(cpu).ok().filter(|&cpu| cpu < with(|instance| instance.nr_cpus()))
+}
+
+fn first(words: MaskWords) -> u32 {
+    words.first().map_or_else(nr_cpu_ids, |cpu| cpu as u32)
+}
+
+pub(crate) fn mask_test(mask: RawMask, cpu: i32) -> bool {
+    let words = words(mask);
+    valid(cpu).is_some_and(|cpu| words.test(cpu))
+}
+
+pub(crate) fn mask_first(mask: RawMask) -> u32 {
+    first(words(mask))
+}
+
+pub(crate) fn mask_first_and(a: RawMask, b: RawMask) -> u32 {
+    first(words(a).and(words(b)))
+}
+
+fn distribute(words: MaskWords) -> u32 {
+    call(|h| h.any_distribute(words)).unwrap_or_else(nr_cpu_ids)
+}
+
+pub(crate) fn mask_any(mask: RawMask) -> u32 {
+    distribute(words(mask))
+}
+
+pub(crate) fn mask_any_and(a: RawMask, b: RawMask) -> u32 {
+    distribute(words(a).and(words(b)))
+}
+
+pub(crate) fn mask_empty(mask: RawMask) -> bool {
+    words(mask).is_empty()
+}
+
+pub(crate) fn mask_full(mask: RawMask) -> bool {
+    words(mask).and(all()) == all()
+}
+
+pub(crate) fn mask_intersects(a: RawMask, b: RawMask) -> bool {
+    !words(a).and(words(b)).is_empty()
+}
+
+pub(crate) fn mask_subset(a: RawMask, b: RawMask) -> bool {
+    let a = words(a);
+    a.and(words(b)) == a
+}
+
+pub(crate) fn mask_equal(a: RawMask, b: RawMask) -> bool {
+    words(a) == words(b)
+}
+
+pub(crate) fn mask_weight(mask: RawMask) -> u32 {
+    words(mask).weight()
+}
+
+pub(crate) fn pick_idle_cpu(mask: RawMask, flags: u64) -> i32 {
+    let words = words(mask);
+    call(|h| h.pick_idle_cpu(words, flags))
+}
+
+pub(crate) fn pick_any_cpu(mask: RawMask, flags: u64) -> i32 {
+    let words = words(mask);
+    call(|h| h.pick_any_cpu(words, flags))
+}
+
+pub(crate) fn select_cpu_and(p: RawTask, prev_cpu: i32, wake_flags: u64, allowed: RawMask, flags: u64) -> i32 {
+    let words = words(allowed);
+    call(|h| h.select_cpu_and(p, prev_cpu, wake_flags, words, flags))
+}
+
+fn borrow(mask: MaskSource) -> RawMask {
+    call(|h| h.mask_borrowed(mask));
+    mask
+}
+
+pub(crate) fn get_idle_mask() -> RawMask {
+    borrow(MaskSource::Idle)
+}
+
+pub(crate) fn get_idle_smtmask() -> RawMask {
+    borrow(MaskSource::IdleSmt)
+}
+
+pub(crate) fn get_online_mask() -> RawMask {
+    borrow(MaskSource::Online)
+}
+
+pub(crate) fn get_possible_mask() -> RawMask {
+    borrow(MaskSource::Possible)
+}
+
+pub(crate) fn put_idle_mask(_mask: RawMask) {}
+
+pub(crate) fn put_mask(_mask: RawMask) {}
+
+pub(crate) fn owned_create() -> Option<RawOwnedMask> {
+    Some(with(|instance| instance.create_mask()))
+}
+
+pub(crate) fn owned_release(mask: RawOwnedMask) {
+    with(|instance| instance.release_mask(mask));
+}
+
+pub(crate) fn owned_mask(mask: RawOwnedMask) -> RawMask {
+    MaskSource::Owned(mask)
+}
+
+fn update(mask: RawOwnedMask, change: impl FnOnce(MaskWords) -> MaskWords) -> MaskWords {
+    with(|instance| instance.update_mask(mask, change))
+}
+
+pub(crate) fn owned_set(mask: RawOwnedMask, cpu: i32) {
+    owned_test_and_set(mask, cpu);
+}
+
+pub(crate) fn owned_clear(mask: RawOwnedMask, cpu: i32) {
+    owned_test_and_clear(mask, cpu);
+}
+
+pub(crate) fn owned_test_and_set(mask: RawOwnedMask, cpu: i32) -> bool {
+    valid(cpu).is_some_and(|cpu| update(mask, |words| words.with(cpu, true)).test(cpu))
+}
+
+pub(crate) fn owned_test_and_clear(mask: RawOwnedMask, cpu: i32) -> bool {
+    valid(cpu).is_some_and(|cpu| update(mask, |words| words.with(cpu, false)).test(cpu))
+}
+
+pub(crate) fn owned_set_all(mask: RawOwnedMask) {
+    let all = all();
+    update(mask, |_| all);
+}
+
+pub(crate) fn owned_clear_all(mask: RawOwnedMask) {
+    update(mask, |_| MaskWords::default());
+}
+
+pub(crate) fn owned_copy(to: RawOwnedMask, from: RawMask) {
+    let words = words(from);
+    update(to, |_| words);
+}
+
+fn combine(to: RawOwnedMask, a: RawMask, b: RawMask, f: fn(u64, u64) -> u64) -> bool {
+    let words = words(a).zip(words(b), f);
+    update(to, |_| words);
+    !words.is_empty()
+}
+
+pub(crate) fn owned_and(to: RawOwnedMask, a: RawMask, b: RawMask) -> bool {
+    combine(to, a, b, |a, b| a & b)
+}
+
+pub(crate) fn owned_or(to: RawOwnedMask, a: RawMask, b: RawMask) {
+    combine(to, a, b, |a, b| a | b);
+}
+
+pub(crate) fn owned_xor(to: RawOwnedMask, a: RawMask, b: RawMask) {
+    combine(to, a, b, |a, b| a ^ b);
+}
 
 pub(crate) fn task_pid(p: RawTask) -> i32 {
     call(|h| h.task_field(p, TaskField::Pid)) as i32
@@ -84,6 +337,24 @@ pub(crate) fn now() -> u64 {
 #[doc(hidden)]
 pub fn error<const N: usize>(format: &'static str, args: [u64; N]) {
     call(|h| h.error(format, &args));
+}
+
+/// `scx_exit!`.
+#[doc(hidden)]
+pub fn exit<const N: usize>(code: i64, format: &'static str, args: [u64; N]) {
+    call(|h| h.exit(code, format, &args));
+}
+
+/// `scx_print!`.
+#[doc(hidden)]
+pub fn print<const N: usize>(format: &'static str, args: [u64; N]) {
+    call(|h| h.print(format, &args));
+}
+
+/// `scx_dump!`.
+#[doc(hidden)]
+pub fn dump<const N: usize>(format: &'static str, args: [u64; N]) {
+    call(|h| h.dump(format, &args));
 }
 
 /// A format, as [`error`] takes it.

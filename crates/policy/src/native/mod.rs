@@ -10,16 +10,24 @@
 //! on the thread that it was suspended on. State is in cells that are never borrowed across a call.
 
 mod ambient;
+#[doc(hidden)]
+pub mod cell;
 mod instance;
+#[doc(hidden)]
+pub mod iter;
 pub mod kernel;
+#[doc(hidden)]
+pub mod maps;
+mod mask;
 pub mod state;
 
 use std::fmt;
 
-use crate::{ExitInfo, Task};
+use crate::Task;
 
 pub use instance::{GlobalValue, Instance, NoSuchGlobal};
-pub use state::{Item, ItemDef, ItemKind};
+pub use mask::{MaskSource, MaskWords};
+pub use state::{Item, ItemDef, ItemKind, StateItem};
 
 /// The kernel that a native policy runs on. Tasks and exit information are handles that the host gave as an operation's
 /// arguments; the policy passes them back and looks at nothing but through these methods.
@@ -54,6 +62,121 @@ pub trait Host {
     fn error(&self, format: &str, args: &[u64]);
     /// What exit information says.
     fn exit_info(&self, info: u64) -> ExitDetails;
+
+    /// Number of CPUs that can be (`scx_bpf_nr_cpu_ids`).
+    fn nr_cpu_ids(&self) -> u32;
+    /// `p->comm`, with its NUL.
+    fn task_comm(&self, task: u64) -> [u8; 16];
+    /// A set of the kernel's as it is now; of [`MaskSource::Owned`] the host is not asked.
+    fn mask(&self, mask: MaskSource) -> MaskWords;
+    /// The set is taken by `scx_bpf_get_*_cpumask`: a call that costs.
+    fn mask_borrowed(&self, mask: MaskSource);
+    /// `scx_bpf_pick_idle_cpu`.
+    fn pick_idle_cpu(&self, mask: MaskWords, flags: u64) -> i32;
+    /// `scx_bpf_pick_any_cpu`.
+    fn pick_any_cpu(&self, mask: MaskWords, flags: u64) -> i32;
+    /// `bpf_cpumask_any_distribute`.
+    fn any_distribute(&self, mask: MaskWords) -> Option<u32>;
+    /// `scx_bpf_select_cpu_and`.
+    fn select_cpu_and(&self, task: u64, prev_cpu: i32, wake_flags: u64, allowed: MaskWords, flags: u64) -> i32;
+    /// `scx_bpf_test_and_clear_cpu_idle`.
+    fn test_and_clear_cpu_idle(&self, cpu: i32) -> bool;
+    /// `scx_bpf_cpu_node`.
+    fn cpu_node(&self, cpu: i32) -> i32;
+    /// `scx_bpf_task_cpu`.
+    fn task_cpu(&self, task: u64) -> i32;
+    /// `scx_bpf_task_running`.
+    fn task_running(&self, task: u64) -> bool;
+    /// `bpf_get_current_task_btf`.
+    fn current_task(&self) -> Option<u64>;
+    /// `bpf_task_from_pid`.
+    fn task_from_pid(&self, pid: i32) -> Option<u64>;
+    /// `args->fork` of `init_task`.
+    fn init_task_fork(&self, args: u64) -> bool;
+    /// `args->cancelled` of `exit_task`.
+    fn exit_task_cancelled(&self, args: u64) -> bool;
+    /// `scx_bpf_destroy_dsq`.
+    fn destroy_dsq(&self, dsq_id: u64);
+    /// `scx_bpf_reenqueue_local`.
+    fn reenqueue_local(&self);
+    /// `scx_bpf_dispatch_nr_slots`.
+    fn dispatch_nr_slots(&self) -> u32;
+    /// `scx_bpf_dispatch_cancel`.
+    fn dispatch_cancel(&self);
+    /// `scx_bpf_cpuperf_cap`.
+    fn cpuperf_cap(&self, cpu: i32) -> u32;
+    /// `scx_bpf_cpuperf_cur`.
+    fn cpuperf_cur(&self, cpu: i32) -> u32;
+    /// `scx_bpf_cpuperf_set`.
+    fn cpuperf_set(&self, cpu: i32, perf: u32);
+    /// `bpf_get_prandom_u32`.
+    fn random_u32(&self) -> u32;
+    /// `SCX_ENQ_HEAD` of the kernel that this is.
+    fn enq_head(&self) -> u64;
+    /// `SCX_ENQ_CPU_SELECTED` of the kernel that this is.
+    fn enq_cpu_selected(&self) -> u64;
+    /// `bpf_iter_scx_dsq_new`: a handle; `None`: it was refused.
+    fn dsq_iter_new(&self, dsq_id: u64, flags: u64) -> Option<u64>;
+    /// `bpf_iter_scx_dsq_next`.
+    fn dsq_iter_next(&self, iter: u64) -> Option<u64>;
+    /// `bpf_iter_scx_dsq_destroy`.
+    fn dsq_iter_destroy(&self, iter: u64);
+    /// `scx_bpf_dsq_move_set_slice`.
+    fn dsq_move_set_slice(&self, iter: u64, slice: u64);
+    /// `scx_bpf_dsq_move_set_vtime`.
+    fn dsq_move_set_vtime(&self, iter: u64, vtime: u64);
+    /// `scx_bpf_dsq_move`, or `scx_bpf_dsq_move_vtime` if it is to be `by_vtime`.
+    fn dsq_move(&self, iter: u64, task: u64, dsq_id: u64, enq_flags: u64, by_vtime: bool) -> bool;
+    /// `scx_bpf_exit`.
+    fn exit(&self, code: i64, format: &str, args: &[u64]);
+    /// `bpf_printk`.
+    fn print(&self, format: &str, args: &[u64]);
+
+    /// Something that this kernel does not do yet: ends the scheduler with a message that names it.
+    fn missing(&self, what: &str) {
+        self.error(&format!("not implemented yet: {what}"), &[]);
+    }
+    /// `scx_bpf_dump`.
+    fn dump(&self, format: &str, args: &[u64]) {
+        let _ = (format, args);
+        self.missing("scx_bpf_dump");
+    }
+    /// `args->task` of `cpu_release`.
+    fn release_task(&self, args: u64) -> Option<u64> {
+        let _ = args;
+        self.missing("ops.cpu_release");
+        None
+    }
+    /// `args->weight` of `cgroup_init`.
+    fn cgroup_init_weight(&self, args: u64) -> u32 {
+        let _ = args;
+        self.missing("ops.cgroup_init");
+        0
+    }
+    /// `cgrp->kn->id`.
+    fn cgroup_id(&self, cgroup: u64) -> u64 {
+        let _ = cgroup;
+        self.missing("cgroups");
+        0
+    }
+    /// `cgrp->level`.
+    fn cgroup_level(&self, cgroup: u64) -> i32 {
+        let _ = cgroup;
+        self.missing("cgroups");
+        0
+    }
+    /// Starts the timer with that number of the calling instance; when it is due, the host calls [`Instance::fire`].
+    fn timer_start(&self, timer: usize, after_ns: u64) -> bool {
+        let _ = (timer, after_ns);
+        self.missing("bpf_timer_start");
+        false
+    }
+    /// Stops it; whether it was on.
+    fn timer_cancel(&self, timer: usize) -> bool {
+        let _ = timer;
+        self.missing("bpf_timer_cancel");
+        false
+    }
 }
 
 /// The fields of a task that a policy may read.
@@ -71,6 +194,18 @@ pub enum TaskField {
     DsqVtime,
     /// `scx.flags`, a u32.
     ScxFlags,
+    /// `tgid`, an i32.
+    Tgid,
+    /// `flags`, a u32.
+    Flags,
+    /// `static_prio`, an i32.
+    StaticPrio,
+    /// `nvcsw`, a u64.
+    Nvcsw,
+    /// `nivcsw`, a u64.
+    Nivcsw,
+    /// `se.sum_exec_runtime`, a u64.
+    SumExecRuntime,
 }
 
 /// `struct scx_exit_info`, the parts that a policy records.
@@ -113,10 +248,15 @@ pub struct PolicyDef {
     /// The operations that are implemented, in the source's order.
     pub ops: &'static [OpDef],
     #[doc(hidden)]
-    pub state: &'static [&'static dyn Item],
+    pub state: &'static [StateItem],
 }
 
 impl PolicyDef {
+    /// What there is to be set and to be read, as declared: with name, type and documentation.
+    pub fn state(&self) -> &'static [StateItem] {
+        self.state
+    }
+
     /// Index of the operation of that name, for [`Instance::call`]; `None` if the policy does not implement it.
     pub fn op(&self, name: &str) -> Option<usize> {
         self.ops.iter().position(|op| op.name == name)
@@ -155,8 +295,52 @@ impl<'a> Words<'a> {
     }
 
     #[doc(hidden)]
-    pub fn exit_info(self, i: usize) -> ExitInfo<'a> {
-        ExitInfo::__new(self.word(i))
+    pub fn cpumask(self, i: usize) -> crate::CpuMask<'a> {
+        crate::CpuMask::__new(MaskSource::Task(self.word(i)))
+    }
+
+    #[doc(hidden)]
+    pub fn cpu(self, i: usize) -> crate::Cpu {
+        crate::Cpu(self.word(i) as i32)
+    }
+
+    #[doc(hidden)]
+    pub fn weight(self, i: usize) -> crate::Weight {
+        crate::Weight(self.word(i) as u32)
+    }
+
+    #[doc(hidden)]
+    pub fn wake(self, i: usize) -> crate::WakeFlags {
+        crate::WakeFlags(self.word(i))
+    }
+
+    #[doc(hidden)]
+    pub fn enq(self, i: usize) -> crate::EnqFlags {
+        crate::EnqFlags(self.word(i))
+    }
+}
+
+macro_rules! handles {
+    ($($n:ident: $t:ident),* $(,)?) => {
+        impl<'a> Words<'a> {$(
+            #[doc(hidden)]
+            pub fn $n(self, i: usize) -> crate::$t<'a> {
+                crate::$t::__new(self.word(i))
+            }
+        )*}
+    };
+}
+
+handles! {
+    exit_info: ExitInfo, init_task: InitTask, exit_task: ExitTask, release: Release, cgroup_init: CgroupInit, cgroup: Cgroup,
+}
+
+/// The name of an operation's method without the underscore that keeps it apart from a word of Rust's.
+#[doc(hidden)]
+pub const fn op_name(method: &'static str) -> &'static str {
+    match method.as_bytes() {
+        [.., b'_'] => method.split_at(method.len() - 1).0,
+        _ => method,
     }
 }
 
@@ -171,7 +355,7 @@ macro_rules! __scheduler {
             flags: $flags.0,
             timeout_ms: $timeout_ms,
             ops: &[$($crate::native::OpDef {
-                name: stringify!($op),
+                name: $crate::native::op_name(stringify!($op)),
                 call: |words| -> i64 { $crate::__operation!($op, $S, words) },
             }),*],
             state: __STATE,

@@ -16,6 +16,44 @@ pub enum ItemKind {
     PerCpu,
     /// The exit record.
     ExitRecord,
+    /// Values by index, by key, or of each CPU.
+    Map,
+    /// Values by key that make room for others.
+    LruMap,
+    /// Values of tasks.
+    TaskMap,
+    /// A queue or stack.
+    Queue,
+    /// A ring buffer.
+    Ring,
+    /// A timer.
+    Timer,
+    /// A place for a set of CPUs.
+    MaskSlot,
+}
+
+/// An item of state as it was declared.
+#[derive(Clone, Copy)]
+pub struct StateItem {
+    #[doc(hidden)]
+    pub item: &'static dyn Item,
+    /// Its type, as written.
+    pub ty: &'static str,
+    /// Its documentation, a line each.
+    pub doc: &'static str,
+}
+
+impl StateItem {
+    /// Name, kind and size.
+    pub fn def(&self) -> ItemDef {
+        self.item.def()
+    }
+}
+
+impl std::fmt::Debug for StateItem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.def().name, self.ty)
+    }
 }
 
 /// The description of an item of state.
@@ -105,14 +143,7 @@ impl<T: Value> Global<T> {
     }
 }
 
-impl Global<u64> {
-    /// Adds atomically, wrapping; the value before.
-    pub fn fetch_add(&self, by: u64) -> u64 {
-        let before = self.get();
-        self.set(before.wrapping_add(by));
-        before
-    }
-}
+super::cell::counters! { Global: u32, u64, i64 }
 
 impl<T: Value> Item for Global<T> {
     fn def(&self) -> ItemDef {
@@ -205,28 +236,47 @@ impl Item for ExitRecord {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __state {
-    ([$n:expr] [$($done:ident)*]) => {
+    ([$n:expr] [$({ $item:ident [$($doc:literal)*] [$($ty:tt)*] })*]) => {
         #[doc(hidden)]
-        static __STATE: &[&dyn $crate::native::Item] = &[$(&$done),*];
+        static __STATE: &[$crate::native::StateItem] = &[$($crate::native::StateItem {
+            item: &$item,
+            ty: stringify!($($ty)*),
+            doc: concat!($($doc, "\n",)* ""),
+        }),*];
     };
-    ([$n:expr] [$($done:ident)*] $(#[$m:meta])* $vis:vis static $N:ident as $sym:literal: Tunable<$t:ty> = $init:expr; $($rest:tt)*) => {
-        $(#[$m])*
+    ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: Tunable<$t:ty> = $init:expr; $($rest:tt)*) => {
+        $(#[doc = $doc])*
         $vis static $N: $crate::Tunable<$t> = $crate::Tunable::__new($n, $sym, $init);
-        $crate::__state! { [$n + 1] [$($done)* $N] $($rest)* }
+        $crate::__state! { [$n + 1] [$($done)* { $N [$($doc)*] [Tunable<$t>] }] $($rest)* }
     };
-    ([$n:expr] [$($done:ident)*] $(#[$m:meta])* $vis:vis static $N:ident as $sym:literal: Global<$t:ty> = $init:expr; $($rest:tt)*) => {
-        $(#[$m])*
+    ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: Global<$t:ty> = $init:expr; $($rest:tt)*) => {
+        $(#[doc = $doc])*
         $vis static $N: $crate::Global<$t> = $crate::Global::__new($n, $sym, $init);
-        $crate::__state! { [$n + 1] [$($done)* $N] $($rest)* }
+        $crate::__state! { [$n + 1] [$($done)* { $N [$($doc)*] [Global<$t>] }] $($rest)* }
     };
-    ([$n:expr] [$($done:ident)*] $(#[$m:meta])* $vis:vis static $N:ident as $sym:literal: PerCpuArray<$t:ty, $len:literal>; $($rest:tt)*) => {
-        $(#[$m])*
-        $vis static $N: $crate::PerCpuArray<$t, $len> = $crate::PerCpuArray::__new($n, $sym);
-        $crate::__state! { [$n + 1] [$($done)* $N] $($rest)* }
+    ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: $kind:ident<$k:ty, $t:ty, $len:literal>; $($rest:tt)*) => {
+        $(#[doc = $doc])*
+        $vis static $N: $crate::$kind<$k, $t, $len> = $crate::$kind::__new($n, $sym);
+        $crate::__state! { [$n + 1] [$($done)* { $N [$($doc)*] [$kind<$k, $t, $len>] }] $($rest)* }
     };
-    ([$n:expr] [$($done:ident)*] $(#[$m:meta])* $vis:vis static $N:ident as $sym:literal: ExitRecord; $($rest:tt)*) => {
-        $(#[$m])*
-        $vis static $N: $crate::ExitRecord = $crate::ExitRecord::__new($n, $sym);
-        $crate::__state! { [$n + 1] [$($done)* $N] $($rest)* }
+    ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: $kind:ident<$t:ty, $len:literal>; $($rest:tt)*) => {
+        $(#[doc = $doc])*
+        $vis static $N: $crate::$kind<$t, $len> = $crate::$kind::__new($n, $sym);
+        $crate::__state! { [$n + 1] [$($done)* { $N [$($doc)*] [$kind<$t, $len>] }] $($rest)* }
+    };
+    ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: $kind:ident<$t:ty>; $($rest:tt)*) => {
+        $(#[doc = $doc])*
+        $vis static $N: $crate::$kind<$t> = $crate::$kind::__new($n, $sym);
+        $crate::__state! { [$n + 1] [$($done)* { $N [$($doc)*] [$kind<$t>] }] $($rest)* }
+    };
+    ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: $kind:ident<$len:literal>; $($rest:tt)*) => {
+        $(#[doc = $doc])*
+        $vis static $N: $crate::$kind<$len> = $crate::$kind::__new($n, $sym);
+        $crate::__state! { [$n + 1] [$($done)* { $N [$($doc)*] [$kind<$len>] }] $($rest)* }
+    };
+    ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: $kind:ident; $($rest:tt)*) => {
+        $(#[doc = $doc])*
+        $vis static $N: $crate::$kind = $crate::$kind::__new($n, $sym);
+        $crate::__state! { [$n + 1] [$($done)* { $N [$($doc)*] [$kind] }] $($rest)* }
     };
 }

@@ -1,0 +1,24 @@
+//! Sections in which what was read stays valid.
+
+use crate::backend::kernel;
+
+/// A section in which the kernel frees nothing that could be read before it (`bpf_rcu_read_lock`), until this is dropped. Operations that
+/// may not sleep are such sections already.
+#[derive(Debug)]
+pub struct Rcu(());
+
+impl Rcu {
+    /// Begins one.
+    #[inline(always)]
+    pub fn lock() -> Self {
+        kernel::rcu_lock();
+        Self(())
+    }
+}
+
+impl Drop for Rcu {
+    #[inline(always)]
+    fn drop(&mut self) {
+        kernel::rcu_unlock();
+    }
+}

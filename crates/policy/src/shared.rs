@@ -1,0 +1,178 @@
+//! What maps hold: values that are shared in place, and values that are copied.
+
+use crate::backend::cell::{self, Field};
+use crate::{Ns, Vtime};
+
+/// A type that maps hold in place, so that all who look it up see the same: integers, [`Ns`], [`Vtime`], arrays of them,
+/// structures made by [`shared!`](crate::shared).
+pub trait MapValue: 'static {
+    /// What a look-up gives a reference to: a [`Field`] of an integer, a structure of fields, an array.
+    type Cell: MapCell;
+}
+
+/// The form that a [`MapValue`] has in a map.
+pub trait MapCell: 'static {
+    /// All zero: what a new value is.
+    const ZERO: Self;
+}
+
+/// A plain value that queues and ring buffers hold by copy: integers, [`Ns`], [`Vtime`], structures made by
+/// [`plain!`](crate::plain).
+pub trait Plain: Copy + 'static {
+    /// All zero.
+    const ZERO: Self;
+    /// Its bytes as C lays them out.
+    #[cfg(not(bpf))]
+    #[doc(hidden)]
+    fn put(&self, bytes: &mut [u8]);
+}
+
+macro_rules! scalars {
+    ($($t:ty = $zero:expr),* $(,)?) => {$(
+        impl MapValue for $t {
+            type Cell = Field<$t>;
+        }
+        impl MapCell for Field<$t> {
+            #[allow(clippy::declare_interior_mutable_const, reason = "a value to start with")]
+            const ZERO: Self = Field::new($zero);
+        }
+        impl Plain for $t {
+            const ZERO: Self = $zero;
+            #[cfg(not(bpf))]
+            fn put(&self, bytes: &mut [u8]) {
+                let bits = crate::Value::to_bits(*self).to_le_bytes();
+                bytes.copy_from_slice(&bits[..size_of::<Self>()]);
+            }
+        }
+    )*};
+}
+
+scalars! {
+    u8 = 0, u16 = 0, u32 = 0, u64 = 0, i8 = 0, i16 = 0, i32 = 0, i64 = 0, bool = false, Ns = Ns::ZERO, Vtime = Vtime::ZERO,
+}
+
+impl<T: MapValue, const N: usize> MapValue for [T; N] {
+    type Cell = [T::Cell; N];
+}
+
+impl<C: MapCell, const N: usize> MapCell for [C; N] {
+    #[allow(clippy::declare_interior_mutable_const, reason = "a value to start with")]
+    const ZERO: Self = [C::ZERO; N];
+}
+
+impl MapValue for cell::SpinLock {
+    type Cell = Self;
+}
+
+impl MapCell for cell::SpinLock {
+    #[allow(clippy::declare_interior_mutable_const, reason = "a value to start with")]
+    const ZERO: Self = cell::SpinLock::new();
+}
+
+/// Declares a structure that maps hold in place. Each field becomes a [`Field`], read with `get` and written with `set`, so
+/// that what other CPUs see is what the policy says; a field may also be a [`SpinLock`](crate::SpinLock).
+///
+/// ```
+/// use scxr_policy::prelude::*;
+/// shared! {
+///     /// What is kept for each task.
+///     pub struct TaskCtx {
+///         /// When it became ready.
+///         pub ready_at: Ns,
+///         /// How often it ran.
+///         pub nr_runs: u64,
+///     }
+/// }
+/// state! { static TASKS as "tasks": TaskStorage<TaskCtx>; }
+/// scheduler! {
+///     struct Counting { name: "counting" }
+///     impl Ops for Counting {
+///         fn running(_cx: &Event, p: Task<'_>) {
+///             if let Some(task) = TASKS.get_or_create(p) {
+///                 task.nr_runs.add(1);
+///             }
+///         }
+///     }
+/// }
+/// # fn main() {}
+/// ```
+#[macro_export]
+macro_rules! shared {
+    ($($(#[$meta:meta])* $vis:vis struct $S:ident { $($(#[$field_meta:meta])* $field_vis:vis $field:ident: $t:ty),* $(,)? })*) => {$(
+        $(#[$meta])*
+        #[repr(C)]
+        $vis struct $S {
+            $($(#[$field_meta])* $field_vis $field: <$t as $crate::MapValue>::Cell,)*
+        }
+        impl $crate::MapValue for $S {
+            type Cell = Self;
+        }
+        impl $crate::MapCell for $S {
+            const ZERO: Self = Self { $($field: <<$t as $crate::MapValue>::Cell as $crate::MapCell>::ZERO),* };
+        }
+    )*};
+}
+
+/// Declares a structure that queues and ring buffers hold by copy: an ordinary `Copy` structure that C lays out the same way.
+///
+/// ```
+/// use scxr_policy::prelude::*;
+/// plain! {
+///     /// What user space is told.
+///     pub struct Message {
+///         /// Who.
+///         pub pid: i32,
+///         /// When.
+///         pub at: Ns,
+///     }
+/// }
+/// state! { static MESSAGES as "messages": RingBuf<4096>; }
+/// # scheduler! { struct S { name: "s" } impl Ops for S {
+/// fn exit_task(_cx: &Event, p: Task<'_>, _args: ExitTask<'_>) {
+///     MESSAGES.send(Message { pid: p.pid(), at: Ns::now() });
+/// }
+/// # } }
+/// # fn main() {}
+/// ```
+#[macro_export]
+macro_rules! plain {
+    ($($(#[$meta:meta])* $vis:vis struct $S:ident { $($(#[$field_meta:meta])* $field_vis:vis $field:ident: $t:ty),* $(,)? })*) => {$(
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(C)]
+        $vis struct $S {
+            $($(#[$field_meta])* $field_vis $field: $t,)*
+        }
+        $crate::__plain! { $S { $($field: $t),* } }
+    )*};
+}
+
+/// What [`plain!`](crate::plain) implements.
+#[cfg(bpf)]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __plain {
+    ($S:ident { $($field:ident: $t:ty),* }) => {
+        impl $crate::Plain for $S {
+            const ZERO: Self = Self { $($field: <$t as $crate::Plain>::ZERO),* };
+        }
+    };
+}
+
+/// What [`plain!`](crate::plain) implements.
+#[cfg(not(bpf))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __plain {
+    ($S:ident { $($field:ident: $t:ty),* }) => {
+        impl $crate::Plain for $S {
+            const ZERO: Self = Self { $($field: <$t as $crate::Plain>::ZERO),* };
+            fn put(&self, bytes: &mut [u8]) {
+                $({
+                    let at = ::std::mem::offset_of!($S, $field);
+                    $crate::Plain::put(&self.$field, &mut bytes[at..at + ::std::mem::size_of::<$t>()]);
+                })*
+            }
+        }
+    };
+}
