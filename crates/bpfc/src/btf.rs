@@ -1,7 +1,7 @@
 //! Completes the BTF that LLVM wrote: names that the kernel accepts, names of kernel functions' parameters, plain types
 //! behind Rust's transparent wrappers, and file names that do not tell where the build ran.
 //!
-//! All edits keep the length of every type; new strings are appended.
+//! All edits keep the length of every type; new strings and types are appended.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -20,6 +20,8 @@ mod kind {
     pub(super) const STRUCT: u32 = 4;
     pub(super) const UNION: u32 = 5;
     pub(super) const ENUM: u32 = 6;
+    pub(super) const FWD: u32 = 7;
+    pub(super) const TYPE_TAG: u32 = 18;
     pub(super) const FUNC: u32 = 12;
     pub(super) const FUNC_PROTO: u32 = 13;
     pub(super) const VAR: u32 = 14;
@@ -27,6 +29,9 @@ mod kind {
     pub(super) const DECL_TAG: u32 = 17;
     pub(super) const ENUM64: u32 = 19;
 }
+
+/// What the name of a counted pointer begins with, once it is an identifier.
+const KPTR: &str = "Kptr_";
 
 /// One type record: where it is, and its three common words.
 #[derive(Clone, Copy)]
@@ -244,6 +249,62 @@ impl Btf {
         }
     }
 
+    /// Is it a structure that the verifier looks for by its name in a map's value: a lock, a timer, a counted pointer?
+    fn is_special(&self, record: Record) -> bool {
+        let name = self.name_at(record.at);
+        record.kind == kind::STRUCT && (name.starts_with("bpf_") || name.starts_with(KPTR))
+    }
+
+    /// Makes members that are `Kptr<T>` in Rust pointers to `T` with the type tag that tells the kernel to count them.
+    pub(crate) fn tag_kptrs(&mut self) {
+        for record in self.records.clone().into_iter().filter(|r| r.kind == kind::STRUCT) {
+            for at in (0..record.vlen).map(|i| record.at + 12 + 12 * i + 4) {
+                let holder = word(&self.types, at).and_then(|id| self.record(id)).filter(|r| self.is_special(*r));
+                let holder = holder.filter(|r| self.name_at(r.at).starts_with(KPTR));
+                let pointer = holder.and_then(|r| self.record(word(&self.types, r.at + 12 + 4)?));
+                let Some(pointer) = pointer.filter(|p| p.kind == kind::PTR) else { continue };
+                let target = self.whole(pointer.size_or_type);
+                let name = self.add_string("kptr");
+                let tag = self.add_type(name, kind::TYPE_TAG, target);
+                let tagged = self.add_type(0, kind::PTR, tag);
+                self.put(at, tagged);
+            }
+        }
+    }
+
+    /// The structure of the same name where `id` is only declared: LLVM declares what members point to.
+    fn whole(&self, id: u32) -> u32 {
+        let name = |r: &Record| self.name_at(r.at);
+        let Some(declared) = self.record(id).filter(|r| r.kind == kind::FWD) else { return id };
+        let same = |r: &Record| r.kind == kind::STRUCT && name(r) == name(&declared);
+        self.records.iter().position(same).map_or(id, |at| at as u32 + 1)
+    }
+
+    /// Appends a type that has no members; its id.
+    fn add_type(&mut self, name: u32, kind: u32, target: u32) -> u32 {
+        let at = self.types.len();
+        for value in [name, kind << 24, target] {
+            self.types.extend(value.to_le_bytes());
+        }
+        self.records.push(Record { at, kind, vlen: 0, size_or_type: target });
+        self.records.len() as u32
+    }
+
+    /// Gives members of the table of operations the kernel's names: a method that is a word of Rust's has an underscore behind it.
+    pub(crate) fn name_operations(&mut self) {
+        for record in self.records.clone().into_iter().filter(|r| r.kind == kind::STRUCT) {
+            if self.name_at(record.at) != "sched_ext_ops" {
+                continue;
+            }
+            for at in (0..record.vlen).map(|i| record.at + 12 + 12 * i) {
+                if let Some(plain) = self.name_at(at).strip_suffix('_') {
+                    let name = self.add_string(plain);
+                    self.put(at, name);
+                }
+            }
+        }
+    }
+
     fn is_kernel(&self, record: Record, kernel_structs: &[String]) -> bool {
         kernel_structs.contains(&self.name_at(record.at))
     }
@@ -251,12 +312,15 @@ impl Btf {
     /// The type of the only member that has a size, if that is the structure's size.
     fn wrapped(&self, id: u32, kernel_structs: &[String]) -> Option<u32> {
         let record = self.record(id).filter(|r| r.kind == kind::STRUCT && r.size_or_type > 0)?;
-        if self.is_kernel(record, kernel_structs) {
+        if self.is_kernel(record, kernel_structs) || self.is_special(record) {
             return None;
         }
         let member = |i: usize| word(&self.types, record.at + 12 + 12 * i + 4);
         let mut sized = (0..record.vlen).filter_map(member).filter(|&m| self.size(m, 16) != Some(0));
         let only = sized.next()?;
+        if self.record(only).is_some_and(|r| self.is_special(r)) {
+            return None;
+        }
         (sized.next().is_none() && self.size(only, 16) == Some(record.size_or_type.into())).then_some(only)
     }
 

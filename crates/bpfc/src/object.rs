@@ -73,6 +73,8 @@ fn complete_btf(
     btf.match_functions(&ext, &places.functions).ok_or(".BTF.ext ends early")?;
     btf.name_parameters(&lowered.kfuncs);
     btf.peel_wrappers(&lowered.structs);
+    btf.tag_kptrs();
+    btf.name_operations();
     btf.rewrite_strings(&mut ext, remaps).ok_or(".BTF.ext ends early")?;
     if !lowered.kfuncs.is_empty() && !btf.sections().contains(".ksyms") {
         return Err("LLVM wrote no .ksyms section into BTF");

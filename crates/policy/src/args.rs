@@ -2,9 +2,7 @@
 
 use core::marker::PhantomData;
 
-use crate::backend::kernel::{
-    self, RawCgroup, RawCgroupInit, RawExitInfo, RawExitTask, RawInitTask, RawRelease,
-};
+use crate::backend::kernel::{self, RawCgroup, RawCgroupInit, RawExitInfo, RawExitTask, RawInitTask, RawRelease};
 use crate::{Task, Weight};
 
 macro_rules! borrowed {

@@ -66,9 +66,7 @@ pub use args::{Cgroup, CgroupInit, ExitInfo, ExitTask, InitTask, Release};
 pub use backend::cell::{Field, Ref, SpinGuard, SpinLock};
 #[doc(hidden)]
 pub use backend::iter::{DsqSlot as __DsqSlot, NumSlot as __NumSlot};
-pub use backend::maps::{
-    Array, HashMap, LruHashMap, MaskSlot, PerCpu, Queue, RingBuf, Stack, TaskStorage, Timer,
-};
+pub use backend::maps::{Array, HashMap, LruHashMap, MaskSlot, PerCpu, Queue, RingBuf, Stack, TaskStorage, Timer};
 pub use backend::state::{ExitRecord, Global, PerCpuArray, PerCpuValue, Tunable};
 pub use context::{
     CpuRelease, Dispatch, Dump, Enqueue, Event, Init, MayDispatch, MayDump, MayInsert, MayMove, MayPick, MayReenqueue,
@@ -91,11 +89,12 @@ pub use units::{
 /// Everything that a policy names.
 pub mod prelude {
     pub use crate::{
-        Array, Cgroup, CgroupInit, Comm, Cpu, CpuMask, CpuRelease, Dispatch, Dsq, Dump, EnqFlags, Enqueue, Errno, Event,
-        ExitInfo, ExitRecord, ExitTask, Field, Global, HashMap, HeldMask, Init, InitTask, KickFlags, LruHashMap,
+        Array, Cgroup, CgroupInit, Comm, Cpu, CpuMask, CpuRelease, Dispatch, Dsq, Dump, EnqFlags, Enqueue, Errno,
+        Event, ExitInfo, ExitRecord, ExitTask, Field, Global, HashMap, HeldMask, Init, InitTask, KickFlags, LruHashMap,
         MaskSlot, MayDispatch, MayDump, MayInsert, MayMove, MayPick, MayReenqueue, Ns, Ops, OpsFlags, OwnedCpuMask,
         OwnedTask, PerCpu, PerCpuArray, PerCpuValue, PickFlags, Picked, Queue, QueuedTask, Rcu, Ref, Release, RingBuf,
-        SelectCpu, Sleepable, SpinLock, Stack, Task, TaskFlags, TaskStorage, Timer, Tunable, Unlocked, Vtime, WakeFlags,
-        Weight, bounded, plain, random_u32, scheduler, scx_dump, scx_error, scx_exit, scx_print, shared, state, waiting,
+        SelectCpu, Sleepable, SpinLock, Stack, Task, TaskFlags, TaskStorage, Timer, Tunable, Unlocked, Vtime,
+        WakeFlags, Weight, bounded, plain, random_u32, scheduler, scx_dump, scx_error, scx_exit, scx_print, shared,
+        state, waiting,
     };
 }

@@ -330,4 +330,3 @@ impl MaskSlot {
         if mask.is_null() { None } else { Some(CpuMask::__new(mask.cast())) }
     }
 }
-

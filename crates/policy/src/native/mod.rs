@@ -31,6 +31,9 @@ pub use state::{Item, ItemDef, ItemKind, StateItem};
 
 /// The kernel that a native policy runs on. Tasks and exit information are handles that the host gave as an operation's
 /// arguments; the policy passes them back and looks at nothing but through these methods.
+///
+/// What a host does not implement ends the scheduler with a message ([`Host::missing`]): a test needs no more of a kernel than
+/// its policy uses.
 pub trait Host {
     /// The CPU that the caller runs on.
     fn cpu(&self) -> i32;
@@ -63,79 +66,197 @@ pub trait Host {
     /// What exit information says.
     fn exit_info(&self, info: u64) -> ExitDetails;
 
-    /// Number of CPUs that can be (`scx_bpf_nr_cpu_ids`).
-    fn nr_cpu_ids(&self) -> u32;
-    /// `p->comm`, with its NUL.
-    fn task_comm(&self, task: u64) -> [u8; 16];
-    /// A set of the kernel's as it is now; of [`MaskSource::Owned`] the host is not asked.
-    fn mask(&self, mask: MaskSource) -> MaskWords;
-    /// The set is taken by `scx_bpf_get_*_cpumask`: a call that costs.
-    fn mask_borrowed(&self, mask: MaskSource);
-    /// `scx_bpf_pick_idle_cpu`.
-    fn pick_idle_cpu(&self, mask: MaskWords, flags: u64) -> i32;
-    /// `scx_bpf_pick_any_cpu`.
-    fn pick_any_cpu(&self, mask: MaskWords, flags: u64) -> i32;
-    /// `bpf_cpumask_any_distribute`.
-    fn any_distribute(&self, mask: MaskWords) -> Option<u32>;
-    /// `scx_bpf_select_cpu_and`.
-    fn select_cpu_and(&self, task: u64, prev_cpu: i32, wake_flags: u64, allowed: MaskWords, flags: u64) -> i32;
-    /// `scx_bpf_test_and_clear_cpu_idle`.
-    fn test_and_clear_cpu_idle(&self, cpu: i32) -> bool;
-    /// `scx_bpf_cpu_node`.
-    fn cpu_node(&self, cpu: i32) -> i32;
-    /// `scx_bpf_task_cpu`.
-    fn task_cpu(&self, task: u64) -> i32;
-    /// `scx_bpf_task_running`.
-    fn task_running(&self, task: u64) -> bool;
-    /// `bpf_get_current_task_btf`.
-    fn current_task(&self) -> Option<u64>;
-    /// `bpf_task_from_pid`.
-    fn task_from_pid(&self, pid: i32) -> Option<u64>;
-    /// `args->fork` of `init_task`.
-    fn init_task_fork(&self, args: u64) -> bool;
-    /// `args->cancelled` of `exit_task`.
-    fn exit_task_cancelled(&self, args: u64) -> bool;
-    /// `scx_bpf_destroy_dsq`.
-    fn destroy_dsq(&self, dsq_id: u64);
-    /// `scx_bpf_reenqueue_local`.
-    fn reenqueue_local(&self);
-    /// `scx_bpf_dispatch_nr_slots`.
-    fn dispatch_nr_slots(&self) -> u32;
-    /// `scx_bpf_dispatch_cancel`.
-    fn dispatch_cancel(&self);
-    /// `scx_bpf_cpuperf_cap`.
-    fn cpuperf_cap(&self, cpu: i32) -> u32;
-    /// `scx_bpf_cpuperf_cur`.
-    fn cpuperf_cur(&self, cpu: i32) -> u32;
-    /// `scx_bpf_cpuperf_set`.
-    fn cpuperf_set(&self, cpu: i32, perf: u32);
-    /// `bpf_get_prandom_u32`.
-    fn random_u32(&self) -> u32;
-    /// `SCX_ENQ_HEAD` of the kernel that this is.
-    fn enq_head(&self) -> u64;
-    /// `SCX_ENQ_CPU_SELECTED` of the kernel that this is.
-    fn enq_cpu_selected(&self) -> u64;
-    /// `bpf_iter_scx_dsq_new`: a handle; `None`: it was refused.
-    fn dsq_iter_new(&self, dsq_id: u64, flags: u64) -> Option<u64>;
-    /// `bpf_iter_scx_dsq_next`.
-    fn dsq_iter_next(&self, iter: u64) -> Option<u64>;
-    /// `bpf_iter_scx_dsq_destroy`.
-    fn dsq_iter_destroy(&self, iter: u64);
-    /// `scx_bpf_dsq_move_set_slice`.
-    fn dsq_move_set_slice(&self, iter: u64, slice: u64);
-    /// `scx_bpf_dsq_move_set_vtime`.
-    fn dsq_move_set_vtime(&self, iter: u64, vtime: u64);
-    /// `scx_bpf_dsq_move`, or `scx_bpf_dsq_move_vtime` if it is to be `by_vtime`.
-    fn dsq_move(&self, iter: u64, task: u64, dsq_id: u64, enq_flags: u64, by_vtime: bool) -> bool;
-    /// `scx_bpf_exit`.
-    fn exit(&self, code: i64, format: &str, args: &[u64]);
-    /// `bpf_printk`.
-    fn print(&self, format: &str, args: &[u64]);
-
     /// Something that this kernel does not do yet: ends the scheduler with a message that names it.
     fn missing(&self, what: &str) {
         self.error(&format!("not implemented yet: {what}"), &[]);
     }
+    /// Number of CPUs that can be (`scx_bpf_nr_cpu_ids`).
+    fn nr_cpu_ids(&self) -> u32 {
+        self.missing("nr_cpu_ids");
+        0
+    }
+    /// `p->comm`, with its NUL.
+    fn task_comm(&self, task: u64) -> [u8; 16] {
+        let _ = task;
+        self.missing("task_comm");
+        [0; 16]
+    }
+    /// A set of the kernel's as it is now; of [`MaskSource::Owned`] the host is not asked.
+    fn mask(&self, mask: MaskSource) -> MaskWords {
+        let _ = mask;
+        self.missing("mask");
+        MaskWords::default()
+    }
+    /// The set is taken by `scx_bpf_get_*_cpumask`: a call that costs.
+    fn mask_borrowed(&self, mask: MaskSource) {
+        let _ = mask;
+        self.missing("mask_borrowed");
+    }
+    /// `scx_bpf_pick_idle_cpu`.
+    fn pick_idle_cpu(&self, mask: MaskWords, flags: u64) -> i32 {
+        let _ = (mask, flags);
+        self.missing("pick_idle_cpu");
+        -1
+    }
+    /// `scx_bpf_pick_any_cpu`.
+    fn pick_any_cpu(&self, mask: MaskWords, flags: u64) -> i32 {
+        let _ = (mask, flags);
+        self.missing("pick_any_cpu");
+        -1
+    }
+    /// `bpf_cpumask_any_distribute`.
+    fn any_distribute(&self, mask: MaskWords) -> Option<u32> {
+        let _ = mask;
+        self.missing("any_distribute");
+        None
+    }
+    /// `scx_bpf_select_cpu_and`.
+    fn select_cpu_and(&self, task: u64, prev_cpu: i32, wake_flags: u64, allowed: MaskWords, flags: u64) -> i32 {
+        let _ = (task, prev_cpu, wake_flags, allowed, flags);
+        self.missing("select_cpu_and");
+        -1
+    }
+    /// `scx_bpf_test_and_clear_cpu_idle`.
+    fn test_and_clear_cpu_idle(&self, cpu: i32) -> bool {
+        let _ = cpu;
+        self.missing("test_and_clear_cpu_idle");
+        false
+    }
+    /// `scx_bpf_cpu_node`.
+    fn cpu_node(&self, cpu: i32) -> i32 {
+        let _ = cpu;
+        self.missing("cpu_node");
+        0
+    }
+    /// `scx_bpf_task_cpu`.
+    fn task_cpu(&self, task: u64) -> i32 {
+        let _ = task;
+        self.missing("task_cpu");
+        0
+    }
+    /// `scx_bpf_task_running`.
+    fn task_running(&self, task: u64) -> bool {
+        let _ = task;
+        self.missing("task_running");
+        false
+    }
+    /// `bpf_get_current_task_btf`.
+    fn current_task(&self) -> Option<u64> {
+        self.missing("current_task");
+        None
+    }
+    /// `bpf_task_from_pid`.
+    fn task_from_pid(&self, pid: i32) -> Option<u64> {
+        let _ = pid;
+        self.missing("task_from_pid");
+        None
+    }
+    /// `args->fork` of `init_task`.
+    fn init_task_fork(&self, args: u64) -> bool {
+        let _ = args;
+        self.missing("init_task_fork");
+        false
+    }
+    /// `args->cancelled` of `exit_task`.
+    fn exit_task_cancelled(&self, args: u64) -> bool {
+        let _ = args;
+        self.missing("exit_task_cancelled");
+        false
+    }
+    /// `scx_bpf_destroy_dsq`.
+    fn destroy_dsq(&self, dsq_id: u64) {
+        let _ = dsq_id;
+        self.missing("destroy_dsq");
+    }
+    /// `scx_bpf_reenqueue_local`.
+    fn reenqueue_local(&self) {
+        self.missing("reenqueue_local");
+    }
+    /// `scx_bpf_dispatch_nr_slots`.
+    fn dispatch_nr_slots(&self) -> u32 {
+        self.missing("dispatch_nr_slots");
+        0
+    }
+    /// `scx_bpf_dispatch_cancel`.
+    fn dispatch_cancel(&self) {
+        self.missing("dispatch_cancel");
+    }
+    /// `scx_bpf_cpuperf_cap`.
+    fn cpuperf_cap(&self, cpu: i32) -> u32 {
+        let _ = cpu;
+        self.missing("cpuperf_cap");
+        0
+    }
+    /// `scx_bpf_cpuperf_cur`.
+    fn cpuperf_cur(&self, cpu: i32) -> u32 {
+        let _ = cpu;
+        self.missing("cpuperf_cur");
+        0
+    }
+    /// `scx_bpf_cpuperf_set`.
+    fn cpuperf_set(&self, cpu: i32, perf: u32) {
+        let _ = (cpu, perf);
+        self.missing("cpuperf_set");
+    }
+    /// `bpf_get_prandom_u32`.
+    fn random_u32(&self) -> u32 {
+        self.missing("random_u32");
+        0
+    }
+    /// `SCX_ENQ_HEAD` of the kernel that this is.
+    fn enq_head(&self) -> u64 {
+        self.missing("enq_head");
+        0
+    }
+    /// `SCX_ENQ_CPU_SELECTED` of the kernel that this is.
+    fn enq_cpu_selected(&self) -> u64 {
+        self.missing("enq_cpu_selected");
+        0
+    }
+    /// `bpf_iter_scx_dsq_new`: a handle; `None`: it was refused.
+    fn dsq_iter_new(&self, dsq_id: u64, flags: u64) -> Option<u64> {
+        let _ = (dsq_id, flags);
+        self.missing("dsq_iter_new");
+        None
+    }
+    /// `bpf_iter_scx_dsq_next`.
+    fn dsq_iter_next(&self, iter: u64) -> Option<u64> {
+        let _ = iter;
+        self.missing("dsq_iter_next");
+        None
+    }
+    /// `bpf_iter_scx_dsq_destroy`.
+    fn dsq_iter_destroy(&self, iter: u64) {
+        let _ = iter;
+        self.missing("dsq_iter_destroy");
+    }
+    /// `scx_bpf_dsq_move_set_slice`.
+    fn dsq_move_set_slice(&self, iter: u64, slice: u64) {
+        let _ = (iter, slice);
+        self.missing("dsq_move_set_slice");
+    }
+    /// `scx_bpf_dsq_move_set_vtime`.
+    fn dsq_move_set_vtime(&self, iter: u64, vtime: u64) {
+        let _ = (iter, vtime);
+        self.missing("dsq_move_set_vtime");
+    }
+    /// `scx_bpf_dsq_move`, or `scx_bpf_dsq_move_vtime` if it is to be `by_vtime`.
+    fn dsq_move(&self, iter: u64, task: u64, dsq_id: u64, enq_flags: u64, by_vtime: bool) -> bool {
+        let _ = (iter, task, dsq_id, enq_flags, by_vtime);
+        self.missing("dsq_move");
+        false
+    }
+    /// `scx_bpf_exit`.
+    fn exit(&self, code: i64, format: &str, args: &[u64]) {
+        let _ = (code, format, args);
+        self.missing("exit");
+    }
+    /// `bpf_printk`.
+    fn print(&self, format: &str, args: &[u64]) {
+        let _ = (format, args);
+        self.missing("print");
+    }
+
     /// `scx_bpf_dump`.
     fn dump(&self, format: &str, args: &[u64]) {
         let _ = (format, args);
