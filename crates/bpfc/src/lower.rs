@@ -220,7 +220,7 @@ impl<'m, 'l> Types<'m, 'l> {
         let file = module.di_file(di);
         let enums = enumerators.into_iter().map(|(name, values)| {
             let values: Vec<_> = values.into_iter().collect();
-            let made = module.di_enum(di, &name, file, 64, &values);
+            let made = module.di_enum(di, &session.unique(&name), file, 64, &values);
             (name, made)
         });
         let enums = enums.collect();

@@ -2,7 +2,7 @@
 //!
 //! The pass that makes relocation records keeps a table of the records' names in a static variable, for the life of the
 //! process and without a lock: a second module that relocates the same field would get a pointer into the first one. So uses are
-//! serialised here, and each gives its kernel structures names of its own: `task_struct` is `task_struct___scxr0000002a` for LLVM.
+//! serialised here, and each gives its kernel structures and enumerations names of its own: `task_struct` is `task_struct___scxr0000002a` for LLVM.
 //! Loaders ignore a suffix of that form; it is cut off all the same when BTF is completed, so that objects do not depend
 //! on what was compiled before.
 
@@ -28,7 +28,7 @@ impl Session {
         Self { number: *turn, _turn: turn }
     }
 
-    /// The name that a kernel structure has for LLVM in this session.
+    /// The name that a kernel structure or enumeration has for LLVM in this session.
     pub(crate) fn unique(&self, name: &str) -> String {
         format!("{name}{MARK}{:08x}", self.number)
     }

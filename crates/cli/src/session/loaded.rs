@@ -43,7 +43,7 @@ pub(super) fn load(request: &Request, scheduler: &Scheduler, seed: u64) -> Resul
             if !request.resize.is_empty() {
                 return Err(input(&"--resize: native code has no maps"));
             }
-            let native = NativeScheduler::new(policy, request.topology.nr_cpus());
+            let native = NativeScheduler::with_seed(policy, request.topology.nr_cpus(), seed);
             for (name, value) in &set {
                 let number = number(value).ok_or_else(|| input(&format!("--set {name}={value}: not a number")))?;
                 native.instance().set(name, number).map_err(|e| input(&e))?;

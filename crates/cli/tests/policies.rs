@@ -1,0 +1,174 @@
+//! The policies of `crates/policy/policies`, which show what can be written: each is compiled, runs on the simulated kernel, and makes the
+//! same decisions as its native twin, event for event.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::rc::Rc;
+
+use scxr_abi::KernelVersion;
+use scxr_bpf::load::Object;
+use scxr_bpfc::{Compiler, Options};
+use scxr_kernel::Machine;
+use scxr_kernel::config::Config;
+use scxr_kernel::ext::ops::SchedExtOps;
+use scxr_kernel::topology::Topology;
+use scxr_ops::{BpfScheduler, Model, NativeScheduler, SchedulerOptions, Value};
+use scxr_policy::native::PolicyDef;
+use scxr_trace::{Event, ExitKind, Recorder};
+
+#[path = "../../policy/policies/masks.rs"]
+mod masks;
+#[path = "../../policy/policies/moves.rs"]
+mod moves;
+#[path = "../../policy/policies/operations.rs"]
+mod operations;
+#[path = "../../policy/policies/queues.rs"]
+mod queues;
+#[path = "../../policy/policies/tasks.rs"]
+mod tasks;
+#[path = "../../policy/policies/timers.rs"]
+mod timers;
+
+const DURATION: u64 = 300_000_000;
+const CPUS: usize = 8;
+
+/// How a run ended: its events, exit and globals.
+struct Ran {
+    events: Vec<Event>,
+    exit: (ExitKind, i64, String),
+}
+
+fn run(ops: Rc<dyn SchedExtOps>, workload: &str) -> Ran {
+    let sink = Rc::new(RefCell::new(Recorder::new()));
+    let topology = Topology::parse("2x4").expect("a machine");
+    let mut m = Machine::new(topology, Config::default(), Box::new(Rc::clone(&sink)));
+    m.enable(ops);
+    let workload = scxr_workload::load(workload, CPUS, 1).expect("a workload");
+    let specs = workload.tasks(&mut || m.wait_queue());
+    for spec in specs {
+        m.spawn(spec);
+    }
+    m.run_until(DURATION);
+    let info = m.state().ext.exit_info.as_ref().map(|i| (i.kind, i.code, i.msg.clone()));
+    let events = sink.borrow_mut().finish();
+    Ran { events, exit: info.unwrap_or((ExitKind::None, 0, String::new())) }
+}
+
+fn object(name: &str) -> Object {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../policy/policies/{name}.rs"));
+    let cache = Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("policies"));
+    let compiler = Compiler::new().expect("the toolchain that this is built with");
+    let built = compiler.compile(&source, &Options { cache, ..Options::default() });
+    let built = built.unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(built.warnings, "");
+    Object::parse(name, &built.bytes).unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn load(name: &str, set: &[(&str, &str)]) -> Result<Rc<BpfScheduler>, String> {
+    let set = set.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    let options = SchedulerOptions { nr_cpus: CPUS as u32, set, ..SchedulerOptions::default() };
+    BpfScheduler::load(&object(name), &Model::new(KernelVersion::NEWEST), &options).map_err(|e| e.to_string())
+}
+
+/// Runs both forms and compares them; the globals of the BPF form, by name.
+#[track_caller]
+fn check(policy: &'static PolicyDef, set: &[(&str, &str)], exit: ExitKind) -> Vec<(String, i128)> {
+    let bpf = load(policy.name, set).unwrap_or_else(|e| panic!("{e}"));
+    let native = Rc::new(NativeScheduler::new(policy, CPUS));
+    for (name, value) in set {
+        native.instance().set(name, value.parse().expect("a number")).expect("a tunable");
+    }
+    let (of_bpf, of_native) = (run(bpf.clone(), "mixed"), run(native.clone(), "mixed"));
+    assert_eq!(of_bpf.exit.0, exit, "{}", of_bpf.exit.2);
+    assert!(of_bpf.events.len() > 1000, "{} events", of_bpf.events.len());
+    let differs = of_bpf.events.iter().zip(&of_native.events).position(|(a, b)| a != b);
+    if let Some(at) = differs {
+        panic!("event {at}: {:?} as BPF, {:?} natively", of_bpf.events[at], of_native.events[at]);
+    }
+    assert_eq!((of_bpf.events.len(), of_bpf.exit), (of_native.events.len(), of_native.exit));
+    assert_eq!(bpf.printed(), native.printed());
+    let ints = |globals: Vec<(String, Value)>| {
+        let int = |(name, value)| match value {
+            Value::Int(n) => Some((name, n)),
+            _ => None,
+        };
+        let mut ints: Vec<(String, i128)> = globals.into_iter().filter_map(int).collect();
+        ints.sort();
+        ints
+    };
+    let (globals, natively) = (ints(bpf.globals()), ints(native.globals()));
+    for (name, value) in &natively {
+        assert_eq!(globals.iter().find(|(n, _)| n == name), Some(&(name.clone(), *value)));
+    }
+    natively
+}
+
+#[track_caller]
+fn assert_counts(globals: &[(String, i128)], names: &[&str]) {
+    for name in names {
+        let value = globals.iter().find(|(n, _)| n == name).map(|(_, v)| *v);
+        assert!(value.is_some_and(|v| v > 0), "{name} is {value:?} of {globals:?}");
+    }
+}
+
+#[test]
+fn values_of_tasks_keys_and_cpus() {
+    let globals = check(&tasks::POLICY, &[], ExitKind::None);
+    assert_counts(&globals, &["nr_known", "long_slice"]);
+    check(&tasks::POLICY, &[("long_slice", "1000000"), ("short_slice", "500000")], ExitKind::None);
+}
+
+#[test]
+fn sets_of_cpus() {
+    let globals = check(&masks::POLICY, &[], ExitKind::None);
+    assert_counts(&globals, &["nr_preferred", "nr_other"]);
+    let globals = check(&masks::POLICY, &[("step", "3")], ExitKind::None);
+    assert_counts(&globals, &["nr_preferred"]);
+}
+
+#[test]
+fn queues_locks_and_messages() {
+    let globals = check(&queues::POLICY, &[], ExitKind::None);
+    assert_counts(&globals, &["nr_lucky"]);
+    check(&queues::POLICY, &[("enough", "100")], ExitKind::UnregBpf);
+}
+
+#[test]
+fn messages_have_the_layout_of_c() {
+    let native = Rc::new(NativeScheduler::new(&queues::POLICY, CPUS));
+    run(native.clone(), "mixed");
+    let messages = native.instance().take_messages("starts");
+    assert!(messages.len() > 100);
+    for message in messages {
+        assert_eq!(message.len(), 16);
+        let word = |at: usize| i32::from_le_bytes(message[at..at + 4].try_into().expect("four bytes"));
+        assert!(word(0) > 0 && (0..CPUS as i32).contains(&word(4)));
+    }
+}
+
+/// What the simulated kernel does not do yet is said, in both forms, and nothing is lost.
+#[test]
+fn what_is_missing_is_named() {
+    for (policy, what) in [(&moves::POLICY, "bpf_iter_scx_dsq_new"), (&timers::POLICY, "timer")] {
+        let bpf = load(policy.name, &[]).unwrap_or_else(|e| panic!("{e}"));
+        let ran = run(bpf, "mixed");
+        let supported = ran.exit.0 == ExitKind::None;
+        assert!(supported || ran.exit.2.contains("not implemented yet"), "{what}: {}", ran.exit.2);
+    }
+    match load("operations", &[]) {
+        Ok(_) => {}
+        Err(why) => assert!(why.contains("not implemented yet: ops."), "{why}"),
+    }
+}
+
+/// Everything that a user-space half wants to know of a policy's state is in its definition.
+#[test]
+fn state_is_documented() {
+    let state = tasks::POLICY.state();
+    let item = |name: &str| state.iter().find(|i| i.def().name == name).expect("an item");
+    assert_eq!(item("long_slice").ty.replace(' ', ""), "Tunable<Ns>");
+    assert_eq!(item("long_slice").doc.trim(), "The slice of a task that waited long.");
+    assert_eq!(item("tasks").ty.replace(' ', ""), "TaskStorage<TaskCtx>");
+    assert_eq!(operations::POLICY.ops.len(), 30);
+    assert!(operations::POLICY.op("yield").is_some());
+}
