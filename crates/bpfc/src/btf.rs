@@ -33,6 +33,9 @@ mod kind {
 /// What the name of a counted pointer begins with, once it is an identifier.
 const KPTR: &str = "Kptr_";
 
+/// What a tag that describes a variable begins with.
+const DOC: &str = "doc:";
+
 /// One type record: where it is, and its three common words.
 #[derive(Clone, Copy)]
 struct Record {
@@ -288,6 +291,19 @@ impl Btf {
         }
         self.records.push(Record { at, kind, vlen: 0, size_or_type: target });
         self.records.len() as u32
+    }
+
+    /// Attaches what is said of variables and maps, as declaration tags `doc:TEXT`.
+    pub(crate) fn describe(&mut self, descriptions: &BTreeMap<String, String>) {
+        for (variable, text) in descriptions {
+            let found = self.records.iter().position(|r| r.kind == kind::VAR && self.name_at(r.at) == *variable);
+            let Some(var) = found else { continue };
+            let name = self.add_string(&format!("{DOC}{text}"));
+            self.add_type(name, kind::DECL_TAG, var as u32 + 1);
+            let (whole_variable, at) = (u32::MAX, self.records.len() - 1);
+            self.types.extend(whole_variable.to_le_bytes());
+            debug_assert_eq!(self.records[at].at + 16, self.types.len());
+        }
     }
 
     /// Gives members of the table of operations the kernel's names: a method that is a word of Rust's has an underscore behind it.

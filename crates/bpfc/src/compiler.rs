@@ -1,5 +1,6 @@
 //! From a policy's source to its object.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -208,9 +209,9 @@ impl Compiler {
         let machine = Machine::new(&self.llvm, options.cpu.name()).map_err(fail)?;
         let module = Module::parse(&self.llvm, bitcode).map_err(fail)?;
         let session = Session::begin();
-        prepare(&module, &machine);
+        let descriptions = prepare(&module, &machine);
         module.run(EARLY_PASSES, &machine).map_err(fail)?;
-        let lowered = lower::lower(&module, &session)?;
+        let lowered = Lowered { descriptions, ..lower::lower(&module, &session)? };
         module.verify().map_err(fail)?;
         module.run("default<O3>", &machine).map_err(fail)?;
         let folder = source.parent().unwrap_or(Path::new("/"));
@@ -269,9 +270,20 @@ const RUSTC_FLAGS: &[&str] = &[
     "-Cembed-bitcode=no",
 ];
 
-/// Makes rustc's module one for BPF.
-fn prepare(module: &Module<'_>, machine: &Machine<'_>) {
+/// What the names of descriptions begin with.
+const DESCRIPTION: &str = "scxr.doc:";
+
+/// Makes rustc's module one for BPF; the descriptions of its state, which it holds no longer.
+fn prepare(module: &Module<'_>, machine: &Machine<'_>) -> BTreeMap<String, String> {
     module.retarget(machine);
+    let mut descriptions = BTreeMap::new();
+    for global in module.globals() {
+        let name = module.name(global);
+        let Some(variable) = name.strip_prefix(DESCRIPTION) else { continue };
+        if let Some(text) = module.take_bytes(global) {
+            descriptions.insert(variable.to_owned(), String::from_utf8_lossy(&text).trim().to_owned());
+        }
+    }
     for function in module.functions() {
         module.strip_attributes(function, HOST_ATTRIBUTES);
         if is_private(module, function) {
@@ -289,6 +301,7 @@ fn prepare(module: &Module<'_>, machine: &Machine<'_>) {
             nr_formats += 1;
         }
     }
+    descriptions
 }
 
 /// Whether it has a mangled name: only what the policy's macros name themselves is for the loader.

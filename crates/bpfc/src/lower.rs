@@ -31,6 +31,8 @@ pub(crate) struct Lowered {
     pub(crate) kfuncs: Kfuncs,
     /// Kernel structures in use: their wrappers are not peeled in BTF.
     pub(crate) structs: Vec<String>,
+    /// What is said of the policy's variables and maps, by name.
+    pub(crate) descriptions: BTreeMap<String, String>,
 }
 
 /// Replaces all markers of `module`.
@@ -52,7 +54,7 @@ pub(crate) fn lower(module: &Module<'_>, session: &Session) -> Result<Lowered> {
     }
     module.finish_debug_info(di);
     let structs = lowering.types.structs.keys().cloned().collect();
-    Ok(Lowered { kfuncs: lowering.kfuncs, structs })
+    Ok(Lowered { kfuncs: lowering.kfuncs, structs, descriptions: BTreeMap::new() })
 }
 
 struct Lowering<'m, 'l> {

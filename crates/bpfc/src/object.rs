@@ -74,6 +74,7 @@ fn complete_btf(
     btf.name_parameters(&lowered.kfuncs);
     btf.peel_wrappers(&lowered.structs);
     btf.tag_kptrs();
+    btf.describe(&lowered.descriptions);
     btf.name_operations();
     btf.rewrite_strings(&mut ext, remaps).ok_or(".BTF.ext ends early")?;
     if !lowered.kfuncs.is_empty() && !btf.sections().contains(".ksyms") {

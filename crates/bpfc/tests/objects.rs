@@ -131,8 +131,8 @@ fn names_are_identifiers_and_wrappers_are_peeled() {
     let object = Object::read(&simple().bytes);
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
     for ty in &object.btf.types {
-        let section = ty.kind == 15;
-        assert!(section || ty.name.chars().all(plain), "{}", ty.name);
+        let text = ty.kind == 15 || ty.kind == 17;
+        assert!(text || ty.name.chars().all(plain), "{}", ty.name);
     }
     for (variable, ty) in [("vtime_now", "u64"), ("fifo_sched", "bool"), ("uei", "user_exit_info")] {
         assert_eq!(object.btf.spell(object.btf.find(14, variable).size_or_type), ty, "{variable}");
@@ -140,6 +140,31 @@ fn names_are_identifiers_and_wrappers_are_peeled() {
     let map = object.btf.get(object.btf.find(14, "stats").size_or_type);
     let members: Vec<&str> = map.members.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(members, ["type", "key", "value", "max_entries"]);
+}
+
+#[test]
+fn state_is_described() {
+    let object = Object::read(&simple().bytes);
+    let tag = object.btf.find(17, "doc:First in, first out instead of by virtual time.");
+    assert_eq!(object.btf.get(tag.size_or_type).name, "fifo_sched");
+    let tags: Vec<&str> = object.btf.types.iter().filter(|t| t.kind == 17).map(|t| t.name.as_str()).collect();
+    assert_eq!(tags.len(), 4, "{tags:?}");
+}
+
+/// A counted pointer in a map's value carries the tag that the kernel looks for, to a structure that is there.
+#[test]
+fn counted_pointers_are_tagged() {
+    let text = "use scxr_policy::prelude::*;\nstate! { static SLOT as \"slot\": MaskSlot; }\nscheduler! {\n pub struct T { name: \"t\" }\n \
+                impl Ops for T {\n  fn init(_cx: &Init) -> Result<(), Errno> { drop(SLOT.replace(OwnedCpuMask::new())); Ok(()) }\n  \
+                fn yield_(_cx: &Event, _p: Task<'_>, _to: Option<Task<'_>>) -> bool { SLOT.get().is_none() }\n }\n}\n";
+    let object = Object::read(&compile("t", text).expect("compiles").bytes);
+    let (name, member) = &object.btf.find(4, "mask_slot").members[0];
+    let tag = object.btf.get(object.btf.get(*member).size_or_type);
+    assert_eq!((name.as_str(), tag.kind, tag.name.as_str()), ("mask", 18, "kptr"));
+    let target = object.btf.get(tag.size_or_type);
+    assert_eq!((target.kind, target.name.as_str()), (4, "bpf_cpumask"));
+    let ops: Vec<&str> = object.btf.find(4, "sched_ext_ops").members.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(ops, ["init", "yield", "flags", "timeout_ms", "name"]);
 }
 
 #[test]

@@ -28,13 +28,11 @@ state! {
 #[inline(always)]
 fn pick(p: Task<'_>) -> Option<Cpu> {
     if let Some(preferred) = PREFERRED.get()
-        && preferred.intersects(p.cpus())
+        && preferred.is_subset(p.cpus())
         && let Some(cpu) = preferred.pick_idle(PickFlags::NONE)
     {
-        if p.cpus().test(cpu) {
-            NR_PREFERRED.fetch_add(1);
-            return Some(cpu);
-        }
+        NR_PREFERRED.fetch_add(1);
+        return Some(cpu);
     }
     let cpu = p.cpus().pick_idle(PickFlags::NONE)?;
     NR_OTHER.fetch_add(1);

@@ -130,6 +130,7 @@ api! {
     LLVMGetFirstGlobal as first_global(m: ModuleRef) -> Value;
     LLVMGetNextGlobal as next_global(v: Value) -> Value;
     LLVMGetNamedFunction as named_function(m: ModuleRef, name: *const c_char) -> Value;
+    LLVMDeleteGlobal as delete_global(v: Value);
     LLVMDeleteFunction as delete_function(f: Value);
     LLVMGetFirstBasicBlock as first_block(f: Value) -> Block;
     LLVMGetNextBasicBlock as next_block(b: Block) -> Block;

@@ -267,6 +267,16 @@ impl<'l> Module<'l> {
         self.api.delete_function(function);
     }
 
+    /// Takes a constant of bytes that nothing uses out of the module.
+    pub(crate) fn take_bytes(&self, global: Value) -> Option<Vec<u8>> {
+        let bytes = self.constant_of(global).and_then(|constant| self.data(constant))?;
+        if self.api.first_use(global).get().is_some() {
+            return None;
+        }
+        self.api.delete_global(global);
+        Some(bytes)
+    }
+
     /// Declares a function of the same type as `like`.
     pub(crate) fn declare(&self, name: &str, ty: Type) -> Value {
         self.api.add_function(self.module, c(name).as_ptr(), ty)

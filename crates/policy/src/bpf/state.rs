@@ -128,66 +128,99 @@ impl ExitRecord {
 #[macro_export]
 macro_rules! __state {
     ([$n:expr] [$($done:tt)*]) => {};
-    ([$n:expr] [$($done:tt)*] $(#[$m:meta])* $vis:vis static $N:ident as $sym:literal: Tunable<$t:ty> = $init:expr; $($rest:tt)*) => {
-        $(#[$m])*
+    ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: Tunable<$t:ty> = $init:expr; $($rest:tt)*) => {
+        $crate::__describe! { $sym $($doc)* }
+        $(#[doc = $doc])*
         #[unsafe(export_name = $sym)]
         #[unsafe(link_section = ".rodata")]
         $vis static $N: $crate::Tunable<$t> = $crate::Tunable::__new($init);
         $crate::__state! { [$n] [] $($rest)* }
     };
-    ([$n:expr] [$($done:tt)*] $(#[$m:meta])* $vis:vis static $N:ident as $sym:literal: Global<$t:ty> = $init:expr; $($rest:tt)*) => {
-        $(#[$m])*
+    ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: Global<$t:ty> = $init:expr; $($rest:tt)*) => {
+        $crate::__describe! { $sym $($doc)* }
+        $(#[doc = $doc])*
         #[unsafe(export_name = $sym)]
         $vis static $N: $crate::Global<$t> = $crate::Global::__new($init);
         $crate::__state! { [$n] [] $($rest)* }
     };
-    ([$n:expr] [$($done:tt)*] $(#[$m:meta])* $vis:vis static $N:ident as $sym:literal: PerCpuArray<$t:ty, $len:literal>; $($rest:tt)*) => {
-        $(#[$m])*
+    ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: PerCpuArray<$t:ty, $len:literal>; $($rest:tt)*) => {
+        $crate::__describe! { $sym $($doc)* }
+        $(#[doc = $doc])*
         #[unsafe(export_name = $sym)]
         #[unsafe(link_section = ".maps")]
         $vis static $N: $crate::PerCpuArray<$t, $len> = $crate::PerCpuArray::__new();
         $crate::__state! { [$n] [] $($rest)* }
     };
-    ([$n:expr] [$($done:tt)*] $(#[$m:meta])* $vis:vis static $N:ident as $sym:literal: ExitRecord; $($rest:tt)*) => {
-        $(#[$m])*
+    ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: ExitRecord; $($rest:tt)*) => {
+        $crate::__describe! { $sym $($doc)* }
+        $(#[doc = $doc])*
         #[unsafe(export_name = $sym)]
         #[unsafe(link_section = ".data")]
         $vis static $N: $crate::ExitRecord = $crate::ExitRecord::__new();
         $crate::__state! { [$n] [] $($rest)* }
     };
-    ([$n:expr] [$($done:tt)*] $(#[$m:meta])* $vis:vis static $N:ident as $sym:literal: $kind:ident<$k:ty, $t:ty, $len:literal>; $($rest:tt)*) => {
-        $(#[$m])*
+    ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: $kind:ident<$k:ty, $t:ty, $len:literal>; $($rest:tt)*) => {
+        $crate::__describe! { $sym $($doc)* }
+        $(#[doc = $doc])*
         #[unsafe(export_name = $sym)]
         #[unsafe(link_section = ".maps")]
         $vis static $N: $crate::$kind<$k, $t, $len> = $crate::$kind::__new();
         $crate::__state! { [$n] [] $($rest)* }
     };
-    ([$n:expr] [$($done:tt)*] $(#[$m:meta])* $vis:vis static $N:ident as $sym:literal: $kind:ident<$t:ty, $len:literal>; $($rest:tt)*) => {
-        $(#[$m])*
+    ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: $kind:ident<$t:ty, $len:literal>; $($rest:tt)*) => {
+        $crate::__describe! { $sym $($doc)* }
+        $(#[doc = $doc])*
         #[unsafe(export_name = $sym)]
         #[unsafe(link_section = ".maps")]
         $vis static $N: $crate::$kind<$t, $len> = $crate::$kind::__new();
         $crate::__state! { [$n] [] $($rest)* }
     };
-    ([$n:expr] [$($done:tt)*] $(#[$m:meta])* $vis:vis static $N:ident as $sym:literal: $kind:ident<$t:ty>; $($rest:tt)*) => {
-        $(#[$m])*
+    ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: $kind:ident<$t:ty>; $($rest:tt)*) => {
+        $crate::__describe! { $sym $($doc)* }
+        $(#[doc = $doc])*
         #[unsafe(export_name = $sym)]
         #[unsafe(link_section = ".maps")]
         $vis static $N: $crate::$kind<$t> = $crate::$kind::__new();
         $crate::__state! { [$n] [] $($rest)* }
     };
-    ([$n:expr] [$($done:tt)*] $(#[$m:meta])* $vis:vis static $N:ident as $sym:literal: $kind:ident<$len:literal>; $($rest:tt)*) => {
-        $(#[$m])*
+    ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: $kind:ident<$len:literal>; $($rest:tt)*) => {
+        $crate::__describe! { $sym $($doc)* }
+        $(#[doc = $doc])*
         #[unsafe(export_name = $sym)]
         #[unsafe(link_section = ".maps")]
         $vis static $N: $crate::$kind<$len> = $crate::$kind::__new();
         $crate::__state! { [$n] [] $($rest)* }
     };
-    ([$n:expr] [$($done:tt)*] $(#[$m:meta])* $vis:vis static $N:ident as $sym:literal: $kind:ident; $($rest:tt)*) => {
-        $(#[$m])*
+    ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: $kind:ident; $($rest:tt)*) => {
+        $crate::__describe! { $sym $($doc)* }
+        $(#[doc = $doc])*
         #[unsafe(export_name = $sym)]
         #[unsafe(link_section = ".maps")]
         $vis static $N: $crate::$kind = $crate::$kind::__new();
         $crate::__state! { [$n] [] $($rest)* }
     };
+}
+
+/// A description of an item for the driver, which puts it into BTF.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __describe {
+    ($sym:literal) => {};
+    ($sym:literal $($doc:literal)+) => {
+        const _: () = {
+            const TEXT: &str = concat!($($doc),+);
+            #[unsafe(export_name = concat!("scxr.doc:", $sym))]
+            pub static DESCRIPTION: [u8; TEXT.len()] = $crate::backend::state::bytes(TEXT);
+        };
+    };
+}
+
+/// The bytes of a text of that length.
+pub const fn bytes<const N: usize>(text: &str) -> [u8; N] {
+    let (mut bytes, mut i) = ([0; N], 0);
+    while i < N {
+        bytes[i] = text.as_bytes()[i];
+        i += 1;
+    }
+    bytes
 }

@@ -42,11 +42,13 @@ struct Slot {
     body: Body,
 }
 
+/// Values by key, each with the moment of its last use.
+type Values = BTreeMap<u64, (u64, Rc<dyn Any>)>;
+
 /// What an item that is no plain value holds.
 enum Body {
     Nothing,
-    /// Values by key, each with the moment of its last use.
-    Map(RefCell<BTreeMap<u64, (u64, Rc<dyn Any>)>>),
+    Map(RefCell<Values>),
     Queue(RefCell<VecDeque<Rc<dyn Any>>>),
     Ring(RefCell<VecDeque<Vec<u8>>>),
     Timer(RefCell<Option<Rc<dyn Fn()>>>),
