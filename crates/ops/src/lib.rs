@@ -8,6 +8,7 @@ mod consts;
 mod fields;
 mod globals;
 mod host;
+mod iters;
 mod kfuncs;
 mod load;
 mod masks;

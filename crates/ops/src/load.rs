@@ -126,6 +126,7 @@ impl BpfScheduler {
             attrs,
             masks: Default::default(),
             stored: Default::default(),
+            iters: Default::default(),
             random: RefCell::new(Random::new(options.seed)),
             printed: RefCell::default(),
         }))

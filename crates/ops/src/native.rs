@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use scxr_bpf::vm::format::format;
 use scxr_kernel::Kernel;
 use scxr_kernel::cpumask::CpuMask;
-use scxr_kernel::ext::dsq::DsqIter;
+use scxr_kernel::ext::DsqIter;
 use scxr_kernel::ext::exit::exit_kind_number;
 use scxr_kernel::ext::flags::enq;
 use scxr_kernel::ext::kfunc;
@@ -14,6 +14,7 @@ use scxr_kernel::ids::{CpuId, TaskId};
 use scxr_policy::native::{ExitDetails, Host, Instance, MaskSource, MaskWords, PolicyDef, TaskField};
 
 use crate::addr::{Kind, Place, addr};
+use crate::iters::Iters;
 use crate::scheduler::Random;
 
 /// A native policy, for one run on one simulated machine.
@@ -23,8 +24,7 @@ pub struct NativeScheduler {
     /// Index in the policy of each operation, by [`Op`].
     index: Vec<Option<usize>>,
     random: RefCell<Random>,
-    /// Iterators over DSQs that are open; an iterator's handle is its index.
-    iters: RefCell<Vec<Option<DsqIter>>>,
+    iters: Iters,
     printed: RefCell<Vec<String>>,
 }
 
@@ -53,7 +53,7 @@ impl NativeScheduler {
             attrs,
             index,
             random: RefCell::new(Random::new(seed)),
-            iters: RefCell::default(),
+            iters: Iters::default(),
             printed: RefCell::default(),
         }
     }
@@ -97,7 +97,7 @@ impl NativeHost<'_> {
 
     /// The iterator with that handle.
     fn iter(&self, handle: u64) -> Option<DsqIter> {
-        self.s.iters.borrow().get(handle as usize).copied().flatten()
+        self.s.iters.get(handle as u32)
     }
 }
 
@@ -340,14 +340,7 @@ impl Host for NativeHost<'_> {
     }
 
     fn dsq_iter_new(&self, dsq_id: u64, flags: u64) -> Option<u64> {
-        let (iter, _) = self.with(|k| kfunc::bpf_iter_scx_dsq_new(k, dsq_id, flags));
-        let mut iters = self.s.iters.borrow_mut();
-        let free = iters.iter().position(Option::is_none).unwrap_or(iters.len());
-        if free == iters.len() {
-            iters.push(None);
-        }
-        iters[free] = Some(iter);
-        Some(free as u64)
+        Some(self.with(|k| self.s.iters.open(k, dsq_id, flags)).0.into())
     }
 
     fn dsq_iter_next(&self, iter: u64) -> Option<u64> {
@@ -356,10 +349,7 @@ impl Host for NativeHost<'_> {
     }
 
     fn dsq_iter_destroy(&self, iter: u64) {
-        let taken = self.s.iters.borrow_mut().get_mut(iter as usize).and_then(Option::take);
-        if let Some(iter) = taken {
-            self.with(|k| kfunc::bpf_iter_scx_dsq_destroy(k, iter));
-        }
+        self.with(|k| self.s.iters.close(k, iter as u32));
     }
 
     fn dsq_move_set_slice(&self, iter: u64, slice: u64) {

@@ -58,6 +58,7 @@ pub struct BpfScheduler {
     pub(crate) attrs: OpsAttrs,
     pub(crate) masks: OwnedMasks,
     pub(crate) stored: Stored,
+    pub(crate) iters: crate::iters::Iters,
     pub(crate) random: RefCell<Random>,
     pub(crate) printed: RefCell<Printed>,
 }

@@ -63,7 +63,7 @@ macro_rules! waiting {
         $crate::Waiting::__start(&mut $crate::__DsqSlot::new(), $dsq, 0)
     };
     ($dsq:expr, rev) => {
-        $crate::Waiting::__start(&mut $crate::__DsqSlot::new(), $dsq, 1)
+        $crate::Waiting::__start(&mut $crate::__DsqSlot::new(), $dsq, 1 << 16)
     };
 }
 

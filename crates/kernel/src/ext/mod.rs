@@ -28,6 +28,7 @@ mod tree;
 mod watchdog;
 
 pub use entity::{Entity, ScxRq};
+pub use iter::DsqIter;
 pub use sched::{EnableState, Ev, Events, Ext, Sched};
 
 pub(crate) use bypass::timer;

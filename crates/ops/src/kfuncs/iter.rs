@@ -1,13 +1,72 @@
-//! Open-coded number iterators; their state lives in the program's stack, as on Linux.
+//! Open-coded iterators over numbers and DSQs; their state lives in the program's stack, as on Linux: two numbers, or the handle
+//! of an open iterator.
 
 use scxr_bpf::vm::{HostError, Machine};
+use scxr_kernel::ext::{DsqIter, kfunc};
 
 use super::{KfuncFn, KfuncResult};
+use crate::addr::{Kind, addr};
 use crate::consts::ret_i32;
 use crate::host::Context;
 
-pub(super) const TABLE: &[(&str, KfuncFn)] =
-    &[("bpf_iter_num_new", num_new), ("bpf_iter_num_next", num_next), ("bpf_iter_num_destroy", |_, _, _| Ok(0))];
+pub(super) const TABLE: &[(&str, KfuncFn)] = &[
+    ("bpf_iter_num_new", num_new),
+    ("bpf_iter_num_next", num_next),
+    ("bpf_iter_num_destroy", |_, _, _| Ok(0)),
+    ("bpf_iter_scx_dsq_new", dsq_new),
+    ("bpf_iter_scx_dsq_next", |c, m, a| {
+        let it = dsq_iter(c, m, a[0])?;
+        Ok(kfunc::bpf_iter_scx_dsq_next(c.k, it).map_or(0, |p| addr(Kind::Task, p.0)))
+    }),
+    ("bpf_iter_scx_dsq_destroy", |c, m, a| {
+        let (handle, _) = state(m, a[0])?;
+        c.s.iters.close(c.k, handle as u32);
+        Ok(0)
+    }),
+    // Moves, under both names that they have had.
+    ("scx_bpf_dispatch_from_dsq_set_slice", dsq_set_slice),
+    ("scx_bpf_dsq_move_set_slice", dsq_set_slice),
+    ("scx_bpf_dispatch_from_dsq_set_vtime", dsq_set_vtime),
+    ("scx_bpf_dsq_move_set_vtime", dsq_set_vtime),
+    ("scx_bpf_dispatch_from_dsq", dsq_move),
+    ("scx_bpf_dsq_move", dsq_move),
+    ("scx_bpf_dispatch_vtime_from_dsq", dsq_move_vtime),
+    ("scx_bpf_dsq_move_vtime", dsq_move_vtime),
+];
+
+fn dsq_new(c: &mut Context<'_>, m: &Machine, a: [u64; 5]) -> KfuncResult {
+    let (handle, ret) = c.s.iters.open(c.k, a[1], a[2]);
+    set_state(m, a[0], handle as i32, 0)?;
+    Ok(ret_i32(ret))
+}
+
+/// The iterator whose handle is at `it`.
+fn dsq_iter(c: &Context<'_>, m: &Machine, it: u64) -> Result<DsqIter, HostError> {
+    let (handle, _) = state(m, it)?;
+    c.s.iters.get(handle as u32).ok_or_else(|| HostError::BadAccess(format!("{it:#x} is not an open iterator")))
+}
+
+fn dsq_set_slice(c: &mut Context<'_>, m: &Machine, a: [u64; 5]) -> KfuncResult {
+    let it = dsq_iter(c, m, a[0])?;
+    kfunc::scx_bpf_dsq_move_set_slice(c.k, it, a[1]);
+    Ok(0)
+}
+
+fn dsq_set_vtime(c: &mut Context<'_>, m: &Machine, a: [u64; 5]) -> KfuncResult {
+    let it = dsq_iter(c, m, a[0])?;
+    kfunc::scx_bpf_dsq_move_set_vtime(c.k, it, a[1]);
+    Ok(0)
+}
+
+fn dsq_move(c: &mut Context<'_>, m: &Machine, a: [u64; 5]) -> KfuncResult {
+    let (it, p) = (dsq_iter(c, m, a[0])?, c.task(a[1])?);
+    Ok(kfunc::scx_bpf_dsq_move(c.k, it, p, a[2], a[3]).into())
+}
+
+fn dsq_move_vtime(c: &mut Context<'_>, m: &Machine, a: [u64; 5]) -> KfuncResult {
+    let (it, p) = (dsq_iter(c, m, a[0])?, c.task(a[1])?);
+    Ok(kfunc::scx_bpf_dsq_move_vtime(c.k, it, p, a[2], a[3]).into())
+}
 
 /// Most steps of a loop [BPF_MAX_LOOPS].
 const MAX_LOOPS: i64 = 8 * 1024 * 1024;

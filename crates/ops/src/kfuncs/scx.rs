@@ -33,6 +33,14 @@ pub(super) const TABLE: &[(&str, KfuncFn)] = &[
         Ok(0)
     }),
     ("scx_bpf_dsq_nr_queued", |c, _, a| Ok(ret_i32(kfunc::scx_bpf_dsq_nr_queued(c.k, a[0])))),
+    ("scx_bpf_reenqueue_local___v2", |c, _, _| {
+        kfunc::scx_bpf_reenqueue_local(c.k);
+        Ok(0)
+    }),
+    ("scx_bpf_dsq_reenq", |c, _, a| {
+        kfunc::scx_bpf_dsq_reenq(c.k, a[0], a[1]);
+        Ok(0)
+    }),
     ("scx_bpf_dsq_peek", |c, _, a| Ok(kfunc::scx_bpf_dsq_peek(c.k, a[0]).map_or(0, |p| addr(Kind::Task, p.0)))),
     // CPU selection and idle masks.
     ("scx_bpf_select_cpu_dfl", select_cpu_dfl),
