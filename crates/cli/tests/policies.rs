@@ -58,13 +58,16 @@ fn run(ops: Rc<dyn SchedExtOps>, workload: &str) -> Ran {
 }
 
 fn object(name: &str) -> Object {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../policy/policies/{name}.rs"));
+    compile(&Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../policy/policies/{name}.rs")))
+}
+
+fn compile(source: &Path) -> Object {
     let cache = Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("policies"));
     let compiler = Compiler::new().expect("the toolchain that this is built with");
-    let built = compiler.compile(&source, &Options { cache, ..Options::default() });
+    let built = compiler.compile(source, &Options { cache, ..Options::default() });
     let built = built.unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(built.warnings, "");
-    Object::parse(name, &built.bytes).unwrap_or_else(|e| panic!("{e}"))
+    Object::parse(&built.name, &built.bytes).unwrap_or_else(|e| panic!("{e}"))
 }
 
 fn load(name: &str, set: &[(&str, &str)]) -> Result<Rc<BpfScheduler>, String> {
@@ -167,6 +170,28 @@ fn what_is_missing_is_named() {
     match load("operations", &[]) {
         Ok(_) => {}
         Err(why) => assert!(why.contains("not implemented yet: ops."), "{why}"),
+    }
+}
+
+/// The complete programs of the guide are what it says they are.
+#[test]
+fn the_guide_is_right() {
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/writing-schedulers.md");
+    let text = std::fs::read_to_string(guide).expect("the guide");
+    let programs: Vec<&str> = text.split("```rust\n").skip(1).filter_map(|part| part.split("```").next()).collect();
+    assert_eq!(programs.len(), 2);
+    let folder = tempfile::tempdir().expect("a folder");
+    for (i, program) in programs.into_iter().enumerate() {
+        let source = folder.path().join(format!("guide{i}.rs"));
+        std::fs::write(&source, program).expect("a file");
+        let bpf = BpfScheduler::load(
+            &compile(&source),
+            &Model::new(KernelVersion::NEWEST),
+            &SchedulerOptions { nr_cpus: CPUS as u32, ..SchedulerOptions::default() },
+        );
+        let ran = run(bpf.unwrap_or_else(|e| panic!("{e}")), "mixed");
+        assert_eq!(ran.exit.0, ExitKind::None, "{}", ran.exit.2);
+        assert!(ran.events.len() > 1000);
     }
 }
 
