@@ -150,6 +150,12 @@ impl Compiler {
         Ok(Built { name, bytes, sources: front.sources, warnings: front.warnings })
     }
 
+    /// Makes an object of a module that rustc wrote elsewhere, with the flags of this driver, on any 64-bit little-endian host:
+    /// `bitcode` is of this LLVM's version or an older one. Positions in refusals are relative to `folder`, where the policy was.
+    pub fn retarget(&self, bitcode: &[u8], name: &str, folder: &Path, options: &Options) -> Result<Vec<u8>> {
+        self.back_end(bitcode, &folder.join("policy.rs"), name, &folder.join("policy-crate"), options)
+    }
+
     /// Compiles the policy crate for BPF unless it is there; its functions are inlined into the policy from it.
     fn policy_crate(&self, cache: &Path) -> Result<PathBuf> {
         let folder = cache.join(format!("policy-{:016x}", policy_key(self.rustc.identity())));

@@ -5,11 +5,11 @@ use std::cell::RefCell;
 use scxr_bpf::vm::format::format;
 use scxr_kernel::Kernel;
 use scxr_kernel::cpumask::CpuMask;
-use scxr_kernel::ext::DsqIter;
 use scxr_kernel::ext::exit::exit_kind_number;
 use scxr_kernel::ext::flags::enq;
 use scxr_kernel::ext::kfunc;
 use scxr_kernel::ext::ops::{ExitInfo, ExitTaskArgs, InitTaskArgs, Op, OpSet, OpsAttrs, SchedExtOps};
+use scxr_kernel::ext::{DsqIter, Events};
 use scxr_kernel::ids::{CpuId, TaskId};
 use scxr_policy::native::{ExitDetails, Host, Instance, MaskSource, MaskWords, PolicyDef, TaskField};
 
@@ -288,6 +288,11 @@ impl Host for NativeHost<'_> {
     fn task_from_pid(&self, pid: i32) -> Option<u64> {
         let k = self.k.borrow();
         u32::try_from(pid).ok().and_then(|pid| k.task_by_pid(pid)).map(task)
+    }
+
+    fn events(&self) -> Option<Vec<(&'static str, i64)>> {
+        let events = self.with(kfunc::scx_bpf_events);
+        Some(Events::NAMES.into_iter().zip(events.0).collect())
     }
 
     fn init_task_fork(&self, args: u64) -> bool {

@@ -1,4 +1,4 @@
-//! Sets of CPUs: the tasks', the idle ones, the policy's own; picking, kicking and asking for performance.
+//! Sets of CPUs: the tasks', the idle ones, the policy's own; picking, kicking and asking for performance; the class's counters.
 
 use scxr_policy::prelude::*;
 
@@ -18,6 +18,10 @@ state! {
     static NR_IDLE as "nr_idle": Global<u64> = 0;
     /// Changes of affinity.
     static NR_MOVES as "nr_moves": Global<u64> = 0;
+    /// How often `select_cpu` gave a CPU that could not be used, as the class counts it.
+    static NR_FALLBACK as "nr_fallback": Global<u64> = 0;
+    /// How often a slice was filled up.
+    static NR_REFILLS as "nr_refills": Global<u64> = 0;
     /// The preferred CPUs.
     static PREFERRED as "preferred": MaskSlot;
     /// Why it ended.
@@ -78,6 +82,12 @@ scheduler! {
             let cpu = p.cpu();
             let perf = if p.weight() > Weight::DEFAULT { cpu.perf_cap() } else { 512 };
             cpu.set_perf(perf);
+        }
+
+        fn tick(_cx: &Event, _p: Task<'_>) {
+            let Some(events) = Events::read() else { return };
+            NR_FALLBACK.set(events.select_cpu_fallback().unwrap_or(0) as u64);
+            NR_REFILLS.set(events.refill_slice_dfl().unwrap_or(0) as u64);
         }
 
         fn set_cpumask(_cx: &Event, _p: Task<'_>, cpus: CpuMask<'_>) {

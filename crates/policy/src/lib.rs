@@ -41,6 +41,7 @@ mod args;
 mod context;
 mod cpumask;
 mod dsq;
+mod events;
 mod iter;
 mod ops;
 mod print;
@@ -74,6 +75,7 @@ pub use context::{
 };
 pub use cpumask::{CpuMask, HeldMask, OwnedCpuMask};
 pub use dsq::Dsq;
+pub use events::Events;
 pub use iter::{Bounded, QueuedTask, Waiting};
 pub use ops::Ops;
 #[doc(hidden)]
@@ -90,11 +92,11 @@ pub use units::{
 pub mod prelude {
     pub use crate::{
         Array, Cgroup, CgroupInit, Comm, Cpu, CpuMask, CpuRelease, Dispatch, Dsq, Dump, EnqFlags, Enqueue, Errno,
-        Event, ExitInfo, ExitRecord, ExitTask, Field, Global, HashMap, HeldMask, Init, InitTask, KickFlags, LruHashMap,
-        MaskSlot, MayDispatch, MayDump, MayInsert, MayMove, MayPick, MayReenqueue, Ns, Ops, OpsFlags, OwnedCpuMask,
-        OwnedTask, PerCpu, PerCpuArray, PerCpuValue, PickFlags, Picked, Queue, QueuedTask, Rcu, Ref, Release, RingBuf,
-        SelectCpu, Sleepable, SpinLock, Stack, Task, TaskFlags, TaskStorage, Timer, Tunable, Unlocked, Vtime,
-        WakeFlags, Weight, bounded, plain, random_u32, scheduler, scx_dump, scx_error, scx_exit, scx_print, shared,
-        state, waiting,
+        Event, Events, ExitInfo, ExitRecord, ExitTask, Field, Global, HashMap, HeldMask, Init, InitTask, KickFlags,
+        LruHashMap, MaskSlot, MayDispatch, MayDump, MayInsert, MayMove, MayPick, MayReenqueue, Ns, Ops, OpsFlags,
+        OwnedCpuMask, OwnedTask, PerCpu, PerCpuArray, PerCpuValue, PickFlags, Picked, Queue, QueuedTask, Rcu, Ref,
+        Release, RingBuf, SelectCpu, Sleepable, SpinLock, Stack, Task, TaskFlags, TaskStorage, Timer, Tunable,
+        Unlocked, Vtime, WakeFlags, Weight, bounded, plain, random_u32, scheduler, scx_dump, scx_error, scx_exit,
+        scx_print, shared, state, waiting,
     };
 }

@@ -2,7 +2,7 @@
 
 use scxr_bpf::vm::format::{ARGS_MAX, OUTPUT_MAX, format as bprintf};
 use scxr_bpf::vm::{HostError, Machine};
-use scxr_kernel::ext::kfunc;
+use scxr_kernel::ext::{Events, kfunc};
 use scxr_kernel::ids::TaskId;
 
 use super::{KfuncFn, KfuncResult};
@@ -121,7 +121,8 @@ pub(super) const TABLE: &[(&str, KfuncFn)] = &[
         Ok(kfunc::scx_bpf_cpu_curr(c.k, a[0] as i32).map_or(0, |_| addr(Kind::Rq, a[0] as u32)))
     }),
     ("scx_bpf_cpu_curr", |c, _, a| Ok(kfunc::scx_bpf_cpu_curr(c.k, a[0] as i32).map_or(0, |p| addr(Kind::Task, p.0)))),
-    // Time, exit.
+    // Time, events, exit.
+    ("scx_bpf_events", events),
     ("scx_bpf_now", |c, _, _| Ok(kfunc::scx_bpf_now(c.k))),
     ("scx_bpf_error_bstr", |c, m, a| {
         if let Some(msg) = format(c, m, a[0], a[1], a[2])? {
@@ -163,6 +164,20 @@ fn words<const N: usize>(m: &Machine, at: u64) -> Result<[u64; N], HostError> {
         *w = m.read_u64(at).ok_or_else(|| HostError::BadAccess(format!("arguments at {at:#x} cannot be read")))?;
     }
     Ok(out)
+}
+
+/// The counters, laid out as in the modelled kernel; no more than the program has room for.
+fn events(c: &mut Context<'_>, m: &Machine, a: [u64; 5]) -> KfuncResult {
+    let values = kfunc::scx_bpf_events(c.k);
+    let Some(layout) = c.s.model.kernel.layout("scx_event_stats") else { return Ok(0) };
+    for leaf in &layout.leaves {
+        let value = Events::NAMES.iter().position(|name| *name == leaf.path).map_or(0, |i| values.0[i]);
+        let fits = u64::from(leaf.offset + leaf.size) <= a[1];
+        if fits && !m.write_bytes(a[0].wrapping_add(leaf.offset.into()), &value.to_le_bytes()) {
+            return Err(HostError::BadAccess(format!("events at {:#x} cannot be written", a[0])));
+        }
+    }
+    Ok(0)
 }
 
 /// Arguments packed in a struct {dsq_id, slice, vtime, enq_flags}.

@@ -12,6 +12,7 @@ macro_rules! kernel_types {
 
         impl $s {$(
             #[inline(always)]
+            #[allow(non_snake_case, reason = "the kernel's names")]
             pub fn $f(this: *const Self) -> *mut $t {
                 unsafe extern "C" {
                     #[link_name = concat!("scxr.field:", stringify!($s), ".", stringify!($f), ":", stringify!($t))]
@@ -117,7 +118,21 @@ pub mod types {
         sched_entity {
             sum_exec_runtime: u64,
         }
-        scx_event_stats {}
+        scx_event_stats {
+            SCX_EV_SELECT_CPU_FALLBACK: i64,
+            SCX_EV_DISPATCH_LOCAL_DSQ_OFFLINE: i64,
+            SCX_EV_DISPATCH_KEEP_LAST: i64,
+            SCX_EV_ENQ_SKIP_EXITING: i64,
+            SCX_EV_ENQ_SKIP_MIGRATION_DISABLED: i64,
+            SCX_EV_REENQ_IMMED: i64,
+            SCX_EV_REENQ_LOCAL_REPEAT: i64,
+            SCX_EV_REFILL_SLICE_DFL: i64,
+            SCX_EV_BYPASS_DURATION: i64,
+            SCX_EV_BYPASS_DISPATCH: i64,
+            SCX_EV_BYPASS_ACTIVATE: i64,
+            SCX_EV_INSERT_NOT_OWNED: i64,
+            SCX_EV_SUB_BYPASS_DISPATCH: i64,
+        }
         cpumask {}
         bpf_cpumask {}
         cgroup {
@@ -225,6 +240,19 @@ pub mod types {
 
     kernel_optional! {
         scx_exit_info.exit_cpu: i32 as has_exit_cpu;
+        scx_event_stats.SCX_EV_SELECT_CPU_FALLBACK: i64 as has_select_cpu_fallback;
+        scx_event_stats.SCX_EV_DISPATCH_LOCAL_DSQ_OFFLINE: i64 as has_dispatch_local_dsq_offline;
+        scx_event_stats.SCX_EV_DISPATCH_KEEP_LAST: i64 as has_dispatch_keep_last;
+        scx_event_stats.SCX_EV_ENQ_SKIP_EXITING: i64 as has_enq_skip_exiting;
+        scx_event_stats.SCX_EV_ENQ_SKIP_MIGRATION_DISABLED: i64 as has_enq_skip_migration_disabled;
+        scx_event_stats.SCX_EV_REENQ_IMMED: i64 as has_reenq_immed;
+        scx_event_stats.SCX_EV_REENQ_LOCAL_REPEAT: i64 as has_reenq_local_repeat;
+        scx_event_stats.SCX_EV_REFILL_SLICE_DFL: i64 as has_refill_slice_dfl;
+        scx_event_stats.SCX_EV_BYPASS_DURATION: i64 as has_bypass_duration;
+        scx_event_stats.SCX_EV_BYPASS_DISPATCH: i64 as has_bypass_dispatch;
+        scx_event_stats.SCX_EV_BYPASS_ACTIVATE: i64 as has_bypass_activate;
+        scx_event_stats.SCX_EV_INSERT_NOT_OWNED: i64 as has_insert_not_owned;
+        scx_event_stats.SCX_EV_SUB_BYPASS_DISPATCH: i64 as has_sub_bypass_dispatch;
         scx_exit_info.exit_code: i64 as has_exit_code;
     }
 }

@@ -75,6 +75,41 @@ host_calls! {
     enq_cpu_selected() -> u64;
 }
 
+/// The counters as the host gave them.
+pub type RawEvents = Vec<(&'static str, i64)>;
+
+pub(crate) fn events() -> Option<RawEvents> {
+    call(|h| h.events())
+}
+
+pub(crate) mod event {
+    use super::RawEvents;
+
+    macro_rules! counters {
+        ($($name:ident: $field:literal;)*) => {$(
+            pub(crate) fn $name(events: &RawEvents) -> Option<i64> {
+                events.iter().find(|(name, _)| *name == $field).map(|(_, value)| *value)
+            }
+        )*};
+    }
+
+    counters! {
+        select_cpu_fallback: "SCX_EV_SELECT_CPU_FALLBACK";
+        dispatch_local_dsq_offline: "SCX_EV_DISPATCH_LOCAL_DSQ_OFFLINE";
+        dispatch_keep_last: "SCX_EV_DISPATCH_KEEP_LAST";
+        enq_skip_exiting: "SCX_EV_ENQ_SKIP_EXITING";
+        enq_skip_migration_disabled: "SCX_EV_ENQ_SKIP_MIGRATION_DISABLED";
+        reenq_immed: "SCX_EV_REENQ_IMMED";
+        reenq_local_repeat: "SCX_EV_REENQ_LOCAL_REPEAT";
+        refill_slice_dfl: "SCX_EV_REFILL_SLICE_DFL";
+        bypass_duration: "SCX_EV_BYPASS_DURATION";
+        bypass_dispatch: "SCX_EV_BYPASS_DISPATCH";
+        bypass_activate: "SCX_EV_BYPASS_ACTIVATE";
+        insert_not_owned: "SCX_EV_INSERT_NOT_OWNED";
+        sub_bypass_dispatch: "SCX_EV_SUB_BYPASS_DISPATCH";
+    }
+}
+
 pub(crate) fn task_release(_p: RawTask) {}
 
 pub(crate) fn rcu_lock() {}

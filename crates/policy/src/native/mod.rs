@@ -257,6 +257,11 @@ pub trait Host {
         self.missing("print");
     }
 
+    /// `scx_bpf_events`: the counters by name; `None`: the kernel has none.
+    fn events(&self) -> Option<Vec<(&'static str, i64)>> {
+        self.missing("scx_bpf_events");
+        None
+    }
     /// `scx_bpf_dump`.
     fn dump(&self, format: &str, args: &[u64]) {
         let _ = (format, args);
