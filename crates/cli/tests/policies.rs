@@ -16,6 +16,8 @@ use scxr_ops::{BpfScheduler, Model, NativeScheduler, SchedulerOptions, Value};
 use scxr_policy::native::PolicyDef;
 use scxr_trace::{Event, ExitKind, Recorder};
 
+#[path = "../../policy/policies/lookups.rs"]
+mod lookups;
 #[path = "../../policy/policies/masks.rs"]
 mod masks;
 #[path = "../../policy/policies/moves.rs"]
@@ -133,6 +135,14 @@ fn sets_of_cpus() {
 }
 
 #[test]
+fn tasks_and_cpus_are_found() {
+    let globals = check(&lookups::POLICY, &[], ExitKind::None);
+    assert_counts(&globals, &["nr_idle", "nr_found", "min_slots", "first"]);
+    let value = |name: &str| globals.iter().find(|(n, _)| n == name).map(|(_, v)| *v);
+    assert_eq!((value("nr_wrong"), value("cpus")), (Some(0), Some(8 << 32 | 8)));
+}
+
+#[test]
 fn queues_locks_and_messages() {
     let globals = check(&queues::POLICY, &[], ExitKind::None);
     assert_counts(&globals, &["nr_lucky"]);
@@ -198,7 +208,7 @@ fn the_guide_is_right() {
 /// Objects are for all kernels: what one lacks is optional in them.
 #[test]
 fn policies_load_on_every_kernel() {
-    for name in ["tasks", "masks", "queues", "moves", "timers"] {
+    for name in ["tasks", "masks", "queues", "moves", "timers", "lookups"] {
         let object = object(name);
         for version in KernelVersion::ALL {
             let options = SchedulerOptions { nr_cpus: CPUS as u32, ..SchedulerOptions::default() };
