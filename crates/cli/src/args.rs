@@ -29,6 +29,8 @@ pub(crate) enum Command {
     List(ListArgs),
     /// Show what is in an object, and which kernels would take it
     Inspect(InspectArgs),
+    /// Show which Linux kernels there are for --on vm, and which of them run schedulers; fetch them
+    Kernels(KernelsArgs),
     /// Show versions
     Version(ListArgs),
 }
@@ -167,4 +169,35 @@ pub(crate) struct InspectArgs {
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Arguments of `kernels`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = false)]
+pub(crate) struct KernelsArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<KernelsCommand>,
+    /// Judge this kernel only: a series (7.2), an image (./vmlinuz) or `host`
+    #[arg(long, value_name = "KERNEL")]
+    pub(crate) kernel: Option<String>,
+    /// Refresh the list of packages even if it is recent
+    #[arg(long)]
+    pub(crate) refresh: bool,
+    /// Print one JSON object
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// No progress bar and no notes on standard error
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+/// What `kernels` does besides listing.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KernelsCommand {
+    /// Fetch the newest kernel of each series that runs schedulers, and judge it
+    Fetch {
+        /// Series (7.2), or versions (7.2.13)
+        #[arg(value_name = "SERIES", required = true)]
+        series: Vec<String>,
+    },
 }

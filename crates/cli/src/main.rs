@@ -11,6 +11,7 @@ mod crash;
 mod failure;
 mod inject;
 mod inspect;
+mod kernels;
 mod list;
 mod progress;
 mod replay;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Command::Compare(args) => compare::compare(&args),
         Command::List(args) => list::list(&args),
         Command::Inspect(args) => inspect::inspect(&args),
+        Command::Kernels(args) => kernels::kernels(&args),
         Command::Version(args) => list::version(&args),
     };
     match result {

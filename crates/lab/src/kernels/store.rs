@@ -76,7 +76,7 @@ pub enum KernelError {
         want: String,
     },
     /// A cached kernel was changed.
-    #[error("the cached kernel {path} is corrupt; remove that folder and fetch it again")]
+    #[error("the cached kernel {path} is corrupt; `scxr kernels fetch SERIES` fetches it again")]
     CorruptCache {
         /// Its folder.
         path: PathBuf,
@@ -245,7 +245,13 @@ impl Store {
         }
         let mut first = None;
         for candidate in of_series(&all) {
-            let kernel = self.have(&apt, &candidate, on)?;
+            let mut kernel = self.have(&apt, &candidate, on)?;
+            if kernel.judgement.usable() && self.intact(kernel.clone()).is_err() {
+                // What is corrupt is worth nothing; it is fetched again.
+                let folder = self.kernels().join(kernel.release.as_str());
+                fs::remove_dir_all(&folder).map_err(io_at(&folder))?;
+                kernel = self.have(&apt, &candidate, on)?;
+            }
             match kernel.judgement.problems.first() {
                 None => return self.intact(kernel),
                 Some(problem) => {
