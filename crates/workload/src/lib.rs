@@ -1,7 +1,7 @@
-//! Task behaviour: rt-app JSON and presets; run by simulated tasks.
+//! Task behaviour: rt-app JSON and presets; run by simulated tasks or by real threads.
 //!
 //! A workload is read ([`load`]) into a form that says nothing about who will run it ([`ir`]); [`sim`] makes simulated
-//! tasks of it ([`ir::Workload::tasks`]). It is a pure function of the text, the number of CPUs and the seed.
+//! tasks of it ([`ir::Workload::tasks`]), [`threads`] real ones. It is a pure function of the text, the number of CPUs and the seed.
 
 mod error;
 pub mod ir;
@@ -13,6 +13,7 @@ mod rtapp;
 mod shared;
 pub mod sim;
 pub mod suggest;
+pub mod threads;
 
 pub use error::WorkloadError;
 pub use ir::Workload;

@@ -14,7 +14,7 @@ use crate::shared::{Msg, Shared, Ticket, Timer};
 /// What a step costs that needs no kernel: an uncontended lock, a signal that nobody waits for.
 const FAST_PATH_NS: Ns = 30;
 /// `runtime` looks at the clock this often, as rt-app does.
-const RUNTIME_SLICE_NS: Ns = 32_000;
+pub(crate) const RUNTIME_SLICE_NS: Ns = 32_000;
 /// Most steps in one call that take no time, before time is charged all the same.
 const FREE_STEPS_MAX: u32 = 1000;
 
@@ -33,6 +33,15 @@ impl Workload {
     }
 }
 
+/// Name of a task's random stream, whoever runs it.
+pub(crate) fn stream_name(workload: &Workload, index: usize, instance: u32, fork: Option<u32>) -> String {
+    let kind = format!("{}/{index}.{}", workload.stream_name(), workload.tasks[index].name);
+    match fork {
+        None => format!("{kind}/{instance}"),
+        Some(n) => format!("{kind}/fork{n}"),
+    }
+}
+
 /// A workload that is being run.
 #[derive(Clone)]
 struct World {
@@ -44,11 +53,7 @@ impl World {
     /// A task made from template `index`; `fork` is how many were forked from it before.
     fn spec(&self, index: usize, instance: u32, fork: Option<u32>) -> TaskSpec {
         let template = &self.workload.tasks[index];
-        let kind = format!("{}/{index}.{}", self.workload.stream_name(), template.name);
-        let stream = match fork {
-            None => format!("{kind}/{instance}"),
-            Some(n) => format!("{kind}/fork{n}"),
-        };
+        let stream = stream_name(&self.workload, index, instance, fork);
         let behavior = Interpreter {
             world: self.clone(),
             template: index,
