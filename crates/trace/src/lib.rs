@@ -10,6 +10,7 @@
 mod check;
 mod custody;
 mod event;
+pub mod ftrace;
 mod sinks;
 pub mod text;
 
