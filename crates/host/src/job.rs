@@ -1,0 +1,56 @@
+//! What is to be done. It is written as JSON where another process, or a guest, does it.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Bytes that are written into a map of the object before it is loaded: a global variable, a member of an operations table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edit {
+    /// The data section (`.rodata`), or the name of the struct_ops variable.
+    pub map: String,
+    /// Where, bytes.
+    pub offset: u32,
+    /// What.
+    pub bytes: Vec<u8>,
+}
+
+/// A run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Name of the scheduler.
+    pub name: String,
+    /// Its object; `None`: the fair class alone.
+    pub object: Option<PathBuf>,
+    /// Changes before it is loaded.
+    pub edits: Vec<Edit>,
+    /// Maps whose number of entries is to be set.
+    pub resize: Vec<(String, u32)>,
+    /// Data sections whose size, bytes, is to be set.
+    pub resize_data: Vec<(String, u32)>,
+    /// Programs that are not loaded, because no operation of this kernel uses them.
+    pub leave_out: Vec<String>,
+    /// Where in the operations table, bytes, the number of hotplug events goes, where this kernel wants it.
+    pub hotplug_seq: Option<u32>,
+    /// Where in `.data` or another section the exit record (`struct user_exit_info`) is.
+    pub uei: Option<Uei>,
+    /// The workload: a preset or the path of a file; `None`: none, the system is scheduled as it is.
+    pub workload: Option<String>,
+    /// Seed of the workload.
+    pub seed: u64,
+    /// How long, ns; 0: until somebody stops it.
+    pub duration_ns: u64,
+    /// Data sections and per-CPU arrays are wanted.
+    pub globals: bool,
+}
+
+/// Where an object's exit record is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uei {
+    /// Its section.
+    pub section: String,
+    /// Offset there.
+    pub offset: u32,
+    /// Offsets of its fields in it, as its type says: kind, exit_code, reason, msg.
+    pub fields: [Option<u32>; 4],
+}

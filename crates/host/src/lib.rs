@@ -1,0 +1,24 @@
+//! The kernel of this machine: a BPF object is loaded through libbpf and attached, a workload of real threads runs under it,
+//! and what happens is recorded from the kernel's own tracepoints and counters.
+//!
+//! A [`Job`] says what to do, [`run`] does it, a [`Record`] is what came of it. Both can be written down, so that a guest
+//! does the job and its host reads the record. The workload runs in a process of its own, which the caller starts with
+//! [`workers::serve`] in it; it dies with the process that started it.
+//!
+//! The library prints nothing. libbpf's messages are kept ([`log`]) and are part of a refusal.
+
+pub mod class;
+mod exit;
+mod job;
+mod loader;
+mod log;
+mod machine;
+mod record;
+mod session;
+mod tracing;
+pub mod workers;
+
+pub use job::{Edit, Job};
+pub use loader::{LoadError, ProgramReport, verify};
+pub use record::{Exit, MapDump, Place, Record, RecordError, Recording};
+pub use session::{HostError, Stop, run};

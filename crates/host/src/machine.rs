@@ -1,0 +1,35 @@
+//! The machine as its kernel shows it.
+
+use std::fs;
+use std::path::Path;
+
+use crate::record::Place;
+
+/// The place of each CPU that is online or possible, by number.
+pub(crate) fn places() -> Vec<Place> {
+    let root = Path::new("/sys/devices/system/cpu");
+    (0..nr_cpus()).map(|cpu| place(&root.join(format!("cpu{cpu}")), cpu)).collect()
+}
+
+/// Possible CPUs.
+pub(crate) fn nr_cpus() -> u32 {
+    let text = fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
+    text.trim().rsplit(['-', ',']).next().and_then(|n| n.parse::<u32>().ok()).map_or(1, |last| last + 1)
+}
+
+/// Cores, caches and nodes are named by their first CPU or number, which is all that a comparison needs.
+fn place(dir: &Path, cpu: u32) -> Place {
+    let first = |file: &str| {
+        let text = fs::read_to_string(dir.join(file)).unwrap_or_default();
+        text.trim().split(['-', ',']).next().and_then(|n| n.parse::<u32>().ok())
+    };
+    let node = fs::read_dir(dir).ok().and_then(|entries| {
+        let names = entries.filter_map(Result::ok).map(|e| e.file_name().to_string_lossy().into_owned());
+        names.filter_map(|n| n.strip_prefix("node")?.parse().ok()).min()
+    });
+    Place {
+        core: first("topology/thread_siblings_list").unwrap_or(cpu),
+        llc: first("cache/index3/shared_cpu_list").or_else(|| first("topology/core_siblings_list")).unwrap_or(0),
+        node: node.unwrap_or(0),
+    }
+}

@@ -1,0 +1,254 @@
+//! One run on this kernel, from a job to a record.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use scxr_workload::threads::{monotonic_ns, real_time};
+
+use crate::class;
+use crate::exit::{self, KernelLog};
+use crate::job::Job;
+use crate::loader::{self, LoadError, Loaded};
+use crate::machine;
+use crate::record::{Exit, Record, Recording};
+use crate::tracing::Tracing;
+use crate::workers::{PRIORITY, Workers};
+
+/// How often it is looked at whether the run is to end early.
+const STEP: Duration = Duration::from_millis(50);
+/// How long the kernel may take to let a scheduler go.
+const DISABLE_MAX: Duration = Duration::from_secs(10);
+/// Bit of an exit code that asks for the scheduler to be started again.
+const RESTART: i64 = 1 << 48;
+
+/// Set to end a run before its time.
+pub type Stop = Arc<AtomicBool>;
+
+/// Why nothing could be run.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// The user may not.
+    #[error("running a scheduler on this machine needs root: run the same command with sudo, or use --on vm or --on sim")]
+    NotRoot,
+    /// The kernel is built without the class.
+    #[error(
+        "this machine's kernel ({release}) has no sched_ext (CONFIG_SCHED_CLASS_EXT, Linux 6.12 or newer); use --on vm, \
+         or boot a kernel of a distribution that turns it on"
+    )]
+    NoClass {
+        /// Its release.
+        release: String,
+    },
+    /// The kernel has no type information.
+    #[error("this machine's kernel ({release}) has no BTF (/sys/kernel/btf/vmlinux, CONFIG_DEBUG_INFO_BTF), which loading a scheduler needs; use --on vm")]
+    NoBtf {
+        /// Its release.
+        release: String,
+    },
+    /// Somebody else's scheduler is there.
+    #[error("the scheduler `{name}` is attached already ({state}), and a kernel has one at a time; stop it first (for example: systemctl stop scx)")]
+    Occupied {
+        /// Its name.
+        name: String,
+        /// The class's state.
+        state: String,
+    },
+    /// Tracing cannot be had.
+    #[error("the kernel's tracepoints cannot be used: {source}")]
+    Tracing {
+        /// Why.
+        #[from]
+        source: io::Error,
+    },
+    /// The workload cannot be run.
+    #[error("the workload cannot be run: {reason}")]
+    Workload {
+        /// Why.
+        reason: String,
+    },
+    /// A real-time priority cannot be had.
+    #[error("a real-time priority cannot be had, which is needed to watch a scheduler that may starve others: {source}")]
+    Priority {
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Whether a run is possible here at all.
+fn check(job: &Job) -> Result<(), HostError> {
+    let release = release();
+    if !rustix::process::geteuid().is_root() {
+        return Err(HostError::NotRoot);
+    }
+    if job.object.is_none() {
+        return Ok(());
+    }
+    if !class::exists() {
+        return Err(HostError::NoClass { release });
+    }
+    if !Path::new("/sys/kernel/btf/vmlinux").exists() {
+        return Err(HostError::NoBtf { release });
+    }
+    match class::state() {
+        Ok(state) if state != "disabled" => {
+            Err(HostError::Occupied { name: class::root_ops().unwrap_or_else(|| "?".into()), state })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn release() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
+}
+
+/// Does a job. `workers`: the command line of a process that calls [`crate::workers::serve`]. `stop` ends it early;
+/// `progress` is told how much of the time has passed, ns.
+pub fn run(
+    job: &Job,
+    workers: &[OsString],
+    stop: &Stop,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Recording, HostError> {
+    check(job)?;
+    real_time(PRIORITY).map_err(|source| HostError::Priority { source })?;
+    let places = machine::places();
+    let nr_cpus = places.len() as u32;
+    let mut record = Record { release: release(), places, ..Record::default() };
+    let failed = |reason| HostError::Workload { reason };
+    let crew = match &job.workload {
+        Some(workload) => Some(Workers::start(workers, workload, nr_cpus, job.seed).map_err(failed)?),
+        None => None,
+    };
+    // Without a workload the system goes on for as long as it likes, which no buffer holds.
+    let tracing = crew.is_some().then(|| Tracing::new(nr_cpus)).transpose()?;
+    let mut log = KernelLog::open().ok();
+    if let Some(tracing) = &tracing {
+        record.formats = tracing.formats();
+        tracing.on()?;
+    }
+    let mut scheduler = match attach(job) {
+        Ok(scheduler) => scheduler,
+        Err(error) => {
+            let said = log.as_mut().map(KernelLog::messages).unwrap_or_default();
+            record.exit = refused(&error, exit::of_log(&said));
+            record.refused = Some(error);
+            let pages = read(tracing, nr_cpus, &mut record)?;
+            return Ok(Recording { record, pages });
+        }
+    };
+    let mut crew = crew;
+    record.start_ns = match &mut crew {
+        Some(crew) => crew.go().map_err(failed)?,
+        None => monotonic_ns(),
+    };
+    let ended = wait(job, &mut scheduler, record.start_ns, stop, progress);
+    record.end_ns = monotonic_ns();
+    if let Some(tracing) = &tracing {
+        tracing.off()?;
+    }
+    if let Some(crew) = crew {
+        let did = crew.stop().map_err(failed)?;
+        (record.tasks, record.work, record.notes) = (did.tasks, did.work, did.refused);
+    }
+    if let Some(loaded) = &mut scheduler {
+        record.counters = class::events();
+        let before = recorded(job, loaded);
+        let gone = class::state().is_ok_and(|s| s == "disabled" || s == "disabling");
+        if job.globals {
+            record.maps = loaded.maps();
+        }
+        loaded.detach();
+        wait_disabled();
+        let said = log.as_mut().map(KernelLog::messages).unwrap_or_default();
+        record.exit = match (before, gone || ended) {
+            (Some(exit), _) => Exit { bt: exit::of_log(&said).map_or(Vec::new(), |e| e.bt), ..exit },
+            (None, true) => recorded(job, loaded).or_else(|| exit::of_log(&said)).unwrap_or_else(none),
+            (None, false) => none(),
+        };
+    } else {
+        record.exit = none();
+    }
+    let pages = read(tracing, nr_cpus, &mut record)?;
+    Ok(Recording { record, pages })
+}
+
+fn none() -> Exit {
+    Exit { kind: "none".into(), ..Exit::default() }
+}
+
+fn attach(job: &Job) -> Result<Option<Loaded>, LoadError> {
+    job.object.as_ref().map(|path| loader::attach(job, path)).transpose()
+}
+
+/// What the scheduler itself has recorded of its end.
+fn recorded(job: &Job, loaded: &Loaded) -> Option<Exit> {
+    let uei = job.uei.as_ref()?;
+    exit::of_record(uei, &loaded.section(&uei.section)?)
+}
+
+/// How a refusal is reported. What the class itself said comes first.
+fn refused(error: &LoadError, said: Option<Exit>) -> Exit {
+    let code = match error {
+        LoadError::Attach { errno, .. } => i64::from(*errno),
+        _ => 0,
+    };
+    let kernel = said.map(|e| if e.msg.is_empty() { e.reason } else { format!("{}: {}", e.reason, e.msg) });
+    let msg = match kernel {
+        Some(kernel) => format!("{error}; the kernel says: {kernel}"),
+        None => error.to_string(),
+    };
+    Exit { kind: "load".into(), code, reason: "refused before it was enabled".into(), msg, bt: Vec::new() }
+}
+
+/// Waits for the end of the run; whether it was ended before its time, or by the scheduler where there is no time.
+fn wait(job: &Job, scheduler: &mut Option<Loaded>, start: u64, stop: &Stop, progress: &mut dyn FnMut(u64)) -> bool {
+    loop {
+        let passed = monotonic_ns().saturating_sub(start);
+        progress(passed);
+        if stop.load(Ordering::Relaxed) {
+            return true;
+        }
+        let left = match job.duration_ns {
+            0 => STEP,
+            end if passed >= end => return false,
+            end => STEP.min(Duration::from_nanos(end - passed)),
+        };
+        if job.duration_ns == 0 && scheduler.is_some() && class::state().is_ok_and(|s| s == "disabled") {
+            let wants_restart = scheduler.as_ref().and_then(|s| recorded(job, s)).is_some_and(|e| e.code & RESTART != 0);
+            if !wants_restart {
+                return true;
+            }
+            // Its CPUs changed: it is loaded anew. Where that fails, its end is the one that it recorded.
+            match attach(job) {
+                Ok(again) => *scheduler = again,
+                Err(_) => return true,
+            }
+        }
+        std::thread::sleep(left);
+    }
+}
+
+/// Waits until the kernel has let the scheduler go, so that the next one finds the class free.
+fn wait_disabled() {
+    let from = Instant::now();
+    while from.elapsed() < DISABLE_MAX && class::state().is_ok_and(|s| s != "disabled") {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// All that was traced.
+fn read(tracing: Option<Tracing>, nr_cpus: u32, record: &mut Record) -> Result<Vec<Vec<Vec<u8>>>, HostError> {
+    let Some(tracing) = tracing else { return Ok(Vec::new()) };
+    tracing.off()?;
+    let dropped = tracing.dropped(nr_cpus);
+    if dropped > 0 {
+        record.notes.push(format!(
+            "{dropped} records of the kernel's tracepoints had no room: figures cover the time before; take a shorter --duration"
+        ));
+    }
+    Ok((0..nr_cpus).map(|cpu| tracing.pages(cpu)).collect::<io::Result<_>>()?)
+}
