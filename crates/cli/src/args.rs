@@ -31,8 +31,16 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// Show which Linux kernels there are for --on vm, and which of them run schedulers; fetch them
     Kernels(KernelsArgs),
+    /// Ask the verifiers of real kernels about an object (boots each in QEMU)
+    Verify(VerifyArgs),
     /// Show versions
     Version(ListArgs),
+    /// What this program does in a virtual machine
+    #[command(hide = true)]
+    Guest(GuestArgs),
+    /// The process in which the threads of a workload live
+    #[command(hide = true)]
+    Workers,
 }
 
 /// Where a scheduler runs.
@@ -64,7 +72,8 @@ pub(crate) struct MachineArgs {
     /// Where to run
     #[arg(long, value_enum)]
     pub(crate) on: Option<On>,
-    /// Kernel whose class and ABI are modelled [default: the newest]
+    /// Kernel whose class and ABI are modelled [default: the newest]; with --on vm a kernel to boot: a series (7.2), an image
+    /// (./vmlinuz) or `host` [default: 7.2]
     #[arg(long, value_name = "VERSION")]
     pub(crate) kernel: Option<String>,
     /// Machine: CPUs (8), or CORESxTHREADS, NODESxCORESxTHREADS, NODESxLLCSxCORESxTHREADS (2x4x8x2) [default: 8]
@@ -73,7 +82,8 @@ pub(crate) struct MachineArgs {
     /// Workload: PRESET, PRESET:key=value,… (see `scxr list`), or a file of rt-app's JSON [default: mixed]
     #[arg(long, value_name = "PRESET|FILE")]
     pub(crate) workload: Option<String>,
-    /// Simulated time to run for, such as 500ms or 2s [default: the workload's own, else 1s]
+    /// Time to run for, such as 500ms or 2s [default: the workload's own, else 1s; with --on host and no workload: until
+    /// stopped]
     #[arg(long, value_name = "TIME")]
     pub(crate) duration: Option<String>,
     /// Seed of all that is random [default: 1]
@@ -103,6 +113,9 @@ pub(crate) struct MachineArgs {
     /// Folder of headers for X.bpf.c (repeatable)
     #[arg(long, short = 'I', value_name = "DIR")]
     pub(crate) include: Vec<PathBuf>,
+    /// With --on vm: let time pass as it does outside (faster, with KVM where it works), not the same twice
+    #[arg(long)]
+    pub(crate) free_running: bool,
     /// Print one JSON object instead of tables
     #[arg(long)]
     pub(crate) json: bool,
@@ -200,4 +213,31 @@ pub(crate) enum KernelsCommand {
         #[arg(value_name = "SERIES", required = true)]
         series: Vec<String>,
     },
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// X.bpf.o, X.rs, X.bpf.c, or a scheduler that comes with scxr
+    #[arg(value_name = "OBJ")]
+    pub(crate) object: String,
+    /// Kernels, separated by commas: series (7.2), images (./vmlinuz) [default: 6.16,6.18,7.0,7.2]
+    #[arg(long, value_name = "KERNELS")]
+    pub(crate) kernel: Option<String>,
+    /// Folder of headers for X.bpf.c (repeatable)
+    #[arg(long, short = 'I', value_name = "DIR")]
+    pub(crate) include: Vec<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// No progress bar and no notes on standard error
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+/// Arguments of `guest`.
+#[derive(Debug, Args)]
+pub(crate) struct GuestArgs {
+    /// What to do
+    pub(crate) task: PathBuf,
 }

@@ -100,8 +100,8 @@ fn print_json(
     let value = json::CompareJson {
         schema: json::COMPARE_SCHEMA,
         schedulers: schedulers.iter().map(json::SchedulerJson::new).collect(),
-        on: q.on,
-        kernel: q.kernel.to_string(),
+        on: q.place.name(),
+        kernel: q.kernel_of(&results[0][0]),
         machine: json::MachineJson::new(&q.topology),
         workload: &q.workload,
         seeds: results[0].iter().map(|r| r.seed).collect(),

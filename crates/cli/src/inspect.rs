@@ -117,7 +117,7 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<Outcome> {
         schema: "scxr-inspect/1",
         name: prepared.name.clone(),
         object: args.object.clone(),
-        size: prepared.size,
+        size: prepared.bytes.len(),
         license: o.license().to_string(),
         struct_ops: tables(o),
         programs: programs(o),

@@ -14,6 +14,7 @@ mod inspect;
 mod kernels;
 mod list;
 mod progress;
+mod real;
 mod replay;
 mod report;
 mod resolve;
@@ -31,6 +32,9 @@ use args::{Cli, Command};
 use failure::{Failure, Outcome};
 
 fn main() -> ExitCode {
+    if scxr_lab::guest::is_init() {
+        scxr_lab::guest::init_main();
+    }
     crash::install();
     let cli = Cli::parse();
     let result = match cli.command {
@@ -40,6 +44,9 @@ fn main() -> ExitCode {
         Command::List(args) => list::list(&args),
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Kernels(args) => kernels::kernels(&args),
+        Command::Verify(args) => real::verify(&args),
+        Command::Guest(args) => real::guest(&args),
+        Command::Workers => real::workers(),
         Command::Version(args) => list::version(&args),
     };
     match result {

@@ -8,22 +8,33 @@ use scxr_kernel::topology::Topology;
 use scxr_workload::Workload;
 use scxr_workload::params::parse_duration;
 
-use crate::args::{InterleaveArg, MachineArgs, On};
+use crate::args::{InterleaveArg, MachineArgs};
 use crate::failure::{Failure, Result};
 use crate::inject::Injection;
+use crate::session::RunResult;
 
 const MACHINE: &str = "8";
 const WORKLOAD: &str = "mixed";
 const DURATION: Ns = 1_000_000_000;
 const SEED: u64 = 1;
+/// Kernel of a virtual machine.
+const REAL_KERNEL: &str = "7.2";
 
 /// All of a run but the scheduler.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
-    /// Where: only the simulation, so far.
-    pub(crate) on: &'static str,
+    /// Where.
+    pub(crate) place: Place,
     /// Modelled kernel.
     pub(crate) kernel: KernelVersion,
+    /// Kernel that is booted for a run in a virtual machine, as it was asked for.
+    pub(crate) real_kernel: String,
+    /// In a virtual machine time passes as it does outside.
+    pub(crate) free_running: bool,
+    /// Nothing is said on standard error.
+    pub(crate) quiet: bool,
+    /// There is a workload; this host's own tasks may be all.
+    pub(crate) has_workload: bool,
     /// Machine.
     pub(crate) topology: Topology,
     /// Settings of the kernel, seed included.
@@ -42,7 +53,35 @@ pub(crate) struct Request {
     pub(crate) warnings: Vec<String>,
 }
 
+/// Where a scheduler runs.
+pub(crate) use crate::args::On as Place;
+
+impl Place {
+    /// Its name in reports.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Place::Sim => "sim",
+            Place::Vm => "vm",
+            Place::Host => "host",
+        }
+    }
+}
+
 impl Request {
+    /// The kernel that a run was on: a release where it was a real one.
+    pub(crate) fn kernel_of(&self, result: &RunResult) -> String {
+        match (&result.kernel, self.place) {
+            (Some(release), _) => release.clone(),
+            (None, Place::Sim) => self.kernel.to_string(),
+            (None, _) => self.real_kernel.clone(),
+        }
+    }
+
+    /// The workload, for reports.
+    pub(crate) fn workload_name(&self) -> &str {
+        if self.has_workload { &self.workload } else { "none" }
+    }
+
     /// The workload for this machine and a seed.
     pub(crate) fn load_workload(&self, seed: u64) -> Result<Workload> {
         scxr_workload::load(&self.workload, self.topology.nr_cpus(), seed).map_err(Failure::input)
@@ -51,23 +90,28 @@ impl Request {
 
 /// Resolves everything but the scheduler.
 pub(crate) fn request(args: &MachineArgs) -> Result<Request> {
-    let on = match args.on.unwrap_or_default() {
-        On::Sim => "sim",
-        On::Vm => return Err(not_yet("vm")),
-        On::Host => return Err(not_yet("host")),
-    };
+    let place = args.on.unwrap_or_default();
     let kernel = match &args.kernel {
-        None => KernelVersion::NEWEST,
-        Some(text) => text.parse().map_err(|e| Failure::input(format_args!("--kernel: {e}")))?,
+        Some(text) if place == Place::Sim => text.parse().map_err(|e| Failure::input(format_args!("--kernel: {e}")))?,
+        _ => KernelVersion::NEWEST,
     };
-    let machine = args.machine.as_deref().unwrap_or(MACHINE);
+    fits(place, args)?;
+    let own = std::thread::available_parallelism().map_or(1, usize::from).to_string();
+    let machine = match place {
+        Place::Host => &own,
+        _ => args.machine.as_deref().unwrap_or(MACHINE),
+    };
     let topology = Topology::parse(machine).map_err(|e| Failure::input(format_args!("--machine: {e}")))?;
     let nr_cpus = topology.nr_cpus();
     let config = config(args, nr_cpus)?;
     let inject = args.inject.iter().map(|i| Injection::parse(i, nr_cpus));
     let mut request = Request {
-        on,
+        place,
         kernel,
+        real_kernel: args.kernel.clone().unwrap_or_else(|| REAL_KERNEL.into()),
+        free_running: args.free_running,
+        quiet: args.quiet,
+        has_workload: place != Place::Host || args.workload.is_some(),
         config,
         workload: args.workload.clone().unwrap_or_else(|| WORKLOAD.into()),
         duration: 0,
@@ -78,7 +122,10 @@ pub(crate) fn request(args: &MachineArgs) -> Result<Request> {
         topology,
     };
     let workload = request.load_workload(request.config.seed)?;
-    request.duration = duration(args, &workload)?;
+    request.duration = match (request.has_workload, &args.duration) {
+        (false, None) => 0,
+        _ => duration(args, &workload)?,
+    };
     request.warnings.extend(groups_notice(&workload));
     request.warnings.extend(workload.warnings);
     for late in request.inject.iter().filter(|i| i.at >= request.duration) {
@@ -97,8 +144,29 @@ fn groups_notice(workload: &Workload) -> Option<String> {
     ))
 }
 
-fn not_yet(on: &str) -> Failure {
-    Failure::input(format_args!("--on {on} is not implemented yet; schedulers run in the simulated kernel (--on sim)"))
+/// Whether the options mean something there.
+fn fits(place: Place, args: &MachineArgs) -> Result<()> {
+    if place == Place::Sim {
+        return match args.free_running {
+            true => Err(Failure::input("--free-running: a simulation's time is its own; the option goes with --on vm")),
+            false => Ok(()),
+        };
+    }
+    let simulated = [
+        ("--inject", !args.inject.is_empty()),
+        ("--hz", args.hz.is_some()),
+        ("--nohz-full", args.nohz_full.is_some()),
+        ("--interleave", args.interleave.is_some()),
+    ];
+    let of_vm = [("--machine", args.machine.is_some()), ("--kernel", args.kernel.is_some()), ("--free-running", args.free_running)];
+    let wrong = |options: &[(&'static str, bool)]| options.iter().find(|(_, given)| *given).map(|(name, _)| *name);
+    if let Some(option) = wrong(&simulated) {
+        return Err(Failure::input(format_args!("{option}: only a simulated kernel does that so far (--on sim)")));
+    }
+    match wrong(&of_vm).filter(|_| place == Place::Host) {
+        Some(option) => Err(Failure::input(format_args!("{option}: with --on host, this machine and its kernel are used as they are"))),
+        None => Ok(()),
+    }
 }
 
 fn duration(args: &MachineArgs, workload: &Workload) -> Result<Ns> {
@@ -186,7 +254,7 @@ mod tests {
             (|a| a.nohz_full = Some("7-8".into()), "CPUs 0 to 7 only"),
             (|a| a.set = vec!["x".into()], "write VAR=VALUE"),
             (|a| a.resize = vec!["m=0".into()], "from 1 to"),
-            (|a| a.on = Some(On::Vm), "not implemented yet"),
+            (|a| (a.on, a.hz) = (Some(Place::Vm), Some(100)), "--hz: only a simulated kernel"),
             (|a| a.workload = Some("mixd".into()), "did you mean 'mixed'?"),
         ];
         for (edit, why) in cases {

@@ -31,6 +31,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<Outcome> {
     let keep = Keep { trace: args.trace.is_some(), globals: args.globals };
     let result = observe(&request, &scheduler, keep, &machine, &sched)?;
     print(args, &request, &scheduler, &result)?;
+    if !machine.quiet {
+        result.notes.iter().for_each(|n| report::note(n));
+    }
     if !machine.quiet && !machine.json {
         report::note(&human::speed(&result));
     }

@@ -64,6 +64,8 @@ pub(crate) struct Scheduler {
     pub(crate) set: Vec<(&'static str, u64)>,
     /// What it is.
     pub(crate) kind: Kind,
+    /// The bytes of its object.
+    pub(crate) bytes: Option<Arc<[u8]>>,
     /// What the compiler said; for the user to read.
     pub(crate) warnings: String,
 }
@@ -153,6 +155,7 @@ pub(crate) fn prepare(sched: &str, options: &Options<'_>) -> Result<Scheduler> {
         args: options.args.to_vec(),
         set,
         kind: Kind::Eevdf,
+        bytes: bundled.map(|b| Arc::from(b.object)),
         warnings: String::new(),
     };
     match (&named, bundled) {
@@ -164,6 +167,7 @@ pub(crate) fn prepare(sched: &str, options: &Options<'_>) -> Result<Scheduler> {
             scheduler.kind = Kind::Bpf(Arc::new(object.object));
             (scheduler.name, scheduler.warnings) = (object.name, object.warnings);
             scheduler.object = Some(sched.to_string());
+            scheduler.bytes = Some(object.bytes.into());
         }
     }
     Ok(scheduler)
@@ -179,8 +183,8 @@ pub(crate) struct Prepared {
     pub(crate) name: String,
     /// The object.
     pub(crate) object: Object,
-    /// Its size, bytes.
-    pub(crate) size: usize,
+    /// Its bytes.
+    pub(crate) bytes: Vec<u8>,
     /// What the compiler said.
     pub(crate) warnings: String,
 }
@@ -204,7 +208,7 @@ pub(crate) fn object(sched: &str, include: &[PathBuf]) -> Result<Prepared> {
         }
     };
     let object = Object::parse(sched, &bytes).map_err(Failure::input)?;
-    Ok(Prepared { name, object, size: bytes.len(), warnings })
+    Ok(Prepared { name, object, bytes, warnings })
 }
 
 /// `x` of `a/x.bpf.o`.

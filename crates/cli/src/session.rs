@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use indexmap::IndexMap;
-use scxr_analyze::{Analyzer, Options, Place, Report};
+use scxr_analyze::{Analyzer, Options, Report};
 use scxr_kernel::Machine;
 use scxr_kernel::ext::Events;
 use scxr_kernel::ids::{CpuId, Ns};
@@ -18,9 +18,10 @@ use serde::Serialize;
 use crate::crash::{self, Position};
 use crate::failure::Result;
 use crate::inject::Injector;
-use crate::resolve::Request;
+use crate::resolve::{Place, Request};
 use crate::scheduler::{Kind, Scheduler};
 use loaded::Refusal;
+pub(crate) use loaded::value_json;
 
 /// Number of stretches in which a run is made, for the progress bar. Where they end has no influence on the run.
 const STRETCHES: u64 = 100;
@@ -80,7 +81,7 @@ pub(crate) struct RunResult {
     /// The scheduler's variables.
     pub(crate) globals: Option<IndexMap<String, serde_json::Value>>,
     /// The class's event counters; empty for the fair class.
-    pub(crate) counters: IndexMap<&'static str, i64>,
+    pub(crate) counters: IndexMap<String, i64>,
     /// All events, as text.
     pub(crate) trace: Option<String>,
     /// Real time from the start of loading to the end of the run, ns.
@@ -89,6 +90,12 @@ pub(crate) struct RunResult {
     pub(crate) run_ns: u64,
     /// Events.
     pub(crate) nr_events: u64,
+    /// Release of the real kernel that it ran on; `None`: simulated.
+    pub(crate) kernel: Option<String>,
+    /// The machine, where it is not the one that was asked for.
+    pub(crate) topology: Option<Topology>,
+    /// What the user should know; for standard error.
+    pub(crate) notes: Vec<String>,
 }
 
 impl RunResult {
@@ -99,8 +106,22 @@ impl RunResult {
     }
 }
 
-/// Runs `scheduler`. `progress` is told the simulated time now and then.
+/// Runs `scheduler` where the request says. `progress` is told the time that has passed there now and then.
 pub(crate) fn run(
+    request: &Request,
+    scheduler: &Scheduler,
+    seed: u64,
+    keep: Keep,
+    replay: String,
+    mut progress: impl FnMut(Ns),
+) -> Result<RunResult> {
+    match request.place {
+        Place::Sim => simulate(request, scheduler, seed, keep, replay, progress),
+        Place::Vm | Place::Host => crate::real::run(request, scheduler, seed, keep, &mut progress),
+    }
+}
+
+fn simulate(
     request: &Request,
     scheduler: &Scheduler,
     seed: u64,
@@ -152,6 +173,9 @@ pub(crate) fn run(
         wall_ns: start.elapsed().as_nanos() as u64,
         run_ns,
         nr_events,
+        kernel: None,
+        topology: None,
+        notes: Vec::new(),
     })
 }
 
@@ -169,6 +193,9 @@ fn refused(scheduler: &Scheduler, seed: u64, keep: Keep, msg: String, start: Ins
         wall_ns: start.elapsed().as_nanos() as u64,
         run_ns: 0,
         nr_events: 0,
+        kernel: None,
+        topology: None,
+        notes: Vec::new(),
     }
 }
 
@@ -193,10 +220,10 @@ fn exit(m: &Machine) -> Exit {
 }
 
 /// The class's event counters.
-fn counters(m: &Machine, scheduler: &Scheduler) -> IndexMap<&'static str, i64> {
+fn counters(m: &Machine, scheduler: &Scheduler) -> IndexMap<String, i64> {
     match scheduler.kind {
         Kind::Eevdf => IndexMap::new(),
-        _ => Events::NAMES.into_iter().zip(m.state().ext.events().0).collect(),
+        _ => Events::NAMES.into_iter().map(str::to_owned).zip(m.state().ext.events().0).collect(),
     }
 }
 
@@ -274,7 +301,7 @@ impl Sink for RunSink {
     }
 }
 
-fn places(topology: &Topology) -> Vec<Place> {
+fn places(topology: &Topology) -> Vec<scxr_analyze::Place> {
     let cpus = (0..topology.nr_cpus() as u32).map(CpuId);
-    cpus.map(|c| topology.cpus[c]).map(|p| Place { core: p.core, llc: p.llc, node: p.node }).collect()
+    cpus.map(|c| topology.cpus[c]).map(|p| scxr_analyze::Place { core: p.core, llc: p.llc, node: p.node }).collect()
 }

@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("scxr-workload", &["scxr-kernel"]),
     ("scxr-analyze", &["scxr-trace"]),
     ("scxr-lab", &["scxr-bpf"]),
+    ("scxr-host", &["scxr-trace", "scxr-workload"]),
     ("scxr-simple", &["scxr-policy"]),
     ("scxr", &["*"]),
 ];

@@ -18,7 +18,7 @@ mod session;
 mod tracing;
 pub mod workers;
 
-pub use job::{Edit, Job};
+pub use job::{Edit, Job, Uei};
 pub use loader::{LoadError, ProgramReport, verify};
 pub use record::{Exit, MapDump, Place, Record, RecordError, Recording};
 pub use session::{HostError, Stop, run};

@@ -78,7 +78,7 @@ fn little_endian(bytes: &[u8]) -> u64 {
 }
 
 /// A value of BTF type `ty`; `None` for what has no readable form.
-fn decode(btf: &Btf, ty: TypeId, bytes: &[u8]) -> Option<Value> {
+pub fn decode(btf: &Btf, ty: TypeId, bytes: &[u8]) -> Option<Value> {
     match btf.resolved(ty) {
         Kind::Int { size, encoding } => {
             let word = little_endian(bytes.get(..*size as usize)?);

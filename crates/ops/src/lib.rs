@@ -17,7 +17,7 @@ mod native;
 mod refs;
 mod scheduler;
 
-pub use globals::Value;
+pub use globals::{Value, decode};
 pub use kfuncs::implemented as implemented_kfuncs;
 pub use load::{OpsError, SchedulerOptions};
 pub use model::Model;

@@ -9,7 +9,7 @@ use scxr_analyze::compare::{Cell, Row};
 use scxr_analyze::report::{Latency, TaskReport};
 
 use super::units::{count, digits, percent, time, value};
-use crate::resolve::Request;
+use crate::resolve::{Place, Request};
 use crate::scheduler::Scheduler;
 use crate::session::{Exit, RunResult};
 
@@ -19,7 +19,7 @@ const TASK_LINES_MAX: usize = 24;
 /// The report of a run.
 pub(crate) fn run(q: &Request, s: &Scheduler, r: &RunResult) -> String {
     let mut out = String::new();
-    heading(&mut out, &s.name, q, &format!("seed {}", r.seed));
+    heading(&mut out, &s.name, q, Some(r), &format!("seed {}", r.seed));
     exit(&mut out, &s.name, &r.exit);
     if r.nr_events == 0 {
         return out; // refused: nothing ran
@@ -40,15 +40,16 @@ pub(crate) fn run(q: &Request, s: &Scheduler, r: &RunResult) -> String {
 pub(crate) fn speed(r: &RunResult) -> String {
     let simulated = r.report.duration_ns as f64;
     format!(
-        "{} of simulated time in {} ({} events/s)",
+        "{} of {} in {} ({} events/s)",
         time(simulated),
+        if r.kernel.is_some() { "the kernel's time" } else { "simulated time" },
         time(r.wall_ns as f64),
         super::units::number(r.events_per_sec() as f64)
     )
 }
 
-fn heading(out: &mut String, what: &str, q: &Request, more: &str) {
-    let t = &q.topology;
+fn heading(out: &mut String, what: &str, q: &Request, r: Option<&RunResult>, more: &str) {
+    let t = r.and_then(|r| r.topology.as_ref()).unwrap_or(&q.topology);
     let mut shape = format!("{} CPUs", t.nr_cpus());
     for (n, unit) in [(t.nodes.len(), "nodes"), (t.llcs.len(), "LLCs")] {
         if n > 1 {
@@ -58,8 +59,10 @@ fn heading(out: &mut String, what: &str, q: &Request, more: &str) {
     if t.has_smt() {
         shape += ", SMT";
     }
-    let duration = time(q.duration as f64);
-    writeln!(out, "{what} · {} · {shape} · kernel {} · {duration} · {more}\n", q.workload, q.kernel)
+    let duration = time(if q.duration == 0 { r.map_or(0, |r| r.report.duration_ns) } else { q.duration } as f64);
+    let kernel = r.map_or_else(|| q.kernel.to_string(), |r| q.kernel_of(r));
+    let place = if q.place == Place::Sim { String::new() } else { format!(" on {}", q.place.name()) };
+    writeln!(out, "{what}{place} · {} · {shape} · kernel {kernel} · {duration} · {more}\n", q.workload_name())
         .expect("a string takes everything");
 }
 
@@ -255,7 +258,7 @@ pub(crate) fn compare(q: &Request, names: &[&str], nr_seeds: usize, rows: &[Row]
         1 => format!("seed {}", q.config.seed),
         n => format!("seeds {} to {}", q.config.seed, q.config.seed + n as u64 - 1),
     };
-    heading(&mut out, &names.join(" · "), q, &seeds);
+    heading(&mut out, &names.join(" · "), q, None, &seeds);
     let mut header = vec!["".to_string(), names[0].to_string()];
     for name in &names[1..] {
         header.extend([name.to_string(), format!("against {}", names[0])]);

@@ -109,7 +109,7 @@ fn int(n: i128) -> Json {
     }
 }
 
-fn value_json(value: Value) -> Json {
+pub(crate) fn value_json(value: Value) -> Json {
     match value {
         Value::Int(n) => int(n),
         Value::Text(text) => Json::from(text),

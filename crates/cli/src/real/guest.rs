@@ -1,0 +1,44 @@
+//! What this binary is in a guest, and beside a run on a real kernel: hidden commands.
+
+use std::io::{self, Write as _};
+
+use scxr_host::Job;
+use serde::{Deserialize, Serialize};
+
+use super::{host, verify};
+use crate::args::GuestArgs;
+use crate::failure::{Failure, Outcome, Result};
+
+/// What a guest is to do.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "task", rename_all = "snake_case")]
+pub(super) enum Task {
+    /// Run a scheduler; the record goes to standard output.
+    Run { job: Job },
+    /// Let the verifier judge an object; its word goes to standard output as JSON.
+    Verify { job: Job },
+}
+
+/// `scxr guest TASK.json`
+pub(crate) fn guest(args: &GuestArgs) -> Result<Outcome> {
+    let text = std::fs::read_to_string(&args.task).map_err(|e| Failure::file(&args.task, &e))?;
+    let task: Task = serde_json::from_str(&text).map_err(Failure::input)?;
+    let mut out = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    match task {
+        Task::Run { job } => {
+            let run = scxr_host::run(&job, &host::workers()?, &host::stop()?, &mut |_| {});
+            run.map_err(|e| host::failure(&e))?.write(&mut out).map_err(|e| Failure::output(&e))?;
+        }
+        Task::Verify { job } => {
+            let said = serde_json::to_vec(&verify::here(&job)).map_err(Failure::input)?;
+            out.write_all(&said).and_then(|()| out.flush()).map_err(|e| Failure::output(&e))?;
+        }
+    }
+    Ok(Outcome::Fine)
+}
+
+/// `scxr workers`: the process in which a workload's threads live.
+pub(crate) fn workers() -> Result<Outcome> {
+    let served = scxr_host::workers::serve(&mut io::stdin().lock(), &mut io::stdout().lock());
+    served.map(|()| Outcome::Fine).map_err(|e| Failure::output(&e))
+}

@@ -1,0 +1,172 @@
+//! From a request to a job for a real kernel: which bytes are changed before libbpf loads the object.
+//!
+//! What a loader of the kernel's tools does for its own object is done here for every one: constants that the object asks
+//! for by `__SCX_NAME` are filled in from the kernel's type information, operations and members that this kernel lacks are
+//! left out, and the number of hotplug events is handed over.
+
+use scxr_bpf::btf::{Kind as Type, KernelBtf};
+use scxr_bpf::load::{GlobalValue, Object, StructOpsInfo};
+use scxr_host::{Edit, Job};
+
+use crate::failure::{Failure, Result};
+use crate::resolve::Request;
+use crate::scheduler::{Kind, Scheduler};
+use crate::session::Keep;
+
+/// The kernel's operations table.
+const OPS: &str = "sched_ext_ops";
+/// What user-space halves of the kernel's tools call their exit record.
+const UEI: &str = "user_exit_info";
+
+/// A job, and what the user should know about it.
+pub(super) struct Planned {
+    pub(super) job: Job,
+    pub(super) notes: Vec<String>,
+}
+
+/// The job of a run. `btf`: the kernel's raw type information, where it is known.
+pub(super) fn plan(
+    request: &Request,
+    scheduler: &Scheduler,
+    seed: u64,
+    keep: Keep,
+    btf: Option<&[u8]>,
+) -> Result<Planned> {
+    let job = Job {
+        name: kernel_name(&scheduler.name),
+        workload: request.has_workload.then(|| request.workload.clone()),
+        seed,
+        duration_ns: request.duration,
+        globals: keep.globals,
+        ..Job::default()
+    };
+    let own = scheduler.set.iter().map(|(name, value)| ((*name).to_owned(), value.to_string()));
+    let set: Vec<(String, String)> = own.chain(request.set.iter().cloned()).collect();
+    match &scheduler.kind {
+        Kind::Eevdf if !set.is_empty() || !request.resize.is_empty() => {
+            Err(Failure::input("--set and --resize: eevdf has no variables and no maps"))
+        }
+        Kind::Eevdf => Ok(Planned { job, notes: Vec::new() }),
+        Kind::Native(_) => Err(Failure::input("--native: a real kernel takes BPF objects only; leave it out, or use --on sim")),
+        Kind::Bpf(object) => {
+            let btf = btf.map(KernelBtf::parse).transpose();
+            let btf = btf.map_err(|e| Failure::environment(format_args!("the kernel's BTF: {e}")))?;
+            of_object(job, object, &set, &request.resize, btf.as_ref())
+        }
+    }
+}
+
+/// libbpf names maps after the object: letters, digits and underscores.
+fn kernel_name(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).take(15).collect()
+}
+
+/// The changes to an object.
+pub(super) fn of_object(
+    mut job: Job,
+    object: &Object,
+    set: &[(String, String)],
+    resize: &[(String, u32)],
+    btf: Option<&KernelBtf>,
+) -> Result<Planned> {
+    object.only_struct_ops().map_err(Failure::input)?;
+    let mut changed = object.clone();
+    let mut edited: Vec<String> = Vec::new();
+    for (path, value) in set {
+        changed.set_global(path, &GlobalValue::parse(value)).map_err(Failure::input)?;
+        edited.push(path.split(['.', '[']).next().unwrap_or(path).to_owned());
+    }
+    for (map, entries) in resize {
+        changed.resize_map(map, *entries).map_err(Failure::input)?;
+        match changed.globals().iter().find(|g| g.section == *map || g.name == *map).map(|g| g.section.clone()) {
+            Some(section) => {
+                let end = |o: &Object| o.globals().iter().filter(|g| g.section == section).map(|g| g.offset + g.size).max();
+                job.resize_data.push((section.clone(), end(&changed).unwrap_or(0)));
+            }
+            None => job.resize.push((map.clone(), *entries)),
+        }
+    }
+    if let Some(btf) = btf {
+        edited.extend(constants(&mut changed, btf));
+    }
+    edited.sort();
+    edited.dedup();
+    for name in edited {
+        let global = changed.global(&name).map_err(Failure::input)?;
+        let bytes = changed.read_global(&name).map_err(Failure::input)?;
+        job.edits.push(Edit { map: global.section, offset: global.offset, bytes });
+    }
+    let mut notes = Vec::new();
+    if let (Some(btf), Some(ops)) = (btf, object.struct_ops().into_iter().find(|o| o.type_name == OPS)) {
+        notes = leave_out(&mut job, object, &ops, btf);
+    }
+    job.uei = exit_record(object);
+    Ok(Planned { job, notes })
+}
+
+/// Fills in the constants that loaders fill in: `__SCX_NAME` from the kernel's `SCX_NAME`. Their names.
+fn constants(object: &mut Object, btf: &KernelBtf) -> Vec<String> {
+    let globals = object.globals();
+    let asked = globals.iter().filter_map(|g| {
+        let value = btf.enumerator(g.name.strip_prefix("__").filter(|n| n.starts_with("SCX_"))?)?;
+        Some((g.name.clone(), value))
+    });
+    let asked: Vec<(String, u64)> = asked.collect();
+    // A variable of that name that takes no number is none of these.
+    let set = |(name, value): &(String, u64)| object.set_global(name, &GlobalValue::Int((*value).into())).is_ok();
+    asked.into_iter().filter(set).map(|(name, _)| name).collect()
+}
+
+/// Leaves out the members of the table that this kernel lacks. What was left out, for the user.
+fn leave_out(job: &mut Job, object: &Object, ops: &StructOpsInfo, btf: &KernelBtf) -> Vec<String> {
+    let types = object.btf();
+    let is_ops = |k: &Type| matches!(k, Type::Struct { .. });
+    let Some(table) = types.find(&ops.type_name, is_ops) else { return Vec::new() };
+    let place = |member: &str| types.field(table, member);
+    let mut notes = Vec::new();
+    for (member, program) in &ops.members {
+        let Some(at) = place(member).filter(|_| btf.field(OPS, member).is_none()) else { continue };
+        job.edits.push(Edit { map: ops.name.clone(), offset: at.offset, bytes: vec![0; at.size as usize] });
+        match program {
+            Some(program) => {
+                job.leave_out.push(program.clone());
+                notes.push(format!("this kernel has no operation {member}: it is left out"));
+            }
+            None => notes.push(format!("this kernel has no setting {member}: it is left out")),
+        }
+    }
+    if btf.field(OPS, "hotplug_seq").is_some() {
+        job.hotplug_seq = place("hotplug_seq").map(|at| at.offset);
+    }
+    notes
+}
+
+/// Where the object keeps why it ended, if it does.
+fn exit_record(object: &Object) -> Option<scxr_host::Uei> {
+    let types = object.btf();
+    let global = object.globals().into_iter().find(|g| g.type_name.trim_start_matches("struct ") == UEI)?;
+    let id = types.resolve(global.type_id);
+    let fields = ["kind", "exit_code", "reason", "msg"].map(|f| types.field(id, f).map(|f| f.offset));
+    Some(scxr_host::Uei { section: global.section, offset: global.offset, fields })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scheduler::{self, Options};
+
+    #[test]
+    fn an_objects_changes_are_bytes() {
+        let simple = scheduler::prepare("simple", &Options::default()).unwrap();
+        let Kind::Bpf(object) = &simple.kind else { panic!() };
+        let name = object.globals().iter().find(|g| g.read_only && g.size == 8 || g.type_name == "bool").unwrap().clone();
+        let set = [(name.name.clone(), "1".to_owned())];
+        let Planned { job, .. } = of_object(Job::default(), object, &set, &[], None).unwrap();
+        assert_eq!(job.edits.len(), 1, "{:?}", job.edits);
+        assert_eq!((job.edits[0].offset, job.edits[0].bytes[0]), (name.offset, 1));
+        let uei = job.uei.unwrap();
+        assert!(uei.fields.iter().all(Option::is_some), "{uei:?}");
+        let wrong = of_object(Job::default(), object, &[("nonsense".into(), "1".into())], &[], None);
+        assert_eq!(wrong.err().unwrap().code(), 2);
+    }
+}

@@ -1,0 +1,127 @@
+//! From a recording to the result that every run has.
+
+
+
+
+use indexmap::IndexMap;
+use scxr_analyze::{Analyzer, Options, Place};
+use scxr_host::{MapDump, Recording};
+use scxr_kernel::topology::Topology;
+use scxr_ops::decode;
+use scxr_trace::{Event, EventKind, Recorder, Sink};
+
+use crate::failure::{Failure, Result};
+use crate::scheduler::{Kind, Scheduler};
+use crate::session::{Exit, Keep, RunResult, value_json};
+
+/// Listens to a recording.
+struct Listener {
+    analyzer: Analyzer,
+    recorder: Option<Recorder>,
+}
+
+impl Sink for Listener {
+    fn event(&mut self, t: u64, cpu: u32, kind: EventKind) {
+        self.analyzer.take(t, cpu, &kind);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.event(t, cpu, kind);
+        }
+    }
+}
+
+/// The result of a recording.
+pub(super) fn result(
+    recording: &Recording,
+    scheduler: &Scheduler,
+    seed: u64,
+    keep: Keep,
+    (wall_ns, run_ns): (u64, u64),
+) -> Result<RunResult> {
+    let record = &recording.record;
+    let places = record.places.iter().map(|p| Place { core: p.core, llc: p.llc, node: p.node }).collect();
+    let mut listener =
+        Listener { analyzer: Analyzer::new(Options { places }), recorder: keep.trace.then(Recorder::new) };
+    let imported = recording.events(&mut listener).map_err(Failure::environment)?;
+    let duration = record.end_ns.saturating_sub(record.start_ns);
+    let Listener { analyzer, recorder } = listener;
+    let mut report = analyzer.finish(duration);
+    // The workload's own tasks, forked ones included, are what the reader asked about.
+    report.tasks.retain(|t| record.tasks.iter().any(|of| of.pid == t.pid));
+    let total: u64 = report.tasks.iter().map(|t| t.cpu_ns).sum();
+    for task in &mut report.tasks {
+        task.share = if total == 0 { 0.0 } else { task.cpu_ns as f64 / total as f64 };
+    }
+    let mut notes = record.notes.clone();
+    if imported.lost {
+        notes.push("some records of the kernel's tracepoints were lost; figures are too low".into());
+    }
+    let exit = Exit {
+        kind: record.exit.kind.clone(),
+        code: record.exit.code,
+        reason: record.exit.reason.clone(),
+        msg: record.exit.msg.clone(),
+        bt: record.exit.bt.clone(),
+        dump: imported.dump,
+    };
+    let trace = recorder.map(|mut r| {
+        let events: Vec<Event> = r.finish();
+        scxr_trace::text::write(&events)
+    });
+    Ok(RunResult {
+        scheduler: scheduler.name.clone(),
+        seed,
+        exit,
+        report,
+        globals: keep.globals.then(|| globals(scheduler, &record.maps)),
+        counters: record.counters.iter().cloned().collect(),
+        trace,
+        wall_ns,
+        run_ns,
+        nr_events: imported.nr_events,
+        kernel: Some(record.release.clone()),
+        topology: None,
+        notes,
+    })
+}
+
+/// The machine of a record, for the report: as many CPUs in the same places.
+pub(super) fn topology(recording: &Recording) -> Option<Topology> {
+    let places = &recording.record.places;
+    let count = |of: fn(&scxr_host::Place) -> u32| {
+        let mut all: Vec<u32> = places.iter().map(of).collect();
+        all.sort_unstable();
+        all.dedup();
+        all.len().max(1)
+    };
+    let (cores, llcs, nodes) = (count(|p| p.core), count(|p| p.llc), count(|p| p.node));
+    let even = [(llcs, nodes), (cores, llcs), (places.len(), cores)].iter().all(|(a, b)| a % b == 0);
+    let spec = match even {
+        true => format!("{nodes}x{}x{}x{}", llcs / nodes, cores / llcs, places.len() / cores),
+        false => places.len().to_string(),
+    };
+    let spec = if spec == format!("1x1x{}x1", places.len()) { places.len().to_string() } else { spec };
+    Topology::parse(&spec).ok()
+}
+
+/// Variables of the object, from the bytes of its data sections, and its per-CPU arrays.
+fn globals(scheduler: &Scheduler, maps: &[MapDump]) -> IndexMap<String, serde_json::Value> {
+    let Kind::Bpf(object) = &scheduler.kind else { return IndexMap::new() };
+    let is_of = |map: &str, section: &str| map == section || map.ends_with(section);
+    let mut out = IndexMap::new();
+    for g in object.globals() {
+        let section = maps.iter().find(|m| m.name.contains('.') && is_of(&m.name, &g.section));
+        let bytes = section.and_then(|m| m.keys.first()?.first());
+        let bytes = bytes.and_then(|b| b.get(g.offset as usize..(g.offset + g.size) as usize));
+        if let Some(value) = bytes.and_then(|b| decode(object.btf(), g.type_id, b)) {
+            out.insert(g.name, value_json(value));
+        }
+    }
+    for map in maps.iter().filter(|m| !m.name.contains('.') && matches!(m.value_size, 4 | 8)) {
+        let word = |bytes: &Vec<u8>| bytes.iter().take(8).rev().fold(0i128, |n, b| n << 8 | i128::from(*b));
+        let by_cpu: Vec<Vec<i128>> = map.keys.iter().map(|cpus| cpus.iter().map(word).collect()).collect();
+        let sum = by_cpu.iter().map(|cpus| cpus.iter().sum()).collect();
+        out.insert(map.name.clone(), value_json(scxr_ops::Value::PerCpu { sum, by_cpu }));
+    }
+    out
+}
+

@@ -1,0 +1,200 @@
+//! `--on vm`: a Linux kernel in QEMU whose only program is this binary.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use scxr_host::{Job, Recording};
+use scxr_kernel::topology::Topology;
+use scxr_lab::guest::{GuestEvent, GuestSpec};
+use scxr_lab::initramfs::Initramfs;
+use scxr_lab::kernels::{Kernel, btf_of_image, vmlinux_of_image};
+use scxr_lab::qemu::{Clock, Finding, Guest, GuestExit, GuestOutput, Kvm, Outcome, Qemu, Shape, VmError};
+
+use super::guest::Task;
+use super::{job, report};
+use crate::failure::{Failure, Result};
+use crate::kernels;
+use crate::resolve::Request;
+use crate::scheduler::Scheduler;
+use crate::session::{Keep, RunResult};
+
+/// Files of the guest.
+const TASK: &str = "/scxr/task.json";
+const OBJECT: &str = "/scxr/object.bpf.o";
+/// CPUs that a guest is given at most.
+const CPUS_MAX: usize = 64;
+/// Guest time for all but the run itself.
+const GUEST_EXTRA: Duration = Duration::from_secs(60);
+/// Wall time for a guest, and for each second and CPU of the run.
+const WALL_BASE: Duration = Duration::from_secs(240);
+const WALL_EACH: Duration = Duration::from_secs(10);
+/// Wall time of the probe of KVM.
+const PROBE: Duration = Duration::from_secs(15);
+
+pub(super) fn run(
+    request: &Request,
+    scheduler: &Scheduler,
+    seed: u64,
+    keep: Keep,
+    progress: &mut dyn FnMut(u64),
+) -> Result<RunResult> {
+    let start = Instant::now();
+    let lab = Lab::new(&request.real_kernel, request.quiet)?;
+    let planned = job::plan(request, scheduler, seed, keep, lab.btf()?.as_deref())?;
+    let mut job = planned.job;
+    let mut files = Vec::new();
+    if let Some(workload) = job.workload.as_mut().filter(|w| w.ends_with(".json")) {
+        // Under its own name, after which its random streams are named.
+        let name = Path::new(workload.as_str()).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let guest = format!("/scxr/workload/{name}");
+        files.push((PathBuf::from(std::mem::replace(workload, guest.clone())), guest));
+    }
+    let begin = Instant::now();
+    let guest = Work { task: Task::Run { job: Job { object: scheduler.bytes.as_ref().map(|_| OBJECT.into()), ..job } }, files };
+    let outcome = lab.run(&guest, scheduler.bytes.as_ref().map(|b| &b[..]), request, progress)?;
+    let recording = Recording::read(&mut &outcome.stdout[..]).map_err(Failure::environment)?;
+    let times = (start.elapsed().as_nanos() as u64, begin.elapsed().as_nanos() as u64);
+    let mut result = report::result(&recording, scheduler, seed, keep, times)?;
+    result.notes.splice(0..0, planned.notes);
+    let telling = outcome.findings.iter().filter(|f| !matches!(f, Finding::Ejected { .. }));
+    result.notes.extend(telling.map(ToString::to_string));
+    Ok(result)
+}
+
+/// What a guest is to do, and the files it needs besides: on the host, in the guest.
+pub(super) struct Work {
+    pub(super) task: Task,
+    pub(super) files: Vec<(PathBuf, String)>,
+}
+
+/// QEMU and a kernel.
+pub(super) struct Lab {
+    pub(super) kernel: Kernel,
+    qemu: Qemu,
+}
+
+impl Lab {
+    /// The kernel that is asked for (a series, a path or `host`), fetched if need be, and QEMU.
+    pub(super) fn new(kernel: &str, quiet: bool) -> Result<Lab> {
+        let qemu = Qemu::find().map_err(Failure::environment)?;
+        let kernel = kernels::resolve(&kernels::store()?, kernel, quiet)?;
+        if let Some(problem) = kernel.judgement.problems.first() {
+            return Err(Failure::input(format_args!("kernel {} cannot run a scheduler: {problem}", kernel.release)));
+        }
+        if kernel.image.is_none() {
+            return Err(Failure::environment(format_args!(
+                "the image of kernel {} cannot be read; give one with --kernel PATH, or a series such as --kernel 7.2",
+                kernel.release
+            )));
+        }
+        Ok(Lab { kernel, qemu })
+    }
+
+    /// The kernel's raw type information.
+    pub(super) fn btf(&self) -> Result<Option<Vec<u8>>> {
+        if let Some(path) = &self.kernel.btf {
+            return std::fs::read(path).map(Some).map_err(|e| Failure::file(path, &e));
+        }
+        let Some(path) = &self.kernel.image else { return Ok(None) };
+        let image = std::fs::read(path).map_err(|e| Failure::file(path, &e))?;
+        let vmlinux = vmlinux_of_image(&image).map_err(Failure::input)?;
+        Ok(btf_of_image(&vmlinux).map_err(Failure::input)?.map(<[u8]>::to_vec))
+    }
+
+    /// Boots a guest that does its work, and powers it off.
+    pub(super) fn run(
+        &self,
+        work: &Work,
+        object: Option<&[u8]>,
+        request: &Request,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Outcome> {
+        let shape = shape(&request.topology)?;
+        let me = std::env::current_exe().map_err(|e| Failure::environment(format_args!("this program: {e}")))?;
+        let mut files = Initramfs::new(&me).map_err(Failure::environment)?;
+        files.add_bytes(serde_json::to_vec(&work.task).map_err(Failure::input)?, TASK, 0o644);
+        if let Some(object) = object {
+            files.add_bytes(object, OBJECT, 0o644);
+        }
+        for (host, guest) in &work.files {
+            files.add_file(host, guest).map_err(Failure::input)?;
+        }
+        let image = self.kernel.image.as_deref().unwrap_or(Path::new(""));
+        let nr_cpus = request.topology.nr_cpus() as u64;
+        let mut spec = GuestSpec::new(["/init", "guest", TASK]);
+        spec.limit_ns = request.duration.saturating_add(GUEST_EXTRA.as_nanos() as u64);
+        spec.beat_ns = 100_000_000;
+        let mut guest = Guest::new(image, files, spec, shape);
+        guest.memory_mib = 1024 + 32 * nr_cpus as u32;
+        guest.wall_limit = WALL_BASE + WALL_EACH * (request.duration.div_ceil(1_000_000_000) * nr_cpus) as u32;
+        if request.free_running {
+            guest.clock = self.clock(image)?;
+        }
+        let mut up = 0;
+        let outcome = self.qemu.run(&guest, &mut |output| match output {
+            GuestOutput::Event(GuestEvent::Up { ns }) => up = *ns,
+            GuestOutput::Event(GuestEvent::Beat { ns }) => progress(ns.saturating_sub(up)),
+            _ => {}
+        });
+        let outcome = outcome.map_err(failure)?;
+        ended_well(&outcome)?;
+        Ok(outcome)
+    }
+
+    /// KVM where it works.
+    fn clock(&self, image: &Path) -> Result<Clock> {
+        match Kvm::probe(&self.qemu, image, PROBE).map_err(failure)? {
+            Kvm::Works => Ok(Clock::Kvm),
+            Kvm::Absent { .. } | Kvm::Broken { .. } => Ok(Clock::Free),
+        }
+    }
+}
+
+/// The machine as QEMU builds it. Its CPUs are numbered core by core.
+fn shape(t: &Topology) -> Result<Shape> {
+    if t.nr_cpus() > CPUS_MAX {
+        return Err(Failure::input(format_args!(
+            "--machine {}: a virtual machine takes up to {CPUS_MAX} CPUs, this is {}; larger machines run with --on sim",
+            t.spec,
+            t.nr_cpus()
+        )));
+    }
+    let (nodes, llcs, cores) = (t.nodes.len() as u32, t.llcs.len() as u32, t.cores.len() as u32);
+    Ok(Shape {
+        sockets: nodes,
+        dies: llcs / nodes,
+        cores: cores / llcs,
+        threads: t.nr_cpus() as u32 / cores,
+        nodes,
+        distances: Vec::new(),
+    })
+}
+
+/// Whose affair it is that a guest did not do its work.
+fn failure(error: VmError) -> Failure {
+    match error {
+        VmError::Shape(_) => Failure::input(error),
+        _ => Failure::environment(error),
+    }
+}
+
+/// What the guest's program complained of, where it did not do its work.
+fn ended_well(outcome: &Outcome) -> Result<()> {
+    let said = String::from_utf8_lossy(&outcome.stderr);
+    let said = said.trim().trim_start_matches("scxr: ");
+    let why = match outcome.exit {
+        GuestExit::Code(0) => return Ok(()),
+        GuestExit::Code(2) => return Err(Failure::input(said)),
+        GuestExit::Code(_) => said.to_owned(),
+        GuestExit::Signal(signal) => format!("its program was ended by signal {signal}; it said: {said}"),
+        GuestExit::TimedOut => format!("its program did not end in time; it said: {said}"),
+    };
+    let findings: Vec<String> = outcome.findings.iter().map(ToString::to_string).collect();
+    let tail: Vec<&str> = outcome.console.lines().rev().take(20).collect();
+    let tail: Vec<&str> = tail.into_iter().rev().collect();
+    Err(Failure::environment(format_args!(
+        "in the virtual machine: {why}{}{}",
+        findings.iter().map(|f| format!("\n{f}")).collect::<String>(),
+        if tail.is_empty() { String::new() } else { format!("\nthe end of its console:\n{}", tail.join("\n")) }
+    )))
+}
