@@ -158,13 +158,19 @@ fn fits(place: Place, args: &MachineArgs) -> Result<()> {
         ("--nohz-full", args.nohz_full.is_some()),
         ("--interleave", args.interleave.is_some()),
     ];
-    let of_vm = [("--machine", args.machine.is_some()), ("--kernel", args.kernel.is_some()), ("--free-running", args.free_running)];
+    let of_vm = [
+        ("--machine", args.machine.is_some()),
+        ("--kernel", args.kernel.is_some()),
+        ("--free-running", args.free_running),
+    ];
     let wrong = |options: &[(&'static str, bool)]| options.iter().find(|(_, given)| *given).map(|(name, _)| *name);
     if let Some(option) = wrong(&simulated) {
         return Err(Failure::input(format_args!("{option}: only a simulated kernel does that so far (--on sim)")));
     }
     match wrong(&of_vm).filter(|_| place == Place::Host) {
-        Some(option) => Err(Failure::input(format_args!("{option}: with --on host, this machine and its kernel are used as they are"))),
+        Some(option) => Err(Failure::input(format_args!(
+            "{option}: with --on host, this machine and its kernel are used as they are"
+        ))),
         None => Ok(()),
     }
 }

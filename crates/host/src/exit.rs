@@ -133,7 +133,10 @@ mod tests {
         section[24..29].copy_from_slice(b"stall");
         section[152..154].copy_from_slice(b"hi");
         let exit = of_record(&uei, &section).unwrap();
-        assert_eq!((exit.kind.as_str(), exit.code, exit.reason.as_str(), exit.msg.as_str()), ("error_stall", -3, "stall", "hi"));
+        assert_eq!(
+            (exit.kind.as_str(), exit.code, exit.reason.as_str(), exit.msg.as_str()),
+            ("error_stall", -3, "stall", "hi")
+        );
         // An object whose section is shorter than its type says.
         assert_eq!(of_record(&uei, &[]), None);
     }

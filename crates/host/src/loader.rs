@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use libbpf_rs::{
-    ErrorKind, Link, MapCore as _, MapFlags, MapType, Object, ObjectBuilder, OpenObject, ProgramType,
-};
+use libbpf_rs::{ErrorKind, Link, MapCore as _, MapFlags, MapType, Object, ObjectBuilder, OpenObject, ProgramType};
 use serde::{Deserialize, Serialize};
 
 use crate::class;
@@ -148,7 +146,8 @@ pub(crate) fn attach(job: &Job, path: &Path) -> Result<Loaded, LoadError> {
     log::take();
     let mut links = Vec::new();
     for program in object.progs_mut() {
-        let by_itself = [ProgramType::Tracing, ProgramType::RawTracepoint, ProgramType::Tracepoint, ProgramType::Kprobe];
+        let by_itself =
+            [ProgramType::Tracing, ProgramType::RawTracepoint, ProgramType::Tracepoint, ProgramType::Kprobe];
         if by_itself.contains(&program.prog_type()) && program.autoload() {
             links.push(program.attach().map_err(|e| refusal(&e))?);
         }
@@ -316,7 +315,9 @@ mod tests {
         let log = "0: R1=ctx() R10=fp0\n; int x = *p; @ a.bpf.c:17\n3: (61) r0 = *(u32 *)(r1 +0)\nR1 invalid mem access 'scalar'\n\
             verification time 40 usec\nstack depth 0\nprocessed 4 insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0\n";
         let said = format!("libbpf: prog 'f': -- BEGIN PROG LOAD LOG --\n{log}-- END PROG LOAD LOG --\n");
-        let LoadError::Verifier { program, reason, line, .. } = refusal_of(&[(true, said.clone())], "x") else { panic!() };
+        let LoadError::Verifier { program, reason, line, .. } = refusal_of(&[(true, said.clone())], "x") else {
+            panic!()
+        };
         assert_eq!((program.as_str(), reason.as_str()), ("f", "R1 invalid mem access 'scalar'"));
         assert_eq!(line.as_deref(), Some("a.bpf.c:17 (`int x = *p;`)"));
         let of = report(&said).unwrap();

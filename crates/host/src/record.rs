@@ -211,7 +211,8 @@ mod tests {
 
     #[test]
     fn a_record_survives_being_written() {
-        let record = Record { schema: SCHEMA.into(), release: "7.2".into(), nr_pages: vec![2, 0, 1], ..Record::default() };
+        let record =
+            Record { schema: SCHEMA.into(), release: "7.2".into(), nr_pages: vec![2, 0, 1], ..Record::default() };
         let one = Recording { record, pages: vec![vec![vec![1, 2], vec![]], vec![], vec![vec![3]]] };
         let mut bytes = Vec::new();
         one.write(&mut bytes).unwrap();

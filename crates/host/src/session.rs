@@ -32,7 +32,9 @@ pub type Stop = Arc<AtomicBool>;
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
     /// The user may not.
-    #[error("running a scheduler on this machine needs root: run the same command with sudo, or use --on vm or --on sim")]
+    #[error(
+        "running a scheduler on this machine needs root: run the same command with sudo, or use --on vm or --on sim"
+    )]
     NotRoot,
     /// The kernel is built without the class.
     #[error(
@@ -44,13 +46,17 @@ pub enum HostError {
         release: String,
     },
     /// The kernel has no type information.
-    #[error("this machine's kernel ({release}) has no BTF (/sys/kernel/btf/vmlinux, CONFIG_DEBUG_INFO_BTF), which loading a scheduler needs; use --on vm")]
+    #[error(
+        "this machine's kernel ({release}) has no BTF (/sys/kernel/btf/vmlinux, CONFIG_DEBUG_INFO_BTF), which loading a scheduler needs; use --on vm"
+    )]
     NoBtf {
         /// Its release.
         release: String,
     },
     /// Somebody else's scheduler is there.
-    #[error("the scheduler `{name}` is attached already ({state}), and a kernel has one at a time; stop it first (for example: systemctl stop scx)")]
+    #[error(
+        "the scheduler `{name}` is attached already ({state}), and a kernel has one at a time; stop it first (for example: systemctl stop scx)"
+    )]
     Occupied {
         /// Its name.
         name: String,
@@ -71,7 +77,9 @@ pub enum HostError {
         reason: String,
     },
     /// A real-time priority cannot be had.
-    #[error("a real-time priority cannot be had, which is needed to watch a scheduler that may starve others: {source}")]
+    #[error(
+        "a real-time priority cannot be had, which is needed to watch a scheduler that may starve others: {source}"
+    )]
     Priority {
         /// Why.
         source: io::Error,
@@ -218,7 +226,8 @@ fn wait(job: &Job, scheduler: &mut Option<Loaded>, start: u64, stop: &Stop, prog
             end => STEP.min(Duration::from_nanos(end - passed)),
         };
         if job.duration_ns == 0 && scheduler.is_some() && class::state().is_ok_and(|s| s == "disabled") {
-            let wants_restart = scheduler.as_ref().and_then(|s| recorded(job, s)).is_some_and(|e| e.code & RESTART != 0);
+            let wants_restart =
+                scheduler.as_ref().and_then(|s| recorded(job, s)).is_some_and(|e| e.code & RESTART != 0);
             if !wants_restart {
                 return true;
             }

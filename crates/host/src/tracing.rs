@@ -33,7 +33,7 @@ impl Tracing {
         of.set("trace_clock", "mono")?;
         // The first records are kept, not the last: a run that is cut is cut at its end.
         of.set("options/overwrite", "0")?;
-        let kb = memory_bytes().map_or(BUFFER_BYTES, |m| BUFFER_BYTES.min(m / 4)) / 1024 / u64::from(nr_cpus.max(1));
+        let kb = memory_bytes().map_or(BUFFER_BYTES, |m| BUFFER_BYTES.min(m / 16)) / 1024 / u64::from(nr_cpus.max(1));
         of.set("buffer_size_kb", &kb.to_string())?;
         for (system, event) in EVENTS {
             let enable = format!("events/{system}/{event}/enable");

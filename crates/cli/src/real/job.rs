@@ -4,7 +4,7 @@
 //! for by `__SCX_NAME` are filled in from the kernel's type information, operations and members that this kernel lacks are
 //! left out, and the number of hotplug events is handed over.
 
-use scxr_bpf::btf::{Kind as Type, KernelBtf};
+use scxr_bpf::btf::{KernelBtf, Kind as Type};
 use scxr_bpf::load::{GlobalValue, Object, StructOpsInfo};
 use scxr_host::{Edit, Job};
 
@@ -47,7 +47,9 @@ pub(super) fn plan(
             Err(Failure::input("--set and --resize: eevdf has no variables and no maps"))
         }
         Kind::Eevdf => Ok(Planned { job, notes: Vec::new() }),
-        Kind::Native(_) => Err(Failure::input("--native: a real kernel takes BPF objects only; leave it out, or use --on sim")),
+        Kind::Native(_) => {
+            Err(Failure::input("--native: a real kernel takes BPF objects only; leave it out, or use --on sim"))
+        }
         Kind::Bpf(object) => {
             let btf = btf.map(KernelBtf::parse).transpose();
             let btf = btf.map_err(|e| Failure::environment(format_args!("the kernel's BTF: {e}")))?;
@@ -80,7 +82,8 @@ pub(super) fn of_object(
         changed.resize_map(map, *entries).map_err(Failure::input)?;
         match changed.globals().iter().find(|g| g.section == *map || g.name == *map).map(|g| g.section.clone()) {
             Some(section) => {
-                let end = |o: &Object| o.globals().iter().filter(|g| g.section == section).map(|g| g.offset + g.size).max();
+                let end =
+                    |o: &Object| o.globals().iter().filter(|g| g.section == section).map(|g| g.offset + g.size).max();
                 job.resize_data.push((section.clone(), end(&changed).unwrap_or(0)));
             }
             None => job.resize.push((map.clone(), *entries)),
@@ -159,7 +162,8 @@ mod tests {
     fn an_objects_changes_are_bytes() {
         let simple = scheduler::prepare("simple", &Options::default()).unwrap();
         let Kind::Bpf(object) = &simple.kind else { panic!() };
-        let name = object.globals().iter().find(|g| g.read_only && g.size == 8 || g.type_name == "bool").unwrap().clone();
+        let name =
+            object.globals().iter().find(|g| g.read_only && g.size == 8 || g.type_name == "bool").unwrap().clone();
         let set = [(name.name.clone(), "1".to_owned())];
         let Planned { job, .. } = of_object(Job::default(), object, &set, &[], None).unwrap();
         assert_eq!(job.edits.len(), 1, "{:?}", job.edits);

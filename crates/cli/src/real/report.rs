@@ -1,8 +1,5 @@
 //! From a recording to the result that every run has.
 
-
-
-
 use indexmap::IndexMap;
 use scxr_analyze::{Analyzer, Options, Place};
 use scxr_host::{MapDump, Recording};
@@ -124,4 +121,3 @@ fn globals(scheduler: &Scheduler, maps: &[MapDump]) -> IndexMap<String, serde_js
     }
     out
 }
-

@@ -1,9 +1,9 @@
 //! `scxr verify`: the word of real kernels' verifiers on an object.
 
 use comfy_table::{CellAlignment, Table, presets};
+use scxr_bpf::btf::KernelBtf;
 use scxr_host::{Job, LoadError, ProgramReport};
 use scxr_kernel::topology::Topology;
-use scxr_bpf::btf::KernelBtf;
 use serde::{Deserialize, Serialize};
 
 use super::guest::Task;
@@ -77,7 +77,9 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
     }
     let refused = verdicts.iter().any(|v| !v.accepted);
     match args.json {
-        true => report::print(&report::json_text(&Report { schema: SCHEMA, object: &args.object, verdicts: &verdicts }))?,
+        true => {
+            report::print(&report::json_text(&Report { schema: SCHEMA, object: &args.object, verdicts: &verdicts }))?
+        }
         false => report::print(&text(&verdicts))?,
     }
     Ok(if refused { Outcome::SchedulerAtFault } else { Outcome::Fine })

@@ -50,7 +50,8 @@ pub(super) fn run(
         files.push((PathBuf::from(std::mem::replace(workload, guest.clone())), guest));
     }
     let begin = Instant::now();
-    let guest = Work { task: Task::Run { job: Job { object: scheduler.bytes.as_ref().map(|_| OBJECT.into()), ..job } }, files };
+    let guest =
+        Work { task: Task::Run { job: Job { object: scheduler.bytes.as_ref().map(|_| OBJECT.into()), ..job } }, files };
     let outcome = lab.run(&guest, scheduler.bytes.as_ref().map(|b| &b[..]), request, progress)?;
     let recording = Recording::read(&mut &outcome.stdout[..]).map_err(Failure::environment)?;
     let times = (start.elapsed().as_nanos() as u64, begin.elapsed().as_nanos() as u64);

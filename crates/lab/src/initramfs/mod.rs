@@ -138,7 +138,7 @@ impl Initramfs {
                 }
                 Entry::File { mode, data: Data::Host(host) } => {
                     let bytes = fs::read(host).map_err(|source| InitramfsError::Read { path: host.clone(), source })?;
-                    out.entry(path, cpio::REGULAR | mode, (0, 0), &bytes);
+                    out.entry(path, cpio::REGULAR | mode, (0, 0), &libs::trimmed(bytes));
                 }
             }
         }

@@ -72,7 +72,7 @@ impl Formats {
     }
 }
 
-/// `	field:char prev_comm[16];	offset:8;	size:16;	signed:0;`
+/// `field:char prev_comm[16]; offset:8; size:16; signed:0;`, with tabs between its parts.
 fn field(line: &str) -> Option<(String, Place)> {
     let mut parts = line.trim().strip_prefix("field:")?.split(';').map(str::trim);
     let declaration = parts.next()?;

@@ -9,7 +9,7 @@ mod import;
 mod ring;
 
 pub use format::{FormatError, Formats};
-pub use import::{Importer, Imported, KnownTask, import};
+pub use import::{Imported, Importer, KnownTask, import};
 
 /// The tracepoints that are read, by subsystem; a kernel may lack the last one.
 pub const EVENTS: [(&str, &str); 8] = [

@@ -71,7 +71,7 @@ mod tests {
 
     fn page(commit_flags: u64, words: &[u32]) -> Vec<u8> {
         let mut out = 1000u64.to_le_bytes().to_vec();
-        out.extend((words.len() as u64 * 4 | commit_flags).to_le_bytes());
+        out.extend(((words.len() as u64 * 4) | commit_flags).to_le_bytes());
         words.iter().for_each(|w| out.extend(w.to_le_bytes()));
         out.resize(4096, 0xee);
         out
@@ -114,7 +114,9 @@ mod tests {
 
     #[test]
     fn broken_pages_end_and_do_not_panic() {
-        for words in [vec![0], vec![0, 3], vec![0, u32::MAX], vec![28], vec![29 | 32, u32::MAX], vec![30], vec![31 | 32]] {
+        for words in
+            [vec![0], vec![0, 3], vec![0, u32::MAX], vec![28], vec![29 | 32, u32::MAX], vec![30], vec![31 | 32]]
+        {
             records(&page(0, &words), &mut |_, _| {});
         }
         records(&[], &mut |_, _| {});

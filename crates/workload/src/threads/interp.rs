@@ -7,7 +7,7 @@ use scxr_kernel::behavior::Policy;
 use scxr_kernel::cpumask::CpuMask;
 
 use super::sync::Msg;
-use super::{Done, Record, World, lock, sys};
+use super::{Done, Record, Speed, World, lock, sys};
 use crate::ir::{Loops, Op, Phase, Since, Target, TaskTemplate, TimerRef};
 use crate::rng::Stream;
 use crate::sim::{RUNTIME_SLICE_NS, stream_name};
@@ -20,6 +20,7 @@ struct Runner<'a> {
     tid: u32,
     record: &'a Record,
     rng: Stream,
+    speed: Speed,
     cpus: Option<CpuMask>,
     policy: Policy,
     nice: i8,
@@ -41,6 +42,7 @@ pub(super) fn run(world: &Arc<World>, index: usize, instance: u32, fork: Option<
         tid: sys::tid(),
         record,
         rng: Stream::new(world.workload.seed, &stream_name(&world.workload, index, instance, fork)),
+        speed: world.speed,
         cpus: template.cpus,
         policy: template.policy,
         nice: template.nice,
@@ -115,11 +117,14 @@ impl Runner<'_> {
         let world = Arc::clone(self.world);
         let shared = &world.shared;
         match *op {
-            Op::Run(dur) => world.speed.burn(self.rng.draw(dur).max(1)),
+            Op::Run(dur) => {
+                let ns = self.rng.draw(dur).max(1);
+                self.speed.burn(ns);
+            }
             Op::Runtime(dur) => {
                 let end = sys::monotonic_ns() + self.rng.draw(dur);
                 while let Some(left) = end.checked_sub(sys::monotonic_ns()).filter(|left| *left > 0) {
-                    world.speed.burn(left.min(RUNTIME_SLICE_NS));
+                    self.speed.burn(left.min(RUNTIME_SLICE_NS));
                 }
             }
             Op::Sleep(dur) => {

@@ -20,6 +20,12 @@ pub fn monotonic_ns() -> u64 {
     t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
 }
 
+/// CPU time of the calling thread, ns.
+pub(super) fn thread_ns() -> u64 {
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
+}
+
 /// Makes the calling thread a real-time task (SCHED_FIFO), so that no scheduler that is tried out can hold it up.
 pub fn real_time(priority: u8) -> io::Result<()> {
     set_policy(Policy::Fifo(priority))
