@@ -39,6 +39,7 @@ pub(super) fn run(
     progress: &mut dyn FnMut(u64),
 ) -> Result<RunResult> {
     let start = Instant::now();
+    shape(&request.topology)?;
     let lab = Lab::new(&request.real_kernel, request.quiet)?;
     let planned = job::plan(request, scheduler, seed, keep, lab.btf()?.as_deref())?;
     let mut job = planned.job;

@@ -1,0 +1,88 @@
+//! The lab for real: `--on vm` and `verify` on stock kernels in QEMU, which `scxr` itself fetches. Where there is no QEMU, or
+//! no kernel can be had, these tests fail: what the simulator is worth is what its distance from Linux is.
+
+mod support;
+
+use serde_json::Value;
+use support::{Ran, root, scxr};
+
+/// The oldest kernel of the lab, and the newest.
+const KERNELS: [&str; 2] = ["6.16", "7.2"];
+
+fn run(args: &[&str]) -> Ran {
+    let ran = scxr(args);
+    assert_ne!(ran.code, 4, "the lab cannot run here: {}", ran.stderr);
+    ran
+}
+
+fn json(args: &[&str], code: i32) -> Value {
+    let ran = run(args);
+    assert_eq!(ran.code, code, "{args:?}\n{}\n{}", ran.stderr, ran.stdout);
+    serde_json::from_str(&ran.stdout).expect("JSON on standard output")
+}
+
+/// Without what is not the same twice.
+fn fixed(mut value: Value) -> Value {
+    for key in ["wall_ns", "events_per_sec"] {
+        value.as_object_mut().expect("an object").remove(key);
+    }
+    value
+}
+
+fn cpu_ns(value: &Value, comm: &str) -> u64 {
+    let tasks = value["tasks"].as_array().expect("tasks").iter();
+    tasks.filter(|t| t["comm"].as_str().is_some_and(|c| c.starts_with(comm))).filter_map(|t| t["cpu_ns"].as_u64()).sum()
+}
+
+#[test]
+fn a_run_in_a_virtual_machine_is_the_same_twice() {
+    let args =
+        ["run", "simple", "--on", "vm", "--kernel", "7.2", "--machine", "2", "--workload", "mixed", "--duration"];
+    let args = [&args[..], &["300ms", "--globals", "--json"]].concat();
+    let (one, two) = (fixed(json(&args, 0)), fixed(json(&args, 0)));
+    assert_eq!(one, two);
+    assert_eq!((&one["on"], &one["exit"]["kind"]), (&"vm".into(), &"none".into()));
+    assert!(one["kernel"].as_str().unwrap().starts_with("7.2."), "{}", one["kernel"]);
+    assert!(one["totals"]["context_switches"].as_u64().unwrap() > 50);
+    assert!(one["counters"].as_object().is_some_and(|c| !c.is_empty()), "{}", one["counters"]);
+    // The keys are those of a simulated run.
+    let args = ["run", "simple", "--machine", "2", "--duration", "300ms", "--globals", "--json"];
+    let simulated = fixed(json(&args, 0));
+    let keys = |v: &Value| v.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(&one), keys(&simulated));
+    assert_eq!(keys(&one["globals"]), keys(&simulated["globals"]));
+}
+
+#[test]
+fn schedulers_and_the_fair_class_share_by_weight_on_both_kernels() {
+    for (kernel, sched, args) in [("6.16", "simple", vec![]), ("6.16", "eevdf", vec![]), ("7.2", "eevdf", vec![])] {
+        let head = ["run", sched, "--on", "vm", "--kernel", kernel, "--machine", "1"];
+        let tail = ["--workload", "spin:n=2,nice=0/5", "--duration", "1s", "--json"];
+        let value = json(&[&head[..], &tail[..], &args[..]].concat(), 0);
+        let (heavy, light) = (cpu_ns(&value, "spin+0"), cpu_ns(&value, "spin+5"));
+        let busy = value["cpus"][0]["busy_ns"].as_u64().unwrap();
+        assert!(heavy + light > busy * 9 / 10, "{sched} on {kernel}: {heavy} + {light} of {busy}");
+        // Weights are 1024 and 335.
+        let share = 1000 * heavy / (heavy + light);
+        assert!((700..810).contains(&share), "{sched} on {kernel}: {share} thousandths");
+    }
+}
+
+#[test]
+fn a_scheduler_that_forgets_tasks_is_ejected_by_the_real_class() {
+    let lost = root().join("scenarios/policies/never_dispatches.rs");
+    let args = ["run", lost.to_str().unwrap(), "--on", "vm", "--machine", "2", "--duration", "4s", "--json", "-q"];
+    let value = json(&args, 1);
+    assert_eq!(value["exit"]["kind"], "error_stall", "{}", value["exit"]);
+    assert!(value["exit"]["msg"].as_str().unwrap().contains("failed to run for"), "{}", value["exit"]);
+    assert!(value["exit"]["dump"].as_str().unwrap().contains("CPU 0"), "{}", value["exit"]);
+}
+
+#[test]
+fn the_verifiers_of_both_kernels_give_their_word() {
+    let value = json(&["verify", "simple", "--kernel", &KERNELS.join(","), "--json"], 0);
+    for verdict in value["verdicts"].as_array().unwrap() {
+        assert_eq!(verdict["accepted"], true, "{verdict}");
+        assert!(verdict["insns"].as_u64().unwrap() > 20, "{verdict}");
+    }
+}
