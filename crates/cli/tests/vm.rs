@@ -55,16 +55,19 @@ fn a_run_in_a_virtual_machine_is_the_same_twice() {
 
 #[test]
 fn schedulers_and_the_fair_class_share_by_weight_on_both_kernels() {
-    for (kernel, sched, args) in [("6.16", "simple", vec![]), ("6.16", "eevdf", vec![]), ("7.2", "eevdf", vec![])] {
+    // Other tasks of the system interrupt the two, and `simple` on 6.16 then gives the lighter one more than is its due
+    // (docs/fidelity.md); the fair class does not.
+    for (kernel, sched, due) in [("6.16", "simple", 560..850), ("6.16", "eevdf", 730..780), ("7.2", "eevdf", 730..780)]
+    {
         let head = ["run", sched, "--on", "vm", "--kernel", kernel, "--machine", "1"];
         let tail = ["--workload", "spin:n=2,nice=0/5", "--duration", "1s", "--json"];
-        let value = json(&[&head[..], &tail[..], &args[..]].concat(), 0);
+        let value = json(&[&head[..], &tail[..]].concat(), 0);
         let (heavy, light) = (cpu_ns(&value, "spin+0"), cpu_ns(&value, "spin+5"));
         let busy = value["cpus"][0]["busy_ns"].as_u64().unwrap();
         assert!(heavy + light > busy * 9 / 10, "{sched} on {kernel}: {heavy} + {light} of {busy}");
         // Weights are 1024 and 335.
         let share = 1000 * heavy / (heavy + light);
-        assert!((700..810).contains(&share), "{sched} on {kernel}: {share} thousandths");
+        assert!(due.contains(&share), "{sched} on {kernel}: {share} thousandths");
     }
 }
 
