@@ -30,8 +30,6 @@ pub enum IrqWork {
     ScxDeferred,
     /// A scheduler exits: dump it and have the helper disable it.
     ScxDisable,
-    /// Anything else of the ext class, by number.
-    Scx(u32),
 }
 
 /// What a timer does.
@@ -205,7 +203,6 @@ impl Kernel {
             IrqWork::ScxKick => ext::kick::deliver(self, me),
             IrqWork::ScxDeferred => ext::run_deferred_irq(self, me),
             IrqWork::ScxDisable => ext::disable_irq_work(self),
-            IrqWork::Scx(n) => ext::irq_work(self, n),
         }
     }
 

@@ -83,7 +83,7 @@ impl Rq {
             balance_callbacks: Vec::new(),
             fair: fair::CfsRq::default(),
             rt: rt::RtRq::default(),
-            scx: ext::ScxRq::new(cpu),
+            scx: ext::ScxRq::new(),
         }
     }
 

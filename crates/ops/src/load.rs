@@ -212,8 +212,10 @@ impl Table<'_> {
         let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
         let name = String::from_utf8_lossy(&bytes[..end]).into_owned();
         if name.is_empty() {
-            return self
-                .refuse(format!("struct_ops {}: .name is empty; it is the one mandatory member (-EINVAL)", ops.name));
+            return self.refuse(format!(
+                "struct_ops {}: .name is empty; it is the one mandatory member: add .name = \"my_scheduler\" to the table (-EINVAL)",
+                ops.name
+            ));
         }
         if let Some(bad) = name.chars().find(|c| !c.is_ascii_alphanumeric() && *c != '_' && *c != '.') {
             return self.refuse(format!(

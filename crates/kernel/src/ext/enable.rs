@@ -268,7 +268,6 @@ fn alloc_sched(k: &mut Kernel, ops: Rc<dyn SchedExtOps>, attrs: OpsAttrs) -> Sch
         dsp: PerCpu::new(n, |_| DspBuf::default()),
         dsp_max_batch: batch as usize,
         timeout: u64::from(timeout_ms) * 1_000_000,
-        warned_zero_slice: false,
         events: Events::default(),
     }
 }

@@ -191,7 +191,7 @@ pub struct ScxRq {
 }
 
 impl ScxRq {
-    pub(crate) fn new(_cpu: CpuId) -> ScxRq {
+    pub(crate) fn new() -> ScxRq {
         ScxRq {
             runnable: List::default(),
             ddsp_deferred: List::default(),

@@ -45,11 +45,6 @@ pub(crate) use watchdog::{scx_tick, watchdog_timer};
 use crate::executor::Kernel;
 use crate::ids::CpuId;
 
-/// Irq works of the class by number: it has none so far.
-pub(crate) fn irq_work(_k: &mut Kernel, n: u32) {
-    debug_assert!(false, "no irq work of the class has the number {n}");
-}
-
 /// The clock of `cpu`'s run queue was updated: until its lock is released it serves as the time (E-155)
 /// [scx_rq_clock_update].
 #[inline]

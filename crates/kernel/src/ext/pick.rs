@@ -33,11 +33,6 @@ pub(crate) fn pick_task(k: &mut Kernel, cpu: CpuId) -> Pick {
         return Pick::None;
     };
     if k.task(p).scx.slice == 0 {
-        if !k.ext.bypassing(cpu)
-            && let Some(s) = &mut k.ext.root
-        {
-            s.warned_zero_slice = true;
-        }
         refill_slice(k, p);
     }
     Pick::Task(p)

@@ -111,7 +111,6 @@ pub struct Sched {
     pub(crate) dsp: PerCpu<DspBuf>,
     pub(crate) dsp_max_batch: usize,
     pub(crate) timeout: Ns,
-    pub(crate) warned_zero_slice: bool,
     /// Counters.
     pub events: Events,
 }
