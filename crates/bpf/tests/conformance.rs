@@ -1,6 +1,8 @@
 //! The public BPF conformance suite as an oracle. It is not part of this repository: `SCXR_BPF_CONFORMANCE` names the directory of its
 //! `*.data` files. Without it the test says that it is skipped, in CI too, where the suite cannot be had.
 
+#[path = "support/skip.rs"]
+mod skip;
 mod support;
 
 use std::path::Path;
@@ -95,7 +97,7 @@ fn expected(text: &str) -> u64 {
 #[allow(clippy::print_stderr)]
 fn conformance_suite() {
     let Some(dir) = std::env::var_os("SCXR_BPF_CONFORMANCE") else {
-        eprintln!("SKIPPED: set SCXR_BPF_CONFORMANCE to the directory of the suite's .data files");
+        skip::skipped("set SCXR_BPF_CONFORMANCE to the directory of the suite's .data files");
         return;
     };
     let mut paths: Vec<_> =

@@ -1,11 +1,15 @@
 //! The loader on what clang makes of our sources here and now, at every instruction set version. Skipped, visibly, where
 //! no clang from 16 on is installed; that is a failure in CI.
 
+#[path = "support/skip.rs"]
+mod skip;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use scxr_bpf::btf::KernelBtf;
 use scxr_bpf::load::{KconfigValue, LoadError, LoadOptions, Object};
+use skip::skipped;
 
 /// The newest clang from 16 on, and its version.
 fn clang() -> Option<(String, u32)> {
@@ -35,11 +39,6 @@ fn compile(source: &str, out: &str, flags: &[&str]) -> Option<Vec<u8>> {
     let status = command.status().expect("clang starts");
     assert!(status.success(), "{clang} {source} {flags:?}");
     Some(std::fs::read(&out).expect("the compiled object"))
-}
-
-#[allow(clippy::print_stderr)]
-fn skipped(why: &str) {
-    eprintln!("SKIPPED: {why}");
 }
 
 fn options() -> LoadOptions {

@@ -1,5 +1,7 @@
 //! Schedulers that are refused or ejected, as the users of the command meet them: exit code, exit kind, cause, and way out.
 
+#[path = "support/skip.rs"]
+mod skip;
 mod support;
 
 use std::path::Path;
@@ -16,10 +18,7 @@ fn no_clang(ran: &Ran) -> bool {
     let missing = ran.code == ENVIRONMENT && ran.stderr.contains("clang is needed");
     if missing {
         assert!(std::env::var_os("CI").is_none(), "clang is needed in CI");
-        #[expect(clippy::print_stderr, reason = "a test that cannot run here says so")]
-        {
-            eprintln!("SKIPPED: clang is needed and not installed");
-        }
+        skip::skipped("clang is needed and not installed");
     }
     missing
 }

@@ -1,6 +1,9 @@
 //! What an invocation holds when it faults is given back for it. The object is compiled with clang from 16 on; without one the
 //! test says that it was skipped, which is a failure in CI.
 
+#[path = "support/skip.rs"]
+mod skip;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::rc::Rc;
@@ -30,10 +33,7 @@ fn object() -> Option<Object> {
         return Some(Object::parse("held.bpf.o", &bytes).unwrap_or_else(|e| panic!("{e}")));
     }
     assert!(std::env::var_os("CI").is_none(), "clang is needed in CI");
-    #[expect(clippy::print_stderr, reason = "a test that cannot run here says so")]
-    {
-        eprintln!("SKIPPED: no clang from 16 on is installed; scripts/setup test installs one");
-    }
+    skip::skipped("no clang from 16 on is installed; scripts/setup test installs one");
     None
 }
 

@@ -4,6 +4,9 @@
 //! `tools/*.bpf.o` and `selftests/*.bpf.o` of Linux 7.2 to run these tests; without it they say that they were skipped.
 //! Each test does what the user-space half of the selftest does, and demands what it demands.
 
+#[path = "support/skip.rs"]
+mod skip;
+
 use std::cell::Cell;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -31,10 +34,7 @@ struct Test {
 
 fn object(path: &str) -> Option<Object> {
     let Some(dir) = std::env::var_os("SCXR_UPSTREAM_OBJECTS") else {
-        #[expect(clippy::print_stderr, reason = "a test that cannot run here says so")]
-        {
-            eprintln!("SKIPPED: SCXR_UPSTREAM_OBJECTS does not point at the kernel's objects ({path})");
-        }
+        skip::skipped(&format!("SCXR_UPSTREAM_OBJECTS does not point at the kernel's objects ({path})"));
         return None;
     };
     let file = PathBuf::from(dir).join(path);

@@ -9,6 +9,8 @@ mod misbehaving;
 mod objects;
 mod policies;
 mod random;
+#[path = "../support/skip.rs"]
+mod skip;
 mod stress;
 mod twins;
 mod wild;

@@ -9,6 +9,7 @@ use scxr_bpf::load::Object;
 use scxr_ops::{BpfScheduler, OpsError, SchedulerOptions, Value};
 
 use crate::common::{Sched, Setup, model};
+use crate::skip::skipped;
 
 const CLANG: [&str; 5] = ["clang", "clang-19", "clang-18", "clang-17", "clang-16"];
 const FLAGS: [&str; 7] = ["-target", "bpf", "-mcpu=v3", "-O2", "-g", "-Wall", "-Werror"];
@@ -30,10 +31,7 @@ pub(crate) fn compile(name: &str, define: &str) -> Option<Object> {
         return Some(Object::parse(&format!("{name}.bpf.o"), &bytes).unwrap_or_else(|e| panic!("{e}")));
     }
     assert!(std::env::var_os("CI").is_none(), "clang is needed for {name}.bpf.c and is not installed");
-    #[expect(clippy::print_stderr, reason = "a test that cannot run here says so")]
-    {
-        eprintln!("SKIPPED: clang is needed for {name}.bpf.c and is not installed");
-    }
+    skipped(&format!("clang is needed for {name}.bpf.c and is not installed"));
     None
 }
 
