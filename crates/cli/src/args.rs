@@ -69,9 +69,9 @@ pub(crate) enum InterleaveArg {
 /// What `run` and `compare` have in common. What is not given comes from the scenario, then from the defaults.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct MachineArgs {
-    /// Where to run
-    #[arg(long, value_enum)]
-    pub(crate) on: Option<On>,
+    /// Where to run; `compare` also takes `sim,vm` and says how far the two are apart
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) on: Vec<On>,
     /// Kernel whose class and ABI are modelled [default: the newest]; with --on vm a kernel to boot: a series (7.2), an image
     /// (./vmlinuz) or `host` [default: 7.2]
     #[arg(long, value_name = "VERSION")]

@@ -10,14 +10,17 @@ use scxr_analyze::compare::{Better, Row};
 use crate::args::CompareArgs;
 use crate::failure::{Failure, Outcome, Result};
 use crate::report::{self, human, json};
-use crate::resolve::{self, Request};
+use crate::resolve::{self, Place, Request};
 use crate::scheduler::{self, Scheduler};
 use crate::session::{self, Keep, RunResult};
-use crate::{progress, replay, run};
+use crate::{fidelity, progress, replay, run};
 
 /// Runs all and reports.
 pub(crate) fn compare(args: &CompareArgs) -> Result<Outcome> {
     let machine = &args.machine;
+    if let Some(places) = fidelity::places(&machine.on)? {
+        return fidelity::compare(args, places);
+    }
     let request = resolve::request(machine)?;
     let options = scheduler::Options { args: &[], native: machine.native, include: &machine.include };
     let prepare = |s: &String| scheduler::prepare(s, &options);
@@ -74,7 +77,11 @@ fn run_all(args: &CompareArgs, request: &Request, schedulers: &[Scheduler]) -> R
             done.lock().unwrap_or_else(|e| e.into_inner()).push((i, result));
         }
     };
-    let nr_threads = std::thread::available_parallelism().map_or(1, usize::from).min(nr_runs);
+    // A real kernel is measured alone.
+    let nr_threads = match request.place {
+        Place::Sim => std::thread::available_parallelism().map_or(1, usize::from).min(nr_runs),
+        Place::Vm | Place::Host => 1,
+    };
     let spawned: io::Result<()> = std::thread::scope(|scope| {
         (0..nr_threads).try_for_each(|_| std::thread::Builder::new().spawn_scoped(scope, work).map(drop))
     });

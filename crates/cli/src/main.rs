@@ -9,6 +9,7 @@ mod build;
 mod compare;
 mod crash;
 mod failure;
+mod fidelity;
 mod inject;
 mod inspect;
 mod kernels;

@@ -90,7 +90,11 @@ impl Request {
 
 /// Resolves everything but the scheduler.
 pub(crate) fn request(args: &MachineArgs) -> Result<Request> {
-    let place = args.on.unwrap_or_default();
+    let place = match args.on[..] {
+        [] => Place::default(),
+        [place] => place,
+        _ => return Err(Failure::input("--on: one place at a time; `scxr compare --on sim,vm` compares two")),
+    };
     let kernel = match &args.kernel {
         Some(text) if place == Place::Sim => text.parse().map_err(|e| Failure::input(format_args!("--kernel: {e}")))?,
         _ => KernelVersion::NEWEST,
@@ -260,7 +264,7 @@ mod tests {
             (|a| a.nohz_full = Some("7-8".into()), "CPUs 0 to 7 only"),
             (|a| a.set = vec!["x".into()], "write VAR=VALUE"),
             (|a| a.resize = vec!["m=0".into()], "from 1 to"),
-            (|a| (a.on, a.hz) = (Some(Place::Vm), Some(100)), "--hz: only a simulated kernel"),
+            (|a| (a.on, a.hz) = (vec![Place::Vm], Some(100)), "--hz: only a simulated kernel"),
             (|a| a.workload = Some("mixd".into()), "did you mean 'mixed'?"),
         ];
         for (edit, why) in cases {

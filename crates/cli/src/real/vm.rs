@@ -129,6 +129,7 @@ impl Lab {
         let mut guest = Guest::new(image, files, spec, shape);
         guest.memory_mib = 1024 + 32 * nr_cpus as u32;
         guest.wall_limit = WALL_BASE + WALL_EACH * (request.duration.div_ceil(1_000_000_000) * nr_cpus) as u32;
+        guest.stop = super::host::stop()?;
         if request.free_running {
             guest.clock = self.clock(image)?;
         }

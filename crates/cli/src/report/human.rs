@@ -8,7 +8,8 @@ use scxr_analyze::Report;
 use scxr_analyze::compare::{Cell, Row};
 use scxr_analyze::report::{Latency, TaskReport};
 
-use super::units::{count, digits, percent, time, value};
+pub(crate) use super::units::time;
+use super::units::{count, digits, percent, value};
 use crate::resolve::{Place, Request};
 use crate::scheduler::Scheduler;
 use crate::session::{Exit, RunResult};
@@ -243,7 +244,7 @@ fn tasks(tasks: &[TaskReport]) -> String {
 }
 
 /// A task's name without the number at its end.
-fn stem(comm: &str) -> &str {
+pub(crate) fn stem(comm: &str) -> &str {
     let without = comm.trim_end_matches(|c: char| c.is_ascii_digit());
     match without.strip_suffix('-') {
         Some(stem) if without.len() < comm.len() => stem,

@@ -1,7 +1,7 @@
 //! Numbers for people.
 
 /// A time with three digits and its unit.
-pub(super) fn time(ns: f64) -> String {
+pub(crate) fn time(ns: f64) -> String {
     let (scale, unit) = match ns.abs() {
         x if x >= 999_500_000.0 => (1e9, "s"),
         x if x >= 999_500.0 => (1e6, "ms"),

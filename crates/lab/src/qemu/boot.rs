@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::diagnose::{Finding, Report, findings, report};
@@ -49,6 +51,8 @@ pub struct Guest {
     pub append: Vec<String>,
     /// Wall time after which the guest is ended and its state is reported.
     pub wall_limit: Duration,
+    /// Set by somebody else to end the guest.
+    pub stop: Arc<AtomicBool>,
 }
 
 impl Guest {
@@ -63,6 +67,7 @@ impl Guest {
             clock: Clock::Icount { shift: 1 },
             append: Vec::new(),
             wall_limit: Duration::from_secs(300),
+            stop: Arc::default(),
         }
     }
 
@@ -158,6 +163,9 @@ pub enum VmError {
         /// Why.
         reason: String,
     },
+    /// It was to end.
+    #[error("stopped; the virtual machine is gone")]
+    Stopped,
     /// The guest ended early, or had to be ended.
     #[error("{report}")]
     Guest {
@@ -175,6 +183,7 @@ pub(super) struct Machine<'a> {
     pub(super) accelerator: Accelerator,
     pub(super) append: &'a str,
     pub(super) wall_limit: Duration,
+    pub(super) stop: &'a AtomicBool,
 }
 
 /// How a machine's CPUs are run.
@@ -262,6 +271,9 @@ pub(super) fn run_machine(qemu: &Qemu, machine: &Machine<'_>, on: OnBytes<'_>) -
         wall: Duration::ZERO,
     };
     loop {
+        if machine.stop.load(Ordering::Relaxed) {
+            return Err(VmError::Stopped);
+        }
         // Asked before the files are read, so that nothing written before the end is missed.
         ran.ended = running.0.try_wait().map_err(io_at(&qemu.program))?;
         on((None, ran.console.poll().map_err(io_at(dir.path()))?));
@@ -325,6 +337,7 @@ impl Qemu {
             },
             append: &guest.command_line(),
             wall_limit: guest.wall_limit,
+            stop: &guest.stop,
         };
         let mut events = Events::default();
         let ran = run_machine(self, &machine, &mut |(port, bytes)| match port {

@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::boot::{Accelerator, Machine, VmError, run_machine};
@@ -42,6 +43,7 @@ impl Kvm {
             accelerator: Accelerator::Kvm,
             append: "console=ttyS0 panic=-1",
             wall_limit: limit,
+            stop: &AtomicBool::new(false),
         };
         let mut ran = run_machine(qemu, &machine, &mut |_| {})?;
         let console = ran.console.text();
