@@ -143,6 +143,9 @@ pub(crate) fn compare(args: &CompareArgs, places: [Place; 2]) -> Result<Outcome>
     Ok(if fault { Outcome::SchedulerAtFault } else { Outcome::Fine })
 }
 
+/// A task's figure.
+type Read = fn(&TaskReport) -> u64;
+
 /// Every figure that both sides have.
 fn judge(scheduler: &str, a: &RunResult, b: &RunResult) -> Vec<Row> {
     let mut rows = Vec::new();
@@ -154,8 +157,8 @@ fn judge(scheduler: &str, a: &RunResult, b: &RunResult) -> Vec<Row> {
         let share = |r: &RunResult| of_name(&r.report.tasks, &name).map(|t| t.share).sum::<f64>();
         row(format!("share of {name}"), Kind::Share, share(a), share(b));
     }
-    let sum = |r: &RunResult, read: fn(&TaskReport) -> u64| r.report.tasks.iter().map(read).sum::<u64>() as f64;
-    let counts: [(&str, fn(&TaskReport) -> u64); 4] = [
+    let sum = |r: &RunResult, read: Read| r.report.tasks.iter().map(read).sum::<u64>() as f64;
+    let counts: [(&str, Read); 4] = [
         ("blocked", |t| t.nvcsw),
         ("preempted", |t| t.nivcsw),
         ("migrations", |t| t.migrations),

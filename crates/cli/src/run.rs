@@ -34,7 +34,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Outcome> {
     if !machine.quiet {
         result.notes.iter().for_each(|n| report::note(n));
     }
-    if !machine.quiet && !machine.json {
+    if !machine.quiet && !machine.json && result.nr_events > 0 {
         report::note(&human::speed(&result));
     }
     if let Some(s) = &scenario {

@@ -89,3 +89,13 @@ fn the_verifiers_of_both_kernels_give_their_word() {
         assert!(verdict["insns"].as_u64().unwrap() > 20, "{verdict}");
     }
 }
+
+#[test]
+fn what_the_verifier_refuses_is_told_with_its_line() {
+    let object = root().join("scenarios/policies/null_store.bpf.c");
+    let value = json(&["verify", object.to_str().unwrap(), "--kernel", "7.2", "--json"], 1);
+    let refused = &value["verdicts"][0]["refused"];
+    assert_eq!(refused["program"], "null_store_enqueue", "{refused}");
+    assert!(refused["line"].as_str().is_some_and(|l| l.contains("null_store.bpf.c:16")), "{refused}");
+    assert!(refused["reason"].as_str().unwrap().contains("invalid mem access"), "{refused}");
+}

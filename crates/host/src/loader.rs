@@ -175,7 +175,11 @@ pub fn verify(job: &Job, path: &Path) -> (Vec<ProgramReport>, Duration, Option<L
     let messages = log::take();
     let reports = messages.iter().filter_map(|(_, text)| report(text)).collect();
     let error = result.err().map(|error| match error {
-        LoadError::Refused { reason } => refusal_of(&messages, &reason),
+        // Statistics alone say nothing of why: libbpf asks again with the whole log where it may choose the level.
+        LoadError::Refused { reason } => {
+            let again = open(job, path).and_then(load).err();
+            again.unwrap_or_else(|| refusal_of(&messages, &reason))
+        }
         other => other,
     });
     (reports, took, error)
