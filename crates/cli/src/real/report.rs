@@ -1,5 +1,7 @@
 //! From a recording to the result that every run has.
 
+use std::collections::BTreeSet;
+
 use indexmap::IndexMap;
 use scxr_analyze::{Analyzer, Options, Place};
 use scxr_host::{MapDump, Recording};
@@ -13,13 +15,22 @@ use crate::session::{Exit, Keep, RunResult, value_json};
 
 /// Listens to a recording.
 struct Listener {
+    /// Tasks of the workload, forked ones included.
+    own: BTreeSet<u32>,
     analyzer: Analyzer,
     recorder: Option<Recorder>,
 }
 
 impl Sink for Listener {
     fn event(&mut self, t: u64, cpu: u32, kind: EventKind) {
-        self.analyzer.take(t, cpu, &kind);
+        // The system's other tasks take time on the CPUs and are counted there; latencies are the workload's.
+        let foreign = match &kind {
+            EventKind::Waking { pid, .. } | EventKind::Enqueue { pid, .. } => !self.own.contains(pid),
+            _ => false,
+        };
+        if !foreign {
+            self.analyzer.take(t, cpu, &kind);
+        }
         if let Some(recorder) = &mut self.recorder {
             recorder.event(t, cpu, kind);
         }
@@ -36,11 +47,12 @@ pub(super) fn result(
 ) -> Result<RunResult> {
     let record = &recording.record;
     let places = record.places.iter().map(|p| Place { core: p.core, llc: p.llc, node: p.node }).collect();
+    let own = record.tasks.iter().map(|t| t.pid).collect();
     let mut listener =
-        Listener { analyzer: Analyzer::new(Options { places }), recorder: keep.trace.then(Recorder::new) };
+        Listener { own, analyzer: Analyzer::new(Options { places }), recorder: keep.trace.then(Recorder::new) };
     let imported = recording.events(&mut listener).map_err(Failure::environment)?;
     let duration = record.end_ns.saturating_sub(record.start_ns);
-    let Listener { analyzer, recorder } = listener;
+    let Listener { analyzer, recorder, .. } = listener;
     let mut report = analyzer.finish(duration);
     // The workload's own tasks, forked ones included, are what the reader asked about.
     report.tasks.retain(|t| record.tasks.iter().any(|of| of.pid == t.pid));
