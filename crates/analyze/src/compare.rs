@@ -96,9 +96,9 @@ pub static METRICS: &[Metric] = &[
 /// One scheduler's figure.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Cell {
-    /// Over its seeds.
-    pub value: Estimate,
-    /// Against the first scheduler, seed by seed; `None` for the first, and where the first's figure is 0.
+    /// Over its seeds; `None` where nothing ran.
+    pub value: Option<Estimate>,
+    /// Against the first scheduler, seed by seed; `None` for the first, and where the first's figure is 0 or missing.
     pub ratio: Option<Estimate>,
 }
 
@@ -115,7 +115,8 @@ pub struct Row {
     pub cells: Vec<Cell>,
 }
 
-/// Compares schedulers by the reports of their runs, one for each seed, in the same order for all. Ratios are taken seed by
+/// Compares schedulers by the reports of their runs, one for each seed, in the same order for all; none for a scheduler that
+/// did not run. Ratios are taken seed by
 /// seed, so that what a seed does to all of them cancels.
 pub fn compare(runs: &[&[Report]]) -> Vec<Row> {
     let row = |m: &Metric| {
@@ -129,9 +130,9 @@ fn cells(samples: &[Vec<f64>]) -> Vec<Cell> {
     let cell = |(i, own): (usize, &Vec<f64>)| {
         let pairs = own.iter().zip(&samples[0]);
         let ratios: Option<Vec<f64>> = pairs.map(|(a, b)| (*b != 0.0).then_some(a / b)).collect();
-        Some(Cell { value: Estimate::of(own)?, ratio: ratios.filter(|_| i > 0).and_then(|r| Estimate::of(&r)) })
+        Cell { value: Estimate::of(own), ratio: ratios.filter(|_| i > 0).and_then(|r| Estimate::of(&r)) }
     };
-    samples.iter().enumerate().filter_map(cell).collect()
+    samples.iter().enumerate().map(cell).collect()
 }
 
 #[cfg(test)]
@@ -155,6 +156,8 @@ mod tests {
         assert_eq!(rows[2].ratio.unwrap().mean, 0.25);
         assert_eq!(rows[0].ratio, None);
         assert_eq!(cells(&[vec![0.0], vec![1.0]])[1].ratio, None);
+        let absent = cells(&[vec![1.0], vec![]]);
+        assert_eq!((absent[1].value, absent[1].ratio), (None, None));
     }
 
     #[test]

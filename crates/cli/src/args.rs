@@ -77,20 +77,20 @@ pub(crate) struct MachineArgs {
     #[arg(long, value_name = "VERSION")]
     pub(crate) kernel: Option<String>,
     /// Machine: CPUs (8), or CORESxTHREADS, NODESxCORESxTHREADS, NODESxLLCSxCORESxTHREADS (2x4x8x2) [default: 8]
-    #[arg(long, value_name = "SPEC")]
+    #[arg(long, value_name = "SPEC", allow_hyphen_values = true)]
     pub(crate) machine: Option<String>,
     /// Workload: PRESET, PRESET:key=value,… (see `scxr list`), or a file of rt-app's JSON [default: mixed]
     #[arg(long, value_name = "PRESET|FILE")]
     pub(crate) workload: Option<String>,
     /// Time to run for, such as 500ms or 2s [default: the workload's own, else 1s; with --on host and no workload: until
     /// stopped]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) duration: Option<String>,
     /// Seed of all that is random [default: 1]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(crate) seed: Option<u64>,
     /// Ticks a second, 100 to 1000 [default: 250]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(crate) hz: Option<u32>,
     /// CPUs whose tick stops while they run one task, such as 2-7
     #[arg(long, value_name = "CPUS")]
@@ -127,7 +127,7 @@ pub(crate) struct MachineArgs {
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// Scheduler: a name (see `scxr list`), X.bpf.o, X.rs (a policy in Rust), X.bpf.c, or eevdf (none: the fair class)
+    /// Scheduler: a name (see `scxr list`), X.bpf.o, X.rs (a policy in Rust), X.bpf.c, or eevdf (no scheduler: the fair class); with --scenario it may be left out
     #[arg(value_name = "SCHED", required_unless_present = "scenario")]
     pub(crate) sched: Option<String>,
     #[command(flatten)]

@@ -29,7 +29,10 @@ pub(crate) fn compare(args: &CompareArgs) -> Result<Outcome> {
         run::warn(&request, &schedulers);
     }
     let results = run_all(args, &request, &schedulers)?;
-    let reports: Vec<Vec<Report>> = results.iter().map(|of| of.iter().map(|r| r.report.clone()).collect()).collect();
+    let reports: Vec<Vec<Report>> = results
+        .iter()
+        .map(|of| of.iter().filter(|r| r.exit.kind != "load").map(|r| r.report.clone()).collect())
+        .collect();
     let slices: Vec<&[Report]> = reports.iter().map(Vec::as_slice).collect();
     let rows = scxr_analyze::compare(&slices);
     let names = labels(&schedulers);
@@ -152,13 +155,13 @@ fn reading(names: &[&str], results: &[Vec<RunResult>], rows: &[Row], q: &Request
                 "{name} was ejected in {n} of {all} runs ({kind}: {msg}), so its figures are in part those of the fair class."
             ));
         } else if i > 0 {
-            sentences.push(difference(name, names[0], i, rows, q));
+            sentences.push(difference(name, names[0], i, results[i].len(), rows, q));
         }
     }
     sentences.join("\n")
 }
 
-fn difference(name: &str, first: &str, i: usize, rows: &[Row], q: &Request) -> String {
+fn difference(name: &str, first: &str, i: usize, nr_seeds: usize, rows: &[Row], q: &Request) -> String {
     let (mut differ, mut alike) = (Vec::new(), Vec::new());
     for (metric, words) in TELLING {
         let Some(row) = rows.iter().find(|r| r.metric == *metric) else {
@@ -180,6 +183,11 @@ fn difference(name: &str, first: &str, i: usize, rows: &[Row], q: &Request) -> S
         (true, true) => {
             format!("Under {} nothing that {name} and {first} can be told apart by was measured.", q.workload)
         }
+        (true, false) if nr_seeds < 2 => format!(
+            "Under {} on {} CPUs one run of each proves no difference between {name} and {first}; several seeds (--seeds 3) may.",
+            q.workload,
+            q.topology.nr_cpus()
+        ),
         (true, false) => format!("{head}no difference that these runs can prove in {}.", and(&alike)),
         (false, true) => format!("{head}{}.", and(&differ)),
         (false, false) => {
@@ -219,7 +227,7 @@ mod tests {
 
     fn row(metric: &'static str, better: Better, ratio: f64, ci95: f64) -> Row {
         let estimate = |mean, ci95| Estimate { n: 3, mean, ci95 };
-        let value = estimate(1.0, 0.0);
+        let value = Some(estimate(1.0, 0.0));
         Row {
             metric,
             unit: "",
@@ -230,7 +238,7 @@ mod tests {
 
     fn check(rows: &[Row], expect: &str) {
         let q = resolve::request(&MachineArgs::default()).unwrap();
-        assert_eq!(difference("b", "a", 1, rows, &q), expect);
+        assert_eq!(difference("b", "a", 1, 3, rows, &q), expect);
     }
 
     #[test]

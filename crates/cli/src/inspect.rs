@@ -6,7 +6,7 @@ use scxr_abi::KernelVersion;
 use scxr_bpf::btf::CoreRelocKind;
 use scxr_bpf::load::{ExternInfo, ExternKind, Object};
 use scxr_bpf::vm::{helper_name, map_type_name};
-use scxr_ops::{BpfScheduler, Model, SchedulerOptions};
+use scxr_ops::{BpfScheduler, Model, OpsError, SchedulerOptions};
 use serde::Serialize;
 
 use crate::args::InspectArgs;
@@ -97,6 +97,9 @@ struct Access {
 struct Kernel {
     version: String,
     loads: bool,
+    /// It is scxr that lacks something for it, not the kernel.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    not_implemented: bool,
     /// Why not.
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
@@ -211,8 +214,10 @@ fn fields(o: &Object) -> Vec<Access> {
 fn try_load(o: &Object, version: KernelVersion) -> Kernel {
     let options = SchedulerOptions { nr_cpus: NR_CPUS, ..SchedulerOptions::default() };
     let loaded = BpfScheduler::load(o, &Model::new(version), &options);
-    let why = loaded.err().map(|e| e.to_string());
-    Kernel { version: version.to_string(), loads: why.is_none(), why }
+    let error = loaded.err();
+    let not_implemented = error.as_ref().is_some_and(OpsError::is_gap);
+    let why = error.map(|e| e.to_string());
+    Kernel { version: version.to_string(), loads: why.is_none(), not_implemented, why }
 }
 
 fn human(i: &Inspection) -> String {
@@ -270,14 +275,15 @@ fn human(i: &Inspection) -> String {
             list.iter().for_each(|name| line(format!("  {name}")));
         }
     }
-    line("\nkernels".into());
+    line("\nkernels (loading and registration as modelled; the kernel's verifier is not asked)".into());
     let (good, bad): (Vec<&Kernel>, Vec<&Kernel>) = i.kernels.iter().partition(|k| k.loads);
     if !good.is_empty() {
         let versions: Vec<&str> = good.iter().map(|k| k.version.as_str()).collect();
         line(format!("  loads on {}", versions.join(", ")));
     }
     for k in bad {
-        line(format!("  refused on {}: {}", k.version, k.why.as_deref().unwrap_or_default()));
+        let verdict = if k.not_implemented { "scxr cannot tell for" } else { "refused on" };
+        line(format!("  {verdict} {}: {}", k.version, k.why.as_deref().unwrap_or_default()));
     }
     out
 }

@@ -2,6 +2,7 @@
 
 mod clang;
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -194,10 +195,7 @@ pub(crate) fn object(sched: &str, include: &[PathBuf]) -> Result<Prepared> {
     let (name, bytes, warnings) = match name(sched)? {
         Named::Eevdf => return Err(Failure::input("eevdf is Linux's fair class: it has no object")),
         Named::Bundled(b) => (b.name.to_string(), b.object.to_vec(), String::new()),
-        Named::Object(path) => {
-            let bytes = std::fs::read(&path).map_err(|e| Failure::file(&path, &e))?;
-            (stem(&path), bytes, String::new())
-        }
+        Named::Object(path) => (stem(&path), read_object(&path)?, String::new()),
         Named::Rust(path) => {
             let built = compile(&path).map_err(compile_failure)?;
             (built.name, built.bytes, built.warnings)
@@ -209,6 +207,23 @@ pub(crate) fn object(sched: &str, include: &[PathBuf]) -> Result<Prepared> {
     };
     let object = Object::parse(sched, &bytes).map_err(Failure::input)?;
     Ok(Prepared { name, object, bytes, warnings })
+}
+
+/// Largest object that is read, bytes; those of real schedulers have less than 2 MiB.
+const OBJECT_MAX: u64 = 256 << 20;
+
+/// The bytes of an object. What cannot be one is not read to its end.
+fn read_object(path: &Path) -> Result<Vec<u8>> {
+    let failed = |e: std::io::Error| Failure::file(path, &e);
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(Failure::input(format_args!("{}: not a regular file; give a BPF object", path.display())));
+    }
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).map_err(failed)?.take(OBJECT_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    match bytes.len() as u64 > OBJECT_MAX {
+        true => Err(Failure::input(format_args!("{}: larger than 256 MiB; BPF objects are not", path.display()))),
+        false => Ok(bytes),
+    }
 }
 
 /// `x` of `a/x.bpf.o`.

@@ -16,12 +16,12 @@ use scxr_trace::{Checker, EventKind, Recorder, Rules, Sink};
 use serde::Serialize;
 
 use crate::crash::{self, Position};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::inject::Injector;
 use crate::resolve::{Place, Request};
 use crate::scheduler::{Kind, Scheduler};
-use loaded::Refusal;
 pub(crate) use loaded::value_json;
+use loaded::{Loaded, Refusal};
 
 /// Number of stretches in which a run is made, for the progress bar. Where they end has no influence on the run.
 const STRETCHES: u64 = 100;
@@ -132,19 +132,19 @@ fn simulate(
     let start = Instant::now();
     let position = Rc::new(Position { seed, replay, ..Position::default() });
     crash::watch(Rc::clone(&position));
-    let rules = Rules { watchdog_ns: Some(WATCHDOG_NS), one_place: true, ..Rules::default() };
-    let sink = Rc::new(RefCell::new(RunSink::new(&request.topology, keep, rules, Rc::clone(&position))));
-    let mut config = request.config.clone();
-    config.seed = seed;
-    let mut m = Machine::new(request.topology.clone(), config, Box::new(Rc::clone(&sink)));
-    let last_boot_pid = last_pid(&m);
     let workload = request.load_workload(seed)?;
-    let mut injector = Injector::new(&mut m, &request.inject);
     let loaded = match loaded::load(request, scheduler, seed) {
         Ok(loaded) => loaded,
         Err(Refusal::ByKernel(msg)) => return Ok(refused(scheduler, seed, keep, msg, start)),
         Err(Refusal::Input(failure)) => return Err(failure),
     };
+    let rules = rules(scheduler, &loaded);
+    let sink = Rc::new(RefCell::new(RunSink::new(&request.topology, keep, rules, Rc::clone(&position))));
+    let mut config = request.config.clone();
+    config.seed = seed;
+    let mut m = Machine::new(request.topology.clone(), config, Box::new(Rc::clone(&sink)));
+    let last_boot_pid = last_pid(&m);
+    let mut injector = Injector::new(&mut m, &request.inject);
     if let Some(ops) = loaded.ops() {
         m.enable(ops);
     }
@@ -154,6 +154,10 @@ fn simulate(
     let begin = Instant::now();
     advance(&mut m, &mut injector, request.duration, &mut progress)?;
     let run_ns = begin.elapsed().as_nanos() as u64;
+    if let Some(what) = loaded.gap() {
+        crash::unwatch();
+        return Err(Failure::input(what));
+    }
     let exit = exit(&m);
     let globals = keep.globals.then(|| loaded.globals());
     let nr_events = m.state().nr_events;
@@ -177,6 +181,15 @@ fn simulate(
         topology: None,
         notes: Vec::new(),
     })
+}
+
+/// The rules that a run is held to. A scheduler that comes with scxr serves the heads of its queues, so order by virtual time
+/// is to be seen; others may take from the middle.
+fn rules(scheduler: &Scheduler, loaded: &Loaded) -> Rules {
+    let timeout_ms = loaded.ops().map_or(0, |ops| u64::from(ops.attrs().timeout_ms));
+    let watchdog_ns = if timeout_ms == 0 { WATCHDOG_NS } else { timeout_ms * 1_500_000 };
+    let vtime_order = scheduler.object.is_none() && !matches!(scheduler.kind, Kind::Eevdf);
+    Rules { watchdog_ns: Some(watchdog_ns), one_place: true, vtime_order }
 }
 
 /// The result where the kernel, or its verifier, would have refused the scheduler: nothing ran.

@@ -9,6 +9,7 @@ use scxr_bpf::image::{Image, OpsMember, ProgramKind, StructOps, pseudo};
 use scxr_bpf::load::{ExternKind, GlobalValue, KconfigValue, LoadError, LoadOptions, Object};
 use scxr_bpf::vm::{Machine, MachineError, Options};
 use scxr_kernel::config::Interleave;
+use scxr_kernel::ext::enable::NOT_IMPLEMENTED;
 use scxr_kernel::ext::ops::{Op, OpSet, OpsAttrs};
 
 use crate::addr::{Kind, addr};
@@ -41,10 +42,22 @@ pub enum OpsError {
 }
 
 impl OpsError {
+    /// Is it something that is not implemented yet that is missing?
+    pub fn is_gap(&self) -> bool {
+        match self {
+            OpsError::Object(e) => matches!(e, LoadError::NotYet { .. }),
+            OpsError::Machine { source, .. } => {
+                matches!(source, MachineError::NotImplemented { .. } | MachineError::MapType { .. })
+            }
+            OpsError::Refused { .. } => false,
+        }
+    }
+
     /// Would the kernel refuse the scheduler (else the file itself is at fault)?
     pub fn is_refusal(&self) -> bool {
         match self {
-            OpsError::Refused { .. } | OpsError::Machine { .. } => true,
+            OpsError::Refused { .. } => true,
+            OpsError::Machine { .. } => !self.is_gap(),
             OpsError::Object(e) => matches!(
                 e,
                 LoadError::MissingKfunc { .. }
@@ -129,6 +142,7 @@ impl BpfScheduler {
             iters: Default::default(),
             random: RefCell::new(Random::new(options.seed)),
             printed: RefCell::default(),
+            gap: RefCell::default(),
         }))
     }
 }
@@ -165,6 +179,10 @@ impl Table<'_> {
         Err(OpsError::Refused { object: self.object.into(), what })
     }
 
+    fn not_yet<T>(&self, what: String) -> Result<T, OpsError> {
+        Err(OpsError::Object(LoadError::NotYet { object: self.object.into(), what }))
+    }
+
     fn only(&self) -> Result<&StructOps, OpsError> {
         let ops = match self.image.struct_ops.as_slice() {
             [one] => one,
@@ -172,9 +190,7 @@ impl Table<'_> {
         };
         match ops.type_name.as_str() {
             "sched_ext_ops" => Ok(ops),
-            "sched_ext_ops_cid" => {
-                self.refuse("not implemented yet: struct sched_ext_ops_cid (the cid form of the table)".into())
-            }
+            "sched_ext_ops_cid" => self.not_yet("struct sched_ext_ops_cid (the cid form of the table)".into()),
             other => self.refuse(format!("struct {other} is not a scheduler; the class takes struct sched_ext_ops")),
         }
     }
@@ -184,8 +200,9 @@ impl Table<'_> {
         let mut programs = vec![None; Op::ALL.len()];
         for (name, member) in &ops.members {
             let OpsMember::Program(index) = member else { continue };
-            let Some(op) = Op::ALL.iter().find(|op| op.name() == name) else {
-                return self.refuse(format!("not implemented yet: ops.{name}"));
+            let known = Op::ALL.iter().find(|op| op.name() == name && !NOT_IMPLEMENTED.contains(op));
+            let Some(op) = known else {
+                return self.not_yet(format!("ops.{name}"));
             };
             let may_sleep = self.model.kernel.op(Form::Cpu, name).is_some_and(|m| m.sleepable);
             let program = &self.image.programs[*index];
@@ -270,7 +287,8 @@ impl Table<'_> {
 
     fn check_calls(&self, program: usize, caller: Caller<'_>, place: &str) -> Result<(), OpsError> {
         for kfunc in self.reachable_kfuncs(self.image.programs[program].func) {
-            let kfunc = &self.image.kfuncs[kfunc];
+            // Numbers out of range come from corrupt code, which the machine refuses.
+            let Some(kfunc) = self.image.kfuncs.get(kfunc) else { continue };
             let exists = kfunc.kernel_btf_id.is_some();
             if exists && !self.model.kernel.kfunc_allowed(caller, &kfunc.name) {
                 let name = &self.image.programs[program].name;
@@ -295,7 +313,7 @@ impl Table<'_> {
             if !seen.insert(func) {
                 continue;
             }
-            let f = &image.funcs[func];
+            let Some(f) = image.funcs.get(func) else { continue };
             for slot in f.start..f.start + f.len {
                 let insn = image.text[slot as usize];
                 match (insn.code, insn.src) {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use rand_core::{RngCore, SeedableRng};
 use rand_pcg::Pcg32;
-use scxr_bpf::vm::Machine;
+use scxr_bpf::vm::{FaultKind, Machine};
 use scxr_kernel::Kernel;
 use scxr_kernel::ext::kfunc;
 use scxr_kernel::ext::ops::{ExitInfo, ExitTaskArgs, InitTaskArgs, Op, OpsAttrs, SchedExtOps};
@@ -61,12 +61,18 @@ pub struct BpfScheduler {
     pub(crate) iters: crate::iters::Iters,
     pub(crate) random: RefCell<Random>,
     pub(crate) printed: RefCell<Printed>,
+    pub(crate) gap: RefCell<Option<String>>,
 }
 
 impl BpfScheduler {
     /// What the object printed with `bpf_printk`: the last [`Printed::MAX`] lines.
     pub fn printed(&self) -> Vec<String> {
         self.printed.borrow().0.iter().cloned().collect()
+    }
+
+    /// What the object used first that is not implemented yet, if that ended it: no fault of the scheduler's.
+    pub fn gap(&self) -> Option<String> {
+        self.gap.borrow().clone()
     }
 
     /// Global variables and per-CPU maps, in order of the object.
@@ -111,6 +117,9 @@ impl BpfScheduler {
             Err(fault) => {
                 context.pay(fault.insns);
                 context.release_held();
+                if fault.kind == FaultKind::NotImplemented {
+                    self.gap.borrow_mut().get_or_insert_with(|| fault.to_string());
+                }
                 kfunc::scx_abort(k, fault.to_string());
                 None
             }

@@ -17,7 +17,7 @@ pub struct Param {
     pub help: &'static str,
 }
 
-/// Reads a length of time: `10ms`, `500us`, `2s`, `300ns`, `1m`, `0`; a fraction is allowed (`1.5ms`).
+/// Reads a length of time: `10ms`, `500us`, `2s`, `300ns`, `1m`, `1h`, `0`; a fraction is allowed (`1.5ms`).
 pub fn parse_duration(text: &str) -> Result<Ns, String> {
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
@@ -27,9 +27,10 @@ pub fn parse_duration(text: &str) -> Result<Ns, String> {
         "ms" => 1_000_000,
         "s" => 1_000_000_000,
         "m" => 60_000_000_000,
+        "h" => 3_600_000_000_000,
         "" if number == "0" => 1,
         "" if !number.is_empty() => {
-            return Err(format!("'{text}' has no unit; write {text}ms, or another of ns, us, s, m"));
+            return Err(format!("'{text}' has no unit; write {text}ms, or another of ns, us, s, m, h"));
         }
         _ => return Err(format!("'{text}' is not a length of time such as 10ms")),
     };
@@ -168,6 +169,7 @@ mod tests {
             ("1.5ms", 1_500_000),
             ("2s", 2_000_000_000),
             ("1m", 60_000_000_000),
+            ("1h", 3_600_000_000_000),
         ] {
             assert_eq!(parse_duration(text), Ok(ns), "{text}");
         }
@@ -175,7 +177,7 @@ mod tests {
             ("10", "no unit"),
             ("", "not a length"),
             ("ms", "not a length"),
-            ("1h", "not a length"),
+            ("1d", "not a length"),
             ("-1ms", "not a length"),
             ("1.2.3ms", "not a length"),
             ("99999999999999999999s", "not a length"),

@@ -487,7 +487,8 @@ impl Machine {
 
     #[cold]
     fn over_budget(&self, inv: &Invocation<'_>, pc: usize) -> Box<Fault> {
-        let message = format!("more than {} instructions in one invocation: endless loop", self.budget);
+        let message =
+            format!("more than {} instructions in one invocation: an endless loop, or one far too long", self.budget);
         self.fault_at(inv, pc, FaultKind::Budget, message)
     }
 

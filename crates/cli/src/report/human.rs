@@ -265,10 +265,10 @@ pub(crate) fn compare(q: &Request, names: &[&str], nr_seeds: usize, rows: &[Row]
         header.extend([name.to_string(), format!("against {}", names[0])]);
     }
     let mut t = table(&header.iter().map(String::as_str).collect::<Vec<_>>());
-    for row in rows.iter().filter(|r| r.cells.iter().any(|c| c.value.mean != 0.0)) {
+    for row in rows.iter().filter(|r| r.cells.iter().any(|c| c.value.is_some_and(|v| v.mean != 0.0))) {
         let mut line = vec![row.metric.to_string()];
         for (i, cell) in row.cells.iter().enumerate() {
-            line.push(value(cell.value.mean, row.unit));
+            line.push(cell.value.map_or("-".into(), |v| value(v.mean, row.unit)));
             if i > 0 {
                 line.push(ratio(cell));
             }

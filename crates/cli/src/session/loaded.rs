@@ -90,6 +90,14 @@ impl Loaded {
         }
     }
 
+    /// What it used that is not implemented yet, and that ended it.
+    pub(super) fn gap(&self) -> Option<String> {
+        match self {
+            Loaded::Bpf(s) => s.gap().map(|what| format!("{}: {what}", s.machine().image().name)),
+            Loaded::Eevdf | Loaded::Native(_) => None,
+        }
+    }
+
     /// Its variables.
     pub(super) fn globals(&self) -> IndexMap<String, Json> {
         let values = match self {

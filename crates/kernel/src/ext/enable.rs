@@ -140,7 +140,7 @@ enum Refused {
 type Result<T> = std::result::Result<T, Refused>;
 
 /// Operations that are not implemented yet.
-const NOT_IMPLEMENTED: &[Op] = &[
+pub const NOT_IMPLEMENTED: &[Op] = &[
     Op::core_sched_before,
     Op::dump,
     Op::dump_cpu,
