@@ -1,8 +1,10 @@
 //! What the analyzer keeps of each task, found by pid in constant time.
 
+use std::collections::BTreeMap;
+
 use crate::report::TaskReport;
 
-/// Most pids that are found in constant time (Linux's pid_max); above it tasks are searched for.
+/// Pids below are found in constant time (Linux's pid_max); others through a map.
 const PID_MAX: usize = 1 << 22;
 
 /// What a task is doing.
@@ -64,8 +66,10 @@ impl Task {
 /// All tasks, dead ones included.
 #[derive(Debug, Default)]
 pub(crate) struct Tasks {
-    /// Slot + 1 of each pid; 0: none.
+    /// Slot + 1 of each pid below [`PID_MAX`]; 0: none.
     slots: Vec<u32>,
+    /// Slot of each pid from there on.
+    far: BTreeMap<u32, u32>,
     tasks: Vec<Task>,
 }
 
@@ -73,27 +77,29 @@ impl Tasks {
     /// The task with this pid, made at `t` if it was not known (a trace may begin in the middle of its life).
     #[inline]
     pub(crate) fn get(&mut self, pid: u32, t: u64) -> &mut Task {
-        let index = (pid as usize).min(PID_MAX);
-        match self.slots.get(index) {
-            Some(&slot) if slot != 0 && self.tasks[slot as usize - 1].report.pid == pid => {
-                &mut self.tasks[slot as usize - 1]
-            }
-            _ => self.insert(pid, index, t),
+        match self.slots.get(pid as usize) {
+            Some(&slot) if slot != 0 => &mut self.tasks[slot as usize - 1],
+            _ => self.find_or_insert(pid, t),
         }
     }
 
     #[cold]
-    fn insert(&mut self, pid: u32, index: usize, t: u64) -> &mut Task {
-        if let Some(at) = self.tasks.iter().position(|x| x.report.pid == pid) {
-            return &mut self.tasks[at];
+    fn find_or_insert(&mut self, pid: u32, t: u64) -> &mut Task {
+        let (index, next) = (pid as usize, self.tasks.len() as u32);
+        let slot = match index < PID_MAX {
+            true => {
+                if self.slots.len() <= index {
+                    self.slots.resize((index + 1).next_power_of_two(), 0);
+                }
+                self.slots[index] = next + 1;
+                next
+            }
+            false => *self.far.entry(pid).or_insert(next),
+        };
+        if slot == next {
+            self.tasks.push(Task::new(pid, t));
         }
-        if self.slots.len() <= index {
-            self.slots.resize((index + 1).next_power_of_two(), 0);
-        }
-        self.tasks.push(Task::new(pid, t));
-        self.slots[index] = self.tasks.len() as u32;
-        let last = self.tasks.len() - 1;
-        &mut self.tasks[last]
+        &mut self.tasks[slot as usize]
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Task> {
@@ -102,5 +108,24 @@ impl Tasks {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Task> {
         self.tasks.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With a search for each new task this would not end.
+    #[test]
+    fn a_million_tasks_each_once() {
+        let pids = || (1..500_000).chain(PID_MAX as u32 - 2..PID_MAX as u32 + 500_000).chain([u32::MAX]);
+        let mut tasks = Tasks::default();
+        for round in 0..2 {
+            for pid in pids() {
+                let task = tasks.get(pid, round);
+                assert_eq!((task.report.pid, task.born), (pid, 0));
+            }
+        }
+        assert_eq!(tasks.iter().count(), pids().count());
     }
 }
