@@ -189,7 +189,7 @@ fn rules(scheduler: &Scheduler, loaded: &Loaded) -> Rules {
     let timeout_ms = loaded.ops().map_or(0, |ops| u64::from(ops.attrs().timeout_ms));
     let watchdog_ns = if timeout_ms == 0 { WATCHDOG_NS } else { timeout_ms * 1_500_000 };
     let vtime_order = scheduler.object.is_none() && !matches!(scheduler.kind, Kind::Eevdf);
-    Rules { watchdog_ns: Some(watchdog_ns), one_place: true, vtime_order }
+    Rules { watchdog_ns: Some(watchdog_ns), one_place: true, whole_time: true, vtime_order }
 }
 
 /// The result where the kernel, or its verifier, would have refused the scheduler: nothing ran.

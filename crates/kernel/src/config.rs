@@ -29,9 +29,14 @@ pub struct Config {
     pub nohz_idle: bool,
     /// Where CPUs may interleave.
     pub interleave: Interleave,
+    /// Most tasks that exist at a time, those from boot on included; fork(2) fails beyond (EAGAIN), as at pid_max.
+    pub nr_tasks_max: usize,
     /// Costs.
     pub cost: CostTable,
 }
+
+/// Default of [`Config::nr_tasks_max`]: 1 Mi, about 1.5 GB of memory.
+pub const NR_TASKS_MAX: usize = 1 << 20;
 
 impl Default for Config {
     fn default() -> Self {
@@ -41,6 +46,7 @@ impl Default for Config {
             nohz_full: CpuMask::EMPTY,
             nohz_idle: true,
             interleave: Interleave::Callback,
+            nr_tasks_max: NR_TASKS_MAX,
             cost: CostTable::default(),
         }
     }

@@ -44,6 +44,7 @@ impl Machine {
             rt: Default::default(),
             sink,
             nr_events: 0,
+            nr_forks_refused: 0,
             stop: false,
             boot: Boot::default(),
             config,

@@ -56,6 +56,8 @@ pub struct State {
     pub(crate) sink: Box<dyn Sink>,
     /// Events emitted so far.
     pub nr_events: u64,
+    /// Forks that failed because there were [`Config::nr_tasks_max`] tasks.
+    pub nr_forks_refused: u64,
     /// Set to end the run early.
     pub stop: bool,
     pub(crate) boot: crate::boot::Boot,

@@ -8,7 +8,7 @@ use scxr_kernel::behavior::{Action, Policy, TaskCx, TaskSpec, Whom};
 use scxr_kernel::config::{Config, Interleave};
 use scxr_kernel::cpumask::CpuMask;
 use scxr_kernel::topology::Topology;
-use scxr_trace::{Event, EventKind, Sink};
+use scxr_trace::{Checker, Event, EventKind, Rules, Sink};
 
 #[derive(Clone, Default)]
 struct Log(Rc<RefCell<Vec<Event>>>);
@@ -49,7 +49,31 @@ fn hogs_share_two_cpus() {
 
 #[test]
 fn ping_pong_over_wait_queues() {
-    let (mut m, log) = machine("2");
+    let (_, rounds, log) = ping_pong("2");
+    assert!(rounds > 5_000 && rounds < 200_000, "{rounds}");
+    let wakings = log.0.borrow().iter().filter(|e| matches!(e.kind, EventKind::Waking { .. })).count();
+    assert!(wakings as u32 >= rounds - 5, "{wakings} of {rounds}");
+}
+
+/// What a CPU does between two tasks is somebody's time, too: running and idling make up the run.
+#[test]
+fn all_time_of_a_cpu_is_accounted_for() {
+    for spec in ["1", "2", "1x2"] {
+        let (m, _, log) = ping_pong(spec);
+        let mut checker = Checker::new(Rules { whole_time: true, ..Rules::default() });
+        log.0.borrow().iter().for_each(|e| checker.event(e.t, e.cpu, e.kind.clone()));
+        assert_eq!(checker.finish(50 * MS).first(), None, "{spec}");
+        // So does the kernel's own account, as of the last update of each task. With two CPUs they idle at times.
+        let s = m.state();
+        let total: u64 = s.all_tasks().into_iter().map(|p| s.task(p).sum_exec_runtime).sum();
+        let busy = total > 49 * MS && total < 50 * MS + 20_000;
+        assert!(busy == (spec == "1"), "{spec}: {total}");
+    }
+}
+
+/// Two tasks that wake each other for 50 ms; the machine, the number of rounds, and the trace.
+fn ping_pong(spec: &str) -> (Machine, u32, Log) {
+    let (mut m, log) = machine(spec);
     let (a, b) = (m.wait_queue(), m.wait_queue());
     let turn = Rc::new(RefCell::new(0u32));
     let rounds = Rc::new(RefCell::new(0u32));
@@ -67,9 +91,22 @@ fn ping_pong_over_wait_queues() {
     }
     m.run_until(50 * MS);
     let rounds = *rounds.borrow();
-    assert!(rounds > 5_000 && rounds < 200_000, "{rounds}");
-    let wakings = log.0.borrow().iter().filter(|e| matches!(e.kind, EventKind::Waking { .. })).count();
-    assert!(wakings as u32 >= rounds - 5, "{wakings} of {rounds}");
+    (m, rounds, log)
+}
+
+/// A task that forks itself for ever fills the machine, and the machine goes on [fork(2): EAGAIN].
+#[test]
+fn the_number_of_tasks_is_bounded() {
+    fn forker() -> TaskSpec {
+        TaskSpec::new("forker", |_: &TaskCx| Action::Fork(Box::new(forker())))
+    }
+    let config = Config { nr_tasks_max: 40, ..Config::default() };
+    let mut m = Machine::new(Topology::parse("2").unwrap(), config, Box::new(scxr_trace::NullSink));
+    m.spawn(forker());
+    m.run_until(20 * MS);
+    let s = m.state();
+    assert_eq!(s.all_tasks().len(), 40);
+    assert!(s.nr_forks_refused > 100, "{}", s.nr_forks_refused);
 }
 
 #[test]

@@ -73,6 +73,10 @@ pub struct Rules {
     /// Each departure from a dispatch queue has its event (move, dequeue, enqueue, switch in), so that a task can be said to be
     /// in two places.
     pub one_place: bool,
+    /// A CPU's time belongs to the tasks that it runs and to idling, and to nothing else: a switch takes no time of its own, as
+    /// with sched_switch. `ran_ns` is the time between the switches. A trace that lost events, or that counts only parts
+    /// of the time, does not keep it.
+    pub whole_time: bool,
     /// No task waits longer than this, ns, while a scheduler is enabled.
     pub watchdog_ns: Option<u64>,
 }
@@ -123,6 +127,8 @@ struct Cpu {
     idle_from: u64,
     idle_ns: u64,
     ran_ns: u64,
+    /// From when on it is known what it does.
+    known_from: Option<u64>,
 }
 
 /// Judges events while they happen.
@@ -175,8 +181,11 @@ impl Checker {
                 _ => 0,
             };
             let sum = c.ran_ns + running + c.idle_ns + idle;
-            if sum > end {
-                let what = format!("it ran and idled for {sum} ns in a run of {end} ns");
+            let known = c.known_from.map_or(0, |from| end - from);
+            if sum > end || sum != known && self.rules.whole_time {
+                let what = format!(
+                    "it ran and idled for {sum} ns of the {known} ns in which it is known, in a run of {end} ns"
+                );
                 self.violation(end, id as u32, Rule::CpuTime, what);
             }
         }
@@ -384,6 +393,7 @@ impl Checker {
 
     fn switch_in(&mut self, t: u64, cpu: u32, pid: u32) {
         self.clock(t, cpu);
+        self.cpu(cpu).known_from.get_or_insert(t);
         let c = self.cpu(cpu);
         let (running, idle) = (c.running.replace((pid, t)), c.idle.replace(false));
         if let Some((other, _)) = running {
@@ -429,13 +439,15 @@ impl Checker {
 
     fn switch_out(&mut self, t: u64, cpu: u32, pid: u32, why: SwitchOut, ran_ns: u64) {
         self.clock(t, cpu);
+        let exact = self.rules.whole_time;
         let c = self.cpu(cpu);
+        c.known_from.get_or_insert(t.saturating_sub(ran_ns));
         c.ran_ns += ran_ns;
         let (running, seen) = (c.running.take(), c.seen);
         match running {
             Some((p, from)) if p == pid => {
                 let length = t.saturating_sub(from);
-                if ran_ns > length {
+                if ran_ns > length || ran_ns != length && exact {
                     let what = format!("pid {pid} ran for {ran_ns} ns of the {length} ns since it was switched in");
                     self.violation(t, cpu, Rule::CpuTime, what);
                 }
@@ -487,6 +499,8 @@ impl Checker {
     fn idle(&mut self, t: u64, cpu: u32, idle: bool) {
         self.clock(t, cpu);
         let c = self.cpu(cpu);
+        // A CPU that is first heard of when it leaves idle was idle from the start.
+        c.known_from.get_or_insert(if idle { t } else { 0 });
         let before = c.idle.replace(idle);
         match idle {
             true => c.idle_from = t,

@@ -119,6 +119,30 @@ fn places() {
 }
 
 #[test]
+fn all_time_belongs_to_somebody() {
+    let check = |run: &str, expect: &[Rule]| {
+        let run = format!("{FORK}0 0 enqueue pid=1 on=0 flags=0x0\n{run}");
+        assert_eq!(check_with(Rules { whole_time: true, ..Rules::default() }, &run), expect, "{run}");
+    };
+    let life = |out, ran, idle| {
+        format!(
+            "5 0 idle_out
+             5 0 switch_in pid=1
+             {out} 0 switch_out pid=1 why=blocked ran_ns={ran}
+             {idle} 0 idle_in"
+        )
+    };
+    check(&life(20, 15, 20), &[]);
+    check(&life(20, 14, 20), &[Rule::CpuTime, Rule::CpuTime]);
+    check(&life(20, 15, 21), &[Rule::CpuTime]);
+    // Known from its first event on.
+    check("300 0 switch_in pid=1", &[]);
+    check("300 1 switch_out pid=2 why=blocked ran_ns=100\n300 1 idle_in", &[]);
+    check("300 1 switch_out pid=2 why=blocked ran_ns=100\n301 1 idle_in", &[Rule::CpuTime]);
+    check("300 1 idle_in\n400 1 idle_out", &[Rule::CpuTime]);
+}
+
+#[test]
 fn queues() {
     check("1 0 insert pid=1 dsq=0x8000000000000001 slice=1 vtime=5", &[Rule::DsqOrder]);
     check(

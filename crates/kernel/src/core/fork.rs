@@ -60,11 +60,16 @@ impl State {
 }
 
 impl Kernel {
-    /// fork(2) by the running task: [copy_process, wake_up_new_task]. `None`: a scheduler refused the child.
+    /// fork(2) by the running task: [copy_process, wake_up_new_task]. `None`: a scheduler refused the child, or there are too many
+    /// tasks.
     pub(crate) fn fork(&mut self, spec: TaskSpec) -> Option<TaskId> {
         let cost = self.cost.fork;
         self.charge(cost);
         self.let_earlier_cpus_run();
+        if self.task_list.len() >= self.config.nr_tasks_max {
+            self.nr_forks_refused += 1;
+            return None;
+        }
         let parent = self.rqs[self.this_cpu()].curr;
         let child = self.add_task(&spec.comm, Body::User(Some(spec.behavior)));
         let (cpu, tgid) = (self.task(parent).cpu, self.task(parent).tgid);

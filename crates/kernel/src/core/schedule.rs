@@ -103,24 +103,24 @@ impl Kernel {
         self.rqs[cpu].nr_switches += 1;
         self.rqs[cpu].curr = next;
         self.emit_switch_out(cpu, prev, blocked);
+        self.emit_switch_in(next);
         let cost = self.cost.context_switch;
         self.charge(cost);
         self.task_mut(next).on_cpu = true;
         self.tick_switch(cpu, prev, next);
-        let now = self.now();
-        let debt = {
-            let t = self.task_mut(next);
-            t.switched_in_at = now;
-            std::mem::take(&mut t.migration_debt)
-        };
-        if self.task(next).class == ClassId::Idle {
-            self.emit(EventKind::IdleIn);
-        } else {
-            let pid = self.task(next).pid;
-            self.emit(EventKind::SwitchIn { pid });
-        }
+        let debt = std::mem::take(&mut self.task_mut(next).migration_debt);
         self.finish_task_switch(cpu, prev);
         self.charge(debt); // paid by the task, not under the lock
+    }
+
+    /// `next` is the running task from the very moment at which the last one stops to be it, as the tracepoint sched_switch has
+    /// it: the switch itself is its time, as it is in `sum_exec_runtime`, which counts from the pick's clock on.
+    fn emit_switch_in(&mut self, next: TaskId) {
+        let now = self.now();
+        let t = self.task_mut(next);
+        t.switched_in_at = now;
+        let (pid, idle) = (t.pid, t.class == ClassId::Idle);
+        self.emit(if idle { EventKind::IdleIn } else { EventKind::SwitchIn { pid } });
     }
 
     fn emit_switch_out(&mut self, cpu: CpuId, prev: TaskId, blocked: bool) {
