@@ -6,7 +6,7 @@ use scxr_trace::{EventKind, Sink, SwitchOut};
 
 use crate::fairness::{Got, fairness};
 use crate::latency::Hist;
-use crate::report::{CpuReport, Distances, GroupReport, Latencies, Report, TaskReport, Totals, WorkReport};
+use crate::report::{CpuReport, Distances, GroupReport, Latencies, Report, TaskReport, Totals, Waiting, WorkReport};
 use crate::tasks::{State, Task, Tasks};
 
 /// Where a CPU is. Numbers are those of the whole machine.
@@ -320,11 +320,11 @@ impl Analyzer {
     }
 
     /// The report of a run that ended at `end_ns`. Tasks that still run are credited up to the end; those that still wait
-    /// have waited until then, and count in their own waits but not in the latencies.
+    /// have waited until then, in their own waits and in the latencies.
     pub fn finish(mut self, end_ns: u64) -> Report {
         let end = end_ns.max(self.now);
         self.idle.advance(end);
-        self.close(end);
+        let waiting = self.close(end);
         let total: u64 = self.tasks.iter().map(|t| t.report.cpu_ns).sum();
         let share = |ns: u64| match total {
             0 => 0.0,
@@ -351,7 +351,7 @@ impl Analyzer {
         let work = self.work.summary();
         Report {
             totals: self.totals,
-            latency_ns: Latencies { wakeup: self.wakeup.summary(), runqueue: self.runqueue.summary() },
+            latency_ns: Latencies { wakeup: self.wakeup.summary(), runqueue: self.runqueue.summary(), waiting },
             tasks,
             groups,
             cpus: self.cpus.into_iter().map(|c| c.report).collect(),
@@ -363,8 +363,9 @@ impl Analyzer {
         }
     }
 
-    /// Ends what is going on at the end of the run.
-    fn close(&mut self, end: u64) {
+    /// Ends what is going on at the end of the run; the waits among it.
+    fn close(&mut self, end: u64) -> Waiting {
+        let mut waiting = Waiting::default();
         for cpu in self.cpus.iter_mut().filter(|c| c.idle) {
             cpu.report.idle_ns += end.saturating_sub(cpu.idle_from);
         }
@@ -378,6 +379,12 @@ impl Analyzer {
                     let wait = end.saturating_sub(task.since);
                     task.report.wait_ns += wait;
                     task.report.wait_ns_max = task.report.wait_ns_max.max(wait);
+                    waiting.count += 1;
+                    waiting.max = waiting.max.max(wait);
+                    self.runqueue.record(wait);
+                    if let Some(waking_at) = task.waking_at {
+                        self.wakeup.record(end.saturating_sub(waking_at));
+                    }
                     if task.free {
                         let idled = self.idle.any_idle_ns.saturating_sub(task.idle_at);
                         self.idle_with_work_ns_max = self.idle_with_work_ns_max.max(idled);
@@ -386,6 +393,7 @@ impl Analyzer {
                 State::New | State::Asleep => {}
             }
         }
+        waiting
     }
 
     /// Tasks that wanted to run all the time.

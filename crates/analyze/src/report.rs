@@ -37,13 +37,24 @@ pub struct Latency {
     pub max: u64,
 }
 
-/// Both latencies of scheduling.
+/// Tasks that waited when the run ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Waiting {
+    /// How many.
+    pub count: u64,
+    /// How long the first of them had waited by then, ns.
+    pub max: u64,
+}
+
+/// Both latencies of scheduling. A wait that went on at the end of the run is a sample of the length that it had by then.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Latencies {
     /// From the wakeup to when the task runs.
     pub wakeup: Latency,
     /// From when a task is put on a run queue (wakeup, fork) or loses its CPU without blocking to when it runs.
     pub runqueue: Latency,
+    /// Waits that went on at the end of the run.
+    pub waiting: Waiting,
 }
 
 /// One task.

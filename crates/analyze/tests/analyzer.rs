@@ -68,6 +68,26 @@ fn preemption_counts_as_waiting() {
     assert_eq!((r.tasks[0].cpu_ns, r.tasks[1].cpu_ns), (700, 300));
 }
 
+/// Else the more a scheduler starves, the better its latencies.
+#[test]
+fn waits_that_go_on_at_the_end_count() {
+    let r = analyze(
+        1,
+        1000,
+        "0 0 idle_out
+         0 0 switch_in pid=1
+         100 0 waking pid=2 waker=1 sync=0
+         110 0 enqueue pid=2 on=0 flags=0x1
+         200 0 waking pid=3 waker=1 sync=0
+         900 0 switch_out pid=1 why=preempted ran_ns=900
+         900 0 switch_in pid=3",
+    );
+    let l = &r.latency_ns;
+    assert_eq!((l.wakeup.count, l.wakeup.max, l.runqueue.count, l.runqueue.max), (2, 900, 3, 890));
+    assert_eq!((l.waiting.count, l.waiting.max), (2, 890));
+    assert_eq!(analyze(1, 1000, "0 0 idle_out\n0 0 switch_in pid=1").latency_ns.waiting.count, 0);
+}
+
 #[test]
 fn lost_work_is_what_idles_while_tasks_wait() {
     let run = "0 0 idle_out
@@ -142,7 +162,7 @@ fn the_command_keys_are_there() {
     let json = serde_json::to_value(&r).unwrap();
     let keys = |v: &serde_json::Value| -> Vec<String> { v.as_object().unwrap().keys().cloned().collect() };
     assert_eq!(keys(&json["totals"]), ["events", "wakeups", "context_switches", "migrations", "idle_with_work_ns"]);
-    assert_eq!(keys(&json["latency_ns"]), ["wakeup", "runqueue"]);
+    assert_eq!(keys(&json["latency_ns"]), ["wakeup", "runqueue", "waiting"]);
     assert_eq!(
         keys(&json["tasks"][0]),
         ["pid", "comm", "group", "weight", "cpu_ns", "share", "nvcsw", "nivcsw", "migrations"]

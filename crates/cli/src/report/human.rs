@@ -167,7 +167,18 @@ fn latencies(r: &Report) -> String {
         row.extend([l.mean, l.p50, l.p99, l.p999, l.max].map(|ns| time(ns as f64)));
         t.add_row(row);
     }
-    finish(t, 1)
+    let mut out = finish(t, 1);
+    let w = &r.latency_ns.waiting;
+    if w.count > 0 {
+        let (tasks, have) = if w.count == 1 { ("task", "has") } else { ("tasks", "have") };
+        let longest = time(w.max as f64);
+        out = format!(
+            "{}\n  {} {tasks} still waited when the run ended, the longest for {longest}, and {have} been counted as of then\n\n",
+            out.trim_end(),
+            count(w.count)
+        );
+    }
+    out
 }
 
 /// Tasks that one line of the table stands for.
