@@ -50,6 +50,7 @@ struct Cpu {
 pub struct Analyzer {
     cpus: Vec<Cpu>,
     tasks: Tasks,
+    workload_from: u32,
     groups: BTreeMap<String, u32>,
     totals: Totals,
     distances: Distances,
@@ -109,6 +110,7 @@ impl Analyzer {
             idle: IdleClock { nr_idle: options.places.len() as u64, ..IdleClock::default() },
             cpus: options.places.iter().enumerate().map(cpu).collect(),
             tasks: Tasks::default(),
+            workload_from: 1,
             groups: BTreeMap::new(),
             totals: Totals::default(),
             distances: Distances::default(),
@@ -118,6 +120,11 @@ impl Analyzer {
             idle_with_work_ns_max: 0,
             now: 0,
         }
+    }
+
+    /// Tasks with a lower pid than this are the machine's own: they count for CPUs and latencies, not for fairness.
+    pub fn workload_from(&mut self, pid: u32) {
+        self.workload_from = pid;
     }
 
     /// The same as [`Sink::event`], for those who keep the event.
@@ -138,10 +145,7 @@ impl Analyzer {
                 self.tasks.get(pid, t).report.operations += 1;
             }
             EventKind::Exit { pid } => self.tasks.get(pid, t).dead = true,
-            EventKind::Weight { pid, weight, policy } => {
-                let report = &mut self.tasks.get(pid, t).report;
-                (report.weight, report.policy) = (weight, policy);
-            }
+            EventKind::Weight { pid, weight, policy } => self.tasks.get(pid, t).set_weight(weight, policy),
             EventKind::Fork { pid, ref comm, ref group, weight, policy, .. } => {
                 self.fork(t, pid, comm, group, (weight, policy))
             }
@@ -170,7 +174,7 @@ impl Analyzer {
         task.group = index;
         task.report.comm = comm.to_string();
         task.report.group = group.to_string();
-        (task.report.weight, task.report.policy) = (weight, policy);
+        task.set_weight(weight, policy);
     }
 
     fn waking(&mut self, t: u64, pid: u32) {
@@ -400,7 +404,7 @@ impl Analyzer {
     fn always_runnable(&self, end: u64) -> Vec<Got> {
         let wants = |t: &&Task| {
             let from_the_start = t.born.max(t.blocked_at) <= end / 100;
-            t.report.pid != 0 && t.free && !t.dead && from_the_start && {
+            t.report.pid >= self.workload_from && t.free && !t.ranked && !t.dead && from_the_start && {
                 t.state == State::Running || t.state == State::Waiting
             }
         };

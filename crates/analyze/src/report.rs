@@ -144,7 +144,8 @@ pub struct WorkReport {
 }
 
 /// How CPU time was shared among tasks that always wanted it: those that lived and did not block from the first
-/// hundredth of the run to its end, and are not known to be confined to some CPUs. What a task should get is its weight's part, but no more than one CPU.
+/// hundredth of the run to its end, are of the workload, were never of a real-time or deadline policy, and are not known to be
+/// confined to some CPUs. What a task should get is its weight's part, but no more than one CPU.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Fairness {
     /// How many such tasks there are; the other figures mean nothing below 2.

@@ -27,6 +27,8 @@ pub(crate) struct Task {
     /// It may use every CPU, as far as is known.
     pub(crate) free: bool,
     pub(crate) dead: bool,
+    /// It was of a policy once that takes no part in sharing by weight.
+    pub(crate) ranked: bool,
     /// Time of the last wakeup that has not led to running yet.
     pub(crate) waking_at: Option<u64>,
     /// Waits since: when it was put on a run queue, or woken where it never left it.
@@ -50,6 +52,7 @@ impl Task {
             state: State::New,
             free: true,
             dead: false,
+            ranked: false,
             waking_at: None,
             since: 0,
             enqueued: false,
@@ -60,6 +63,16 @@ impl Task {
             group: 0,
             report: TaskReport { pid, weight: 100, ..TaskReport::default() },
         }
+    }
+}
+
+/// Policies whose tasks run by priority or deadline: SCHED_FIFO, SCHED_RR, SCHED_DEADLINE.
+const RANKED: [u32; 3] = [1, 2, 6];
+
+impl Task {
+    pub(crate) fn set_weight(&mut self, weight: u32, policy: u32) {
+        (self.report.weight, self.report.policy) = (weight, policy);
+        self.ranked |= RANKED.contains(&policy);
     }
 }
 

@@ -156,6 +156,27 @@ fn fairness_is_among_those_that_always_want_to_run() {
     assert_eq!(r.tasks[0].share, 600.0 / 900.0);
 }
 
+/// Neither the machine's own tasks nor real-time ones compete for shares.
+#[test]
+fn fairness_is_among_tasks_of_the_workload() {
+    let fork = |pid, policy| {
+        format!(
+            "0 0 fork pid={pid} parent=0 comm=t group=/ weight=100 policy={policy}\n0 0 enqueue pid={pid} on=0 flags=0x0\n"
+        )
+    };
+    let run = fork(1, 0) + &fork(2, 1) + &fork(9, 0) + &fork(10, 1) + &fork(11, 0) + &fork(12, 0) + &fork(13, 3);
+    let hogs = |more: &str| {
+        let events = text::parse(&format!("# scxr-trace 1\n{run}{more}")).expect("the run is a trace");
+        let mut analyzer = Analyzer::new(Options::flat(1));
+        analyzer.workload_from(9);
+        events.iter().for_each(|e| analyzer.take(e.t, e.cpu, &e.kind));
+        analyzer.finish(1000).fairness.nr_tasks
+    };
+    assert_eq!(hogs(""), 4);
+    assert_eq!(hogs("500 0 weight pid=11 weight=100 policy=2\n"), 3);
+    assert_eq!(hogs("500 0 weight pid=11 weight=100 policy=2\n600 0 weight pid=11 weight=100 policy=0\n"), 3);
+}
+
 #[test]
 fn the_command_keys_are_there() {
     let r = analyze(1, 1000, "0 0 enqueue pid=1 on=0 flags=0x0\n0 0 switch_in pid=1");

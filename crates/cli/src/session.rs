@@ -144,6 +144,7 @@ fn simulate(
     config.seed = seed;
     let mut m = Machine::new(request.topology.clone(), config, Box::new(Rc::clone(&sink)));
     let last_boot_pid = last_pid(&m);
+    sink.borrow_mut().analyzer.iter_mut().for_each(|a| a.workload_from(last_boot_pid + 1));
     let mut injector = Injector::new(&mut m, &request.inject);
     if let Some(ops) = loaded.ops() {
         m.enable(ops);
