@@ -25,13 +25,16 @@ pub struct Place {
 pub struct Options {
     /// The place of each CPU; as many as the machine has. CPUs are idle until they run something.
     pub places: Vec<Place>,
+    /// When the run ends, if that is known before. What happens later, on a CPU that has begun something in time, is taken to
+    /// happen then.
+    pub end_ns: Option<u64>,
 }
 
 impl Options {
     /// `n` CPUs in one cache, without SMT.
     pub fn flat(n: usize) -> Options {
         let place = |core| Place { core: core as u32, ..Place::default() };
-        Options { places: (0..n).map(place).collect() }
+        Options { places: (0..n).map(place).collect(), end_ns: None }
     }
 }
 
@@ -51,6 +54,7 @@ pub struct Analyzer {
     cpus: Vec<Cpu>,
     tasks: Tasks,
     workload_from: u32,
+    end: u64,
     groups: BTreeMap<String, u32>,
     totals: Totals,
     distances: Distances,
@@ -111,6 +115,7 @@ impl Analyzer {
             cpus: options.places.iter().enumerate().map(cpu).collect(),
             tasks: Tasks::default(),
             workload_from: 1,
+            end: options.end_ns.unwrap_or(u64::MAX),
             groups: BTreeMap::new(),
             totals: Totals::default(),
             distances: Distances::default(),
@@ -131,6 +136,7 @@ impl Analyzer {
     #[inline]
     pub fn take(&mut self, t: u64, cpu: u32, kind: &EventKind) {
         self.totals.events += 1;
+        let t = t.min(self.end);
         self.now = self.now.max(t);
         match *kind {
             EventKind::Waking { pid, .. } => self.waking(t, pid),
@@ -266,9 +272,12 @@ impl Analyzer {
         if pid == 0 {
             return;
         }
+        let mut ran_ns = ran_ns.min(t);
         if let Some(c) = self.cpus.get_mut(cpu as usize) {
+            if let Some(from) = c.busy_from.take() {
+                ran_ns = ran_ns.min(t - from.min(t));
+            }
             c.report.busy_ns += ran_ns;
-            c.busy_from = None;
         }
         let task = self.tasks.get(pid, t);
         task.report.cpu_ns += ran_ns;

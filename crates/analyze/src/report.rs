@@ -113,9 +113,9 @@ pub struct GroupReport {
 pub struct CpuReport {
     /// Number.
     pub cpu: u32,
-    /// Time in which it ran tasks.
+    /// Time in which it ran tasks, switches to them included.
     pub busy_ns: u64,
-    /// Time in which it was idle. What is missing to the length of the run was spent in the kernel.
+    /// Time in which it was idle. On a simulated machine both make up the run.
     pub idle_ns: u64,
     /// Tasks that it began to run.
     pub switches: u64,

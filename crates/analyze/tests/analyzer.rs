@@ -48,6 +48,30 @@ fn what_runs_at_the_end_counts_for_its_cpu() {
     assert_eq!((r.cpus[0].busy_ns, r.cpus[1].busy_ns, r.tasks[0].cpu_ns), (0, 900, 900));
 }
 
+/// A kernel path that began in the run is traced to its end, but the run ends when it ends.
+#[test]
+fn what_lies_beyond_the_end_is_not_of_the_run() {
+    let run = "900 0 waking pid=1 waker=0 sync=0
+        950 0 enqueue pid=1 on=0 flags=0x1
+        1100 1 idle_out
+        1100 1 switch_in pid=1
+        1200 1 switch_out pid=1 why=blocked ran_ns=100
+        1200 1 idle_in";
+    let r = analyze_on(Options { end_ns: Some(1000), ..Options::flat(2) }, 1000, run);
+    assert_eq!((r.totals.idle_with_work_ns, r.duration_ns), (100, 1000));
+    assert_eq!(r.latency_ns.runqueue.max, 50);
+    let cpus: Vec<_> = r.cpus.iter().map(|c| (c.busy_ns, c.idle_ns)).collect();
+    assert_eq!(cpus, [(0, 1000), (0, 1000)]);
+    assert_eq!(r.tasks[0].cpu_ns, 0);
+    // One that ran into the end.
+    let r = analyze_on(
+        Options { end_ns: Some(1000), ..Options::flat(1) },
+        1000,
+        "0 0 idle_out\n0 0 switch_in pid=1\n1200 0 switch_out pid=1 why=preempted ran_ns=1200\n1200 0 idle_in",
+    );
+    assert_eq!((r.cpus[0].busy_ns, r.cpus[0].idle_ns, r.tasks[0].cpu_ns), (1000, 0, 1000));
+}
+
 #[test]
 fn preemption_counts_as_waiting() {
     let r = analyze(
@@ -125,8 +149,10 @@ fn a_wakeup_before_the_task_has_left_its_cpu() {
 #[test]
 fn migrations_by_distance() {
     let place = |core, llc, node| Place { core, llc, node };
-    let options =
-        Options { places: vec![place(0, 0, 0), place(0, 0, 0), place(1, 0, 0), place(2, 1, 0), place(3, 2, 1)] };
+    let options = Options {
+        places: vec![place(0, 0, 0), place(0, 0, 0), place(1, 0, 0), place(2, 1, 0), place(3, 2, 1)],
+        end_ns: None,
+    };
     let run: String = (1..5).map(|to| format!("{to} 0 migrate pid=1 from=0 to={to}\n")).collect();
     let r = analyze_on(options, 1000, &run);
     let d = &r.migrations;

@@ -139,7 +139,7 @@ fn simulate(
         Err(Refusal::Input(failure)) => return Err(failure),
     };
     let rules = rules(scheduler, &loaded);
-    let sink = Rc::new(RefCell::new(RunSink::new(&request.topology, keep, rules, Rc::clone(&position))));
+    let sink = Rc::new(RefCell::new(RunSink::new(request, keep, rules, Rc::clone(&position))));
     let mut config = request.config.clone();
     config.seed = seed;
     let mut m = Machine::new(request.topology.clone(), config, Box::new(Rc::clone(&sink)));
@@ -275,10 +275,13 @@ struct RunSink {
 }
 
 impl RunSink {
-    fn new(topology: &Topology, keep: Keep, rules: Rules, position: Rc<Position>) -> RunSink {
+    fn new(request: &Request, keep: Keep, rules: Rules, position: Rc<Position>) -> RunSink {
         RunSink {
             position,
-            analyzer: Some(Analyzer::new(Options { places: places(topology) })),
+            analyzer: Some(Analyzer::new(Options {
+                places: places(&request.topology),
+                end_ns: Some(request.duration),
+            })),
             recorder: keep.trace.then(Recorder::new),
             checker: cfg!(debug_assertions).then(|| Checker::new(rules)),
         }

@@ -46,6 +46,24 @@ fn the_keys_that_stay() {
     assert_eq!(value["on"], "sim");
 }
 
+/// Also where the run ends in the middle of things.
+#[test]
+fn the_time_of_each_cpu_adds_up() {
+    for (workload, duration) in [("pipe", "30ms"), ("mixed", "30ms"), ("mixed", "1ns"), ("mixed", "123456ns")] {
+        for sched in ["simple", "eevdf"] {
+            let args = ["run", sched, "--machine", "2", "--workload", workload, "--duration", duration, "--json"];
+            let value = json(&args);
+            let end = value["duration_ns"].as_u64().expect("a length");
+            for cpu in value["cpus"].as_array().expect("CPUs") {
+                let sum = cpu["busy_ns"].as_u64().zip(cpu["idle_ns"].as_u64()).map(|(a, b)| a + b);
+                assert_eq!(sum, Some(end), "{args:?}: {cpu}");
+            }
+            let lost = value["totals"]["idle_with_work_ns"].as_u64();
+            assert!(lost.is_some_and(|ns| ns <= 2 * end), "{args:?}: {lost:?}");
+        }
+    }
+}
+
 #[test]
 fn globals_are_there_when_asked_for() {
     let run = |args: &[&str]| json(&[&["run", "simple", "--duration", "20ms", "--json"], args].concat());
