@@ -61,6 +61,7 @@ pub struct Analyzer {
     wakeup: Hist,
     runqueue: Hist,
     work: Hist,
+    last_work_at: u64,
     idle: IdleClock,
     idle_with_work_ns_max: u64,
     now: u64,
@@ -122,6 +123,7 @@ impl Analyzer {
             wakeup: Hist::new(),
             runqueue: Hist::new(),
             work: Hist::new(),
+            last_work_at: 0,
             idle_with_work_ns_max: 0,
             now: 0,
         }
@@ -148,6 +150,7 @@ impl Analyzer {
             EventKind::IdleOut => self.set_idle(t, cpu, false),
             EventKind::Work { pid, ns } => {
                 self.work.record(ns);
+                self.last_work_at = self.last_work_at.max(t);
                 self.tasks.get(pid, t).report.operations += 1;
             }
             EventKind::Exit { pid } => self.tasks.get(pid, t).dead = true,
@@ -362,6 +365,9 @@ impl Analyzer {
         tasks.sort_by_key(|t| t.pid);
         self.totals.idle_with_work_ns = self.idle.with_work_ns;
         let work = self.work.summary();
+        let completed = work.count > 0 && self.tasks.iter().all(|t| t.dead || t.report.operations == 0);
+        self.totals.completed_ns = completed.then_some(self.last_work_at);
+        let work_ns = self.totals.completed_ns.unwrap_or(end).max(1);
         Report {
             totals: self.totals,
             latency_ns: Latencies { wakeup: self.wakeup.summary(), runqueue: self.runqueue.summary(), waiting },
@@ -369,7 +375,7 @@ impl Analyzer {
             groups,
             cpus: self.cpus.into_iter().map(|c| c.report).collect(),
             migrations: self.distances,
-            work: WorkReport { per_second: work.count as f64 * 1e9 / end.max(1) as f64, latency_ns: work },
+            work: WorkReport { per_second: work.count as f64 * 1e9 / work_ns as f64, latency_ns: work },
             fairness,
             idle_with_work_ns_max: self.idle_with_work_ns_max,
             duration_ns: end,

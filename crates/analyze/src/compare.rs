@@ -69,28 +69,30 @@ pub struct Metric {
     pub unit: &'static str,
     /// What is better.
     pub better: Better,
-    read: fn(&Report) -> f64,
+    /// `None`: the run has no such figure.
+    read: fn(&Report) -> Option<f64>,
 }
 
-const fn metric(name: &'static str, unit: &'static str, better: Better, read: fn(&Report) -> f64) -> Metric {
+const fn metric(name: &'static str, unit: &'static str, better: Better, read: fn(&Report) -> Option<f64>) -> Metric {
     Metric { name, unit, better, read }
 }
 
 /// All figures that runs are compared by.
 pub static METRICS: &[Metric] = &[
-    metric("operations", "1/s", Better::Higher, |r| r.work.per_second),
-    metric("operation p50", "ns", Better::Lower, |r| r.work.latency_ns.p50 as f64),
-    metric("operation p99", "ns", Better::Lower, |r| r.work.latency_ns.p99 as f64),
-    metric("wakeup p50", "ns", Better::Lower, |r| r.latency_ns.wakeup.p50 as f64),
-    metric("wakeup p99", "ns", Better::Lower, |r| r.latency_ns.wakeup.p99 as f64),
-    metric("wakeup p99.9", "ns", Better::Lower, |r| r.latency_ns.wakeup.p999 as f64),
-    metric("runqueue p99", "ns", Better::Lower, |r| r.latency_ns.runqueue.p99 as f64),
-    metric("fairness (Jain)", "", Better::Higher, |r| r.fairness.jain),
-    metric("unfairness, largest", "", Better::Lower, |r| r.fairness.deviation_max),
-    metric("CPU time of tasks", "ns", Better::Higher, |r| r.cpus.iter().map(|c| c.busy_ns).sum::<u64>() as f64),
-    metric("idle with work", "ns", Better::Lower, |r| r.totals.idle_with_work_ns as f64),
-    metric("context switches", "", Better::Neither, |r| r.totals.context_switches as f64),
-    metric("migrations", "", Better::Lower, |r| r.totals.migrations as f64),
+    metric("operations", "1/s", Better::Higher, |r| Some(r.work.per_second)),
+    metric("completed at", "ns", Better::Lower, |r| r.totals.completed_ns.map(|ns| ns as f64)),
+    metric("operation p50", "ns", Better::Lower, |r| Some(r.work.latency_ns.p50 as f64)),
+    metric("operation p99", "ns", Better::Lower, |r| Some(r.work.latency_ns.p99 as f64)),
+    metric("wakeup p50", "ns", Better::Lower, |r| Some(r.latency_ns.wakeup.p50 as f64)),
+    metric("wakeup p99", "ns", Better::Lower, |r| Some(r.latency_ns.wakeup.p99 as f64)),
+    metric("wakeup p99.9", "ns", Better::Lower, |r| Some(r.latency_ns.wakeup.p999 as f64)),
+    metric("runqueue p99", "ns", Better::Lower, |r| Some(r.latency_ns.runqueue.p99 as f64)),
+    metric("fairness (Jain)", "", Better::Higher, |r| Some(r.fairness.jain)),
+    metric("unfairness, largest", "", Better::Lower, |r| Some(r.fairness.deviation_max)),
+    metric("CPU time of tasks", "ns", Better::Higher, |r| Some(r.cpus.iter().map(|c| c.busy_ns).sum::<u64>() as f64)),
+    metric("idle with work", "ns", Better::Lower, |r| Some(r.totals.idle_with_work_ns as f64)),
+    metric("context switches", "", Better::Neither, |r| Some(r.totals.context_switches as f64)),
+    metric("migrations", "", Better::Lower, |r| Some(r.totals.migrations as f64)),
 ];
 
 /// One scheduler's figure.
@@ -116,14 +118,15 @@ pub struct Row {
 }
 
 /// Compares schedulers by the reports of their runs, one for each seed, in the same order for all; none for a scheduler that
-/// did not run. Ratios are taken seed by
-/// seed, so that what a seed does to all of them cancels.
+/// did not run. Ratios are taken seed by seed, so that what a seed does to all of them cancels. A figure that one of the runs
+/// does not have has no row.
 pub fn compare(runs: &[&[Report]]) -> Vec<Row> {
     let row = |m: &Metric| {
-        let samples: Vec<Vec<f64>> = runs.iter().map(|r| r.iter().map(m.read).collect()).collect();
-        Row { metric: m.name, unit: m.unit, better: m.better, cells: cells(&samples) }
+        let samples = runs.iter().map(|r| r.iter().map(m.read).collect::<Option<Vec<f64>>>());
+        let samples: Vec<Vec<f64>> = samples.collect::<Option<_>>()?;
+        Some(Row { metric: m.name, unit: m.unit, better: m.better, cells: cells(&samples) })
     };
-    METRICS.iter().map(row).collect()
+    METRICS.iter().filter_map(row).collect()
 }
 
 fn cells(samples: &[Vec<f64>]) -> Vec<Cell> {
@@ -161,10 +164,20 @@ mod tests {
     }
 
     #[test]
-    fn every_metric_has_a_row() {
-        let r = Report::default();
-        let rows = compare(&[std::slice::from_ref(&r), std::slice::from_ref(&r)]);
-        assert_eq!(rows.len(), METRICS.len());
-        assert!(rows.iter().all(|r| r.cells.len() == 2));
+    fn every_metric_that_all_runs_have_has_a_row() {
+        let completed = |completed_ns| {
+            let mut r = Report::default();
+            r.totals.completed_ns = completed_ns;
+            r
+        };
+        let (slow, fast, never) = (completed(Some(10)), completed(Some(5)), completed(None));
+        for (runs, nr_rows) in [([&slow, &fast], METRICS.len()), ([&slow, &never], METRICS.len() - 1)] {
+            let rows = compare(&runs.map(std::slice::from_ref));
+            assert_eq!(rows.len(), nr_rows);
+            assert!(rows.iter().all(|r| r.cells.len() == 2));
+        }
+        let rows = compare(&[&slow, &fast].map(std::slice::from_ref));
+        let row = rows.iter().find(|r| r.metric == "completed at").expect("its row");
+        assert_eq!((row.cells[0].value.map(|v| v.mean), row.cells[1].ratio.map(|r| r.mean)), (Some(10.0), Some(0.5)));
     }
 }

@@ -17,6 +17,8 @@ pub struct Totals {
     /// from when it is woken, forked or loses its CPU to when it is switched in. Tasks that are known not to be allowed on
     /// every CPU are left out, so the figure is a lower bound; the time that an idle CPU needs to wake up is part of it.
     pub idle_with_work_ns: u64,
+    /// When the last operation of the workload ended, if all tasks that did any had exited by the end of the run.
+    pub completed_ns: Option<u64>,
 }
 
 /// A latency distribution, ns; quantiles to three digits, `max` exact.
@@ -137,7 +139,7 @@ pub struct Distances {
 /// Operations that the workload counts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct WorkReport {
-    /// Operations per second of simulated time.
+    /// Operations per second of simulated time, up to the end of the run or of the work ([`Totals::completed_ns`]).
     pub per_second: f64,
     /// Their latency.
     pub latency_ns: Latency,

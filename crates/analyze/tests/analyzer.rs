@@ -73,6 +73,25 @@ fn what_lies_beyond_the_end_is_not_of_the_run() {
 }
 
 #[test]
+fn work_is_completed_when_all_who_did_it_are_gone() {
+    let run = "0 0 fork pid=1 parent=0 comm=a group=/ weight=100 policy=0
+        0 0 fork pid=2 parent=0 comm=b group=/ weight=100 policy=0
+        0 0 fork pid=3 parent=0 comm=bystander group=/ weight=100 policy=0
+        100 0 work pid=1 ns=50
+        200 0 work pid=2 ns=60
+        250 0 exit pid=2";
+    let check = |more: &str, completed_ns: Option<u64>, per_second: f64| {
+        let r = analyze(1, 1000, &format!("{run}\n{more}"));
+        assert_eq!((r.totals.completed_ns, r.work.per_second), (completed_ns, per_second), "{more}");
+    };
+    check("", None, 2e6);
+    check("300 0 exit pid=1", Some(200), 1e7);
+    check("300 0 exit pid=1\n400 0 work pid=3 ns=70", None, 3e6);
+    check("300 0 exit pid=1\n400 0 work pid=3 ns=70\n400 0 exit pid=3", Some(400), 7.5e6);
+    assert_eq!(analyze(1, 1000, "0 0 exit pid=1").totals.completed_ns, None);
+}
+
+#[test]
 fn preemption_counts_as_waiting() {
     let r = analyze(
         1,
@@ -208,7 +227,10 @@ fn the_command_keys_are_there() {
     let r = analyze(1, 1000, "0 0 enqueue pid=1 on=0 flags=0x0\n0 0 switch_in pid=1");
     let json = serde_json::to_value(&r).unwrap();
     let keys = |v: &serde_json::Value| -> Vec<String> { v.as_object().unwrap().keys().cloned().collect() };
-    assert_eq!(keys(&json["totals"]), ["events", "wakeups", "context_switches", "migrations", "idle_with_work_ns"]);
+    assert_eq!(
+        keys(&json["totals"]),
+        ["events", "wakeups", "context_switches", "migrations", "idle_with_work_ns", "completed_ns"]
+    );
     assert_eq!(keys(&json["latency_ns"]), ["wakeup", "runqueue", "waiting"]);
     assert_eq!(
         keys(&json["tasks"][0]),

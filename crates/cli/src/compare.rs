@@ -127,6 +127,7 @@ fn print_json(
 const TELLING: &[(&str, &str)] = &[
     ("operations", "throughput"),
     ("wakeup p99", "p99 wakeup latency"),
+    ("completed at", "time to completion"),
     ("operation p99", "p99 latency of operations"),
     ("unfairness, largest", "largest unfairness among the hogs"),
     ("idle with work", "idle time with work waiting"),

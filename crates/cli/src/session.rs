@@ -67,6 +67,17 @@ impl Exit {
     }
 }
 
+/// How far the workload was set up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Setup {
+    /// Tasks that the workload begins with.
+    pub(crate) tasks: usize,
+    /// Those of them whose turn to be forked came.
+    pub(crate) started: usize,
+    /// Forks that failed for want of room, at any time.
+    pub(crate) forks_refused: u64,
+}
+
 /// What came out of a run.
 #[derive(Debug)]
 pub(crate) struct RunResult {
@@ -76,6 +87,8 @@ pub(crate) struct RunResult {
     pub(crate) seed: u64,
     /// How the scheduler's time ended.
     pub(crate) exit: Exit,
+    /// How far the workload was set up.
+    pub(crate) setup: Setup,
     /// What the run was like; `tasks` are those of the workload.
     pub(crate) report: Report,
     /// The scheduler's variables.
@@ -149,8 +162,10 @@ fn simulate(
     if let Some(ops) = loaded.ops() {
         m.enable(ops);
     }
+    let mut setup = Setup::default();
     for spec in workload.tasks(&mut || m.wait_queue()) {
         m.spawn(spec);
+        setup.tasks += 1;
     }
     let begin = Instant::now();
     advance(&mut m, &mut injector, request.duration, &mut progress)?;
@@ -163,14 +178,20 @@ fn simulate(
     let globals = keep.globals.then(|| loaded.globals());
     let nr_events = m.state().nr_events;
     let counters = counters(&m, scheduler);
+    setup.started = setup.tasks - m.nr_spawns_pending().min(setup.tasks);
+    setup.forks_refused = m.state().nr_forks_refused;
     drop(m);
     let (mut report, trace) = sink.borrow_mut().finish(request.duration);
     crash::unwatch();
     report.tasks.retain(|t| t.pid > last_boot_pid);
+    if setup.started < setup.tasks {
+        report.totals.completed_ns = None; // those to come have work to do, too
+    }
     Ok(RunResult {
         scheduler: scheduler.name.clone(),
         seed,
         exit,
+        setup,
         report,
         globals,
         counters,
@@ -200,6 +221,7 @@ fn refused(scheduler: &Scheduler, seed: u64, keep: Keep, msg: String, start: Ins
         scheduler: scheduler.name.clone(),
         seed,
         exit: Exit { kind: "load".into(), reason: "refused before it was enabled".into(), msg, ..Exit::default() },
+        setup: Setup::default(),
         report: Report::default(),
         globals: keep.globals.then(IndexMap::new),
         counters: IndexMap::new(),

@@ -30,7 +30,7 @@ fn the_keys_that_stay() {
     keys(&value, "", &mut have);
     for key in "schema scheduler.name scheduler.object scheduler.args on kernel machine.nr_cpus workload seed duration_ns \
                 exit.kind exit.code exit.reason exit.msg exit.dump totals.events totals.wakeups totals.context_switches \
-                totals.migrations totals.idle_with_work_ns latency_ns.wakeup.count latency_ns.wakeup.p50 \
+                totals.migrations totals.idle_with_work_ns totals.completed_ns latency_ns.wakeup.count latency_ns.wakeup.p50 \
                 latency_ns.wakeup.p99 latency_ns.wakeup.p999 latency_ns.wakeup.max latency_ns.runqueue.count \
                 latency_ns.runqueue.p50 latency_ns.runqueue.p99 latency_ns.runqueue.p999 latency_ns.runqueue.max tasks.pid \
                 tasks.comm tasks.group tasks.weight tasks.cpu_ns tasks.share tasks.nvcsw tasks.nivcsw tasks.migrations \
@@ -62,6 +62,29 @@ fn the_time_of_each_cpu_adds_up() {
             assert!(lost.is_some_and(|ns| ns <= 2 * end), "{args:?}: {lost:?}");
         }
     }
+}
+
+#[test]
+fn work_that_ends_is_counted_up_to_its_end() {
+    let run = |duration: &str| {
+        let value = json(&["run", "eevdf", "--workload", "hackbench:groups=1", "--duration", duration, "--json"]);
+        (value["totals"]["completed_ns"].clone(), value["work"]["per_second"].clone())
+    };
+    let (short, long) = (run("200ms"), run("400ms"));
+    assert!(short.0.as_u64().is_some_and(|ns| ns < 200_000_000), "{short:?}");
+    assert_eq!(short, long);
+    assert_eq!(run("1ms").0, Value::Null);
+}
+
+#[test]
+fn a_workload_that_is_still_being_set_up_says_so() {
+    let args = ["run", "eevdf", "--machine", "16", "--workload", "spin:n=3000", "--duration", "5ms"];
+    let setup = json(&[&args[..], &["--json"]].concat())["setup"].clone();
+    assert_eq!(setup["tasks"], 3000);
+    assert!(setup["started"].as_u64().is_some_and(|n| n > 100 && n < 1000), "{setup}");
+    let text = scxr(&[&args[..], &["-q"]].concat()).stdout;
+    let expect = format!("only {} of 3,000 tasks of the workload had been started", setup["started"]);
+    assert!(text.contains(&expect), "{text}");
 }
 
 #[test]

@@ -75,6 +75,11 @@ impl Machine {
         self.step(Step::Fork(spec));
     }
 
+    /// Tasks given to [`Machine::spawn`] whose turn has not come yet.
+    pub fn nr_spawns_pending(&self) -> usize {
+        self.exec.state().boot.steps.iter().filter(|s| matches!(s, Step::Fork(_))).count()
+    }
+
     fn step(&mut self, step: Step) {
         self.exec.state_mut().boot.steps.push_back(step);
         let now = self.now();

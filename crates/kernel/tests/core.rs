@@ -103,7 +103,9 @@ fn the_number_of_tasks_is_bounded() {
     let config = Config { nr_tasks_max: 40, ..Config::default() };
     let mut m = Machine::new(Topology::parse("2").unwrap(), config, Box::new(scxr_trace::NullSink));
     m.spawn(forker());
+    assert_eq!(m.nr_spawns_pending(), 1);
     m.run_until(20 * MS);
+    assert_eq!(m.nr_spawns_pending(), 0);
     let s = m.state();
     assert_eq!(s.all_tasks().len(), 40);
     assert!(s.nr_forks_refused > 100, "{}", s.nr_forks_refused);

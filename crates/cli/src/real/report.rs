@@ -11,7 +11,7 @@ use scxr_trace::{Event, EventKind, Recorder, Sink};
 
 use crate::failure::{Failure, Result};
 use crate::scheduler::{Kind, Scheduler};
-use crate::session::{Exit, Keep, RunResult, value_json};
+use crate::session::{Exit, Keep, RunResult, Setup, value_json};
 
 /// Listens to a recording.
 struct Listener {
@@ -48,8 +48,11 @@ pub(super) fn result(
     let record = &recording.record;
     let places = record.places.iter().map(|p| Place { core: p.core, llc: p.llc, node: p.node }).collect();
     let own = record.tasks.iter().map(|t| t.pid).collect();
-    let mut listener =
-        Listener { own, analyzer: Analyzer::new(Options { places }), recorder: keep.trace.then(Recorder::new) };
+    let mut listener = Listener {
+        own,
+        analyzer: Analyzer::new(Options { places, end_ns: None }),
+        recorder: keep.trace.then(Recorder::new),
+    };
     let imported = recording.events(&mut listener).map_err(Failure::environment)?;
     let duration = record.end_ns.saturating_sub(record.start_ns);
     let Listener { analyzer, recorder, .. } = listener;
@@ -80,6 +83,7 @@ pub(super) fn result(
         scheduler: scheduler.name.clone(),
         seed,
         exit,
+        setup: Setup { tasks: record.tasks.len(), started: record.tasks.len(), forks_refused: 0 },
         report,
         globals: keep.globals.then(|| globals(scheduler, &record.maps)),
         counters: record.counters.iter().cloned().collect(),

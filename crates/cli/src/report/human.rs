@@ -7,12 +7,13 @@ use comfy_table::{CellAlignment, Table, presets};
 use scxr_analyze::Report;
 use scxr_analyze::compare::{Cell, Row};
 use scxr_analyze::report::{Latency, TaskReport};
+use scxr_kernel::config::NR_TASKS_MAX;
 
 pub(crate) use super::units::time;
 use super::units::{count, digits, percent, value};
 use crate::resolve::{Place, Request};
 use crate::scheduler::Scheduler;
-use crate::session::{Exit, RunResult};
+use crate::session::{Exit, RunResult, Setup};
 
 /// Most lines of the table of tasks.
 const TASK_LINES_MAX: usize = 24;
@@ -26,6 +27,7 @@ pub(crate) fn run(q: &Request, s: &Scheduler, r: &RunResult) -> String {
         return out; // refused: nothing ran
     }
     totals(&mut out, &r.report);
+    out += &setup(&r.setup);
     out += &latencies(&r.report);
     out += &tasks(&r.report.tasks);
     if let Some(globals) = &r.globals {
@@ -110,11 +112,30 @@ fn totals(out: &mut String, r: &Report) {
     if r.work.latency_ns.count > 0 {
         line.push(format!("{} operations/s", super::units::number(r.work.per_second)));
     }
+    if let Some(ns) = t.completed_ns {
+        line.push(format!("completed at {}", time(ns as f64)));
+    }
     if r.fairness.nr_tasks > 1 {
         line.push(format!("fairness {:.4} (Jain, {} hogs)", r.fairness.jain, r.fairness.nr_tasks));
     }
     *out += &wrap(&line.join(" · "));
     *out += "\n";
+}
+
+/// What the workload did not come to.
+fn setup(s: &Setup) -> String {
+    let mut out = String::new();
+    if s.started < s.tasks {
+        let (started, tasks) = (count(s.started as u64), count(s.tasks as u64));
+        out += &format!(
+            "only {started} of {tasks} tasks of the workload had been started when the run ended: it was still being set up\n\n"
+        );
+    }
+    if s.forks_refused > 0 {
+        let (refused, max) = (count(s.forks_refused), count(NR_TASKS_MAX as u64));
+        out += &format!("{refused} forks failed: a machine has room for {max} tasks at a time\n\n");
+    }
+    out
 }
 
 /// Breaks a line between its parts so that it fits a terminal of 100 columns.
@@ -314,6 +335,16 @@ mod tests {
         ] {
             assert_eq!(stem(comm), expect, "{comm}");
         }
+    }
+
+    #[test]
+    fn a_workload_that_did_not_come_up() {
+        let check = |tasks, started, forks_refused, expect: &str| {
+            assert!(setup(&Setup { tasks, started, forks_refused }).starts_with(expect));
+        };
+        assert_eq!(setup(&Setup { tasks: 5, started: 5, forks_refused: 0 }), "");
+        check(10_000, 1_500, 0, "only 1,500 of 10,000 tasks of the workload had been started");
+        check(1, 1, 7, "7 forks failed: a machine has room for 1,048,576 tasks");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::resolve::Request;
 use crate::scheduler::Scheduler;
-use crate::session::{Exit, RunResult};
+use crate::session::{Exit, RunResult, Setup};
 
 /// Schema of `run --json`.
 pub(crate) const RUN_SCHEMA: &str = "scxr-run/1";
@@ -64,6 +64,7 @@ pub(crate) struct RunJson<'a> {
     seed: u64,
     duration_ns: u64,
     exit: &'a Exit,
+    setup: Setup,
     totals: &'a Totals,
     latency_ns: &'a Latencies,
     work: &'a WorkReport,
@@ -91,6 +92,7 @@ impl<'a> RunJson<'a> {
             seed: r.seed,
             duration_ns: if q.duration == 0 { r.report.duration_ns } else { q.duration },
             exit: &r.exit,
+            setup: r.setup,
             totals: &r.report.totals,
             latency_ns: &r.report.latency_ns,
             work: &r.report.work,
