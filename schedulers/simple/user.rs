@@ -2,6 +2,8 @@
 //!
 //! This is the user-space half: the object, its native twin, and the options.
 
+#![forbid(unsafe_code)]
+
 pub mod policy;
 
 pub use policy::shared;

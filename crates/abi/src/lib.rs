@@ -9,6 +9,8 @@
 //! tags of sched_ext's compatibility headers (E-245 to E-249). Where a change lies between two of those kernels the table
 //! says so in a comment.
 
+#![forbid(unsafe_code)]
+
 mod btf;
 mod groups;
 mod kconfig;

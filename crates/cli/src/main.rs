@@ -4,6 +4,8 @@
 //! ([`session`]) and reported ([`report`]). Data goes to standard output, talk to standard error. The exit code tells whose
 //! affair a failure is ([`failure`]).
 
+#![forbid(unsafe_code)]
+
 mod args;
 mod build;
 mod compare;

@@ -7,6 +7,8 @@
 //!
 //! The library prints nothing. libbpf's messages are kept ([`log`]) and are part of a refusal.
 
+#![forbid(unsafe_code)]
+
 pub mod class;
 mod exit;
 mod job;

@@ -3,6 +3,8 @@
 //! Only this crate knows both the simulated kernel and BPF. It gives programs kernel objects by address ([`addr`]),
 //! answers their loads and stores from the live kernel, and turns their kfunc calls into the class's.
 
+#![forbid(unsafe_code)]
+
 pub mod addr;
 mod consts;
 mod fields;

@@ -7,6 +7,8 @@
 //! A [`Sink`] takes events while they happen: [`Recorder`] keeps them, [`Counter`] counts them, [`Checker`] judges them,
 //! [`Tee`] gives them to several. [`text`] is how they are written down.
 
+#![forbid(unsafe_code)]
+
 mod check;
 mod custody;
 mod event;

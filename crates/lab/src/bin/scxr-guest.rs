@@ -1,5 +1,7 @@
 //! An init that is nothing but an init, for guests that run other programs than `scxr`.
 
+#![forbid(unsafe_code)]
+
 use std::io::Write as _;
 use std::process::ExitCode;
 
