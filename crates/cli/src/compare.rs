@@ -13,7 +13,7 @@ use crate::report::{self, human, json};
 use crate::resolve::{self, Place, Request};
 use crate::scheduler::{self, Scheduler};
 use crate::session::{self, Keep, RunResult};
-use crate::{fidelity, progress, replay, run};
+use crate::{effects, fidelity, progress, replay, run};
 
 /// Runs all and reports.
 pub(crate) fn compare(args: &CompareArgs) -> Result<Outcome> {
@@ -25,6 +25,7 @@ pub(crate) fn compare(args: &CompareArgs) -> Result<Outcome> {
     let options = scheduler::Options { args: &[], native: machine.native, include: &machine.include };
     let prepare = |s: &String| scheduler::prepare(s, &options);
     let schedulers: Vec<Scheduler> = args.scheds.iter().map(prepare).collect::<Result<_>>()?;
+    effects::check(&schedulers, machine, false)?;
     if !machine.quiet {
         run::warn(&request, &schedulers);
     }

@@ -9,9 +9,9 @@ use crate::args::{CompareArgs, MachineArgs};
 use crate::failure::{Failure, Outcome, Result};
 use crate::report::{self, human};
 use crate::resolve::{self, Place};
-use crate::scheduler;
+use crate::scheduler::{self, Scheduler};
 use crate::session::{self, Keep, RunResult};
-use crate::{progress, replay, run};
+use crate::{effects, progress, replay, run};
 
 /// Schema of its JSON.
 const SCHEMA: &str = "scxr-fidelity/1";
@@ -96,11 +96,13 @@ pub(crate) fn compare(args: &CompareArgs, places: [Place; 2]) -> Result<Outcome>
     let mut rows = Vec::new();
     let mut fault = false;
     let mut kernels = [String::new(), String::new()];
-    for name in &args.scheds {
-        let options = scheduler::Options { args: &[], native: args.machine.native, include: &args.machine.include };
-        let prepared = scheduler::prepare(name, &options)?;
+    let options = scheduler::Options { args: &[], native: args.machine.native, include: &args.machine.include };
+    let prepare = |s: &String| scheduler::prepare(s, &options);
+    let schedulers: Vec<Scheduler> = args.scheds.iter().map(prepare).collect::<Result<_>>()?;
+    effects::check(&schedulers, &args.machine, false)?;
+    for (name, prepared) in args.scheds.iter().zip(&schedulers) {
         if !args.machine.quiet {
-            run::warn(&requests[1], std::slice::from_ref(&prepared));
+            run::warn(&requests[1], std::slice::from_ref(prepared));
         }
         let mut both = Vec::new();
         for (request, kernel) in requests.iter().zip(&mut kernels) {
@@ -108,7 +110,7 @@ pub(crate) fn compare(args: &CompareArgs, places: [Place; 2]) -> Result<Outcome>
             bar.set_message(format!("{} on {}", prepared.name, request.place.name()));
             let seed = request.config.seed;
             let replay = replay::command(request, name, &[], &args.machine, seed);
-            let result = session::run(request, &prepared, seed, Keep::default(), replay, |t| bar.set_position(t));
+            let result = session::run(request, prepared, seed, Keep::default(), replay, |t| bar.set_position(t));
             bar.finish_and_clear();
             let result = result?;
             *kernel = request.kernel_of(&result);

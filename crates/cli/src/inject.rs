@@ -114,6 +114,8 @@ fn parse_nice(text: &str) -> Result<i8, String> {
 pub(crate) struct Injector {
     /// In order of time.
     pending: Vec<Pending>,
+    /// Of the tasks that the machine forks first, by number from 0: those that only change others.
+    changers: Vec<u32>,
 }
 
 struct Pending {
@@ -124,14 +126,25 @@ struct Pending {
 impl Injector {
     /// Prepares all of them on a machine that has not run yet.
     pub(crate) fn new(m: &mut Machine, injections: &[Injection]) -> Injector {
-        let mut pending = Vec::new();
+        let (mut pending, mut changers) = (Vec::new(), Vec::new());
+        let mut nr_tasks = 0;
         for injection in injections {
+            match injection.event {
+                Event::Affinity { .. } | Event::Nice { .. } => changers.push(nr_tasks),
+                Event::Rt { .. } | Event::SysrqS => {}
+            }
+            nr_tasks += u32::from(injection.event != Event::SysrqS);
             let target = Rc::new(Cell::new(None));
             prepare(m, injection, &target);
             pending.push(Pending { injection: injection.clone(), target });
         }
         pending.sort_by_key(|p| p.injection.at);
-        Injector { pending }
+        Injector { pending, changers }
+    }
+
+    /// Is this task, by its number among all that were forked after boot, one that only changes others?
+    pub(crate) fn is_changer(&self, nr: u32) -> bool {
+        self.changers.contains(&nr)
     }
 
     /// Time just before the next one, up to which the machine may run now.

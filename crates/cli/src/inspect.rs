@@ -10,6 +10,7 @@ use scxr_ops::{BpfScheduler, Model, OpsError, SchedulerOptions};
 use serde::Serialize;
 
 use crate::args::InspectArgs;
+use crate::effects;
 use crate::failure::{Failure, Outcome, Result};
 use crate::report;
 use crate::scheduler;
@@ -107,6 +108,7 @@ struct Kernel {
 
 /// Shows what is in an object.
 pub(crate) fn inspect(args: &InspectArgs) -> Result<Outcome> {
+    effects::headers(&[&args.object], &args.include)?;
     let prepared = scheduler::object(&args.object, &args.include)?;
     if !prepared.warnings.is_empty() {
         report::note(&prepared.warnings);

@@ -10,6 +10,7 @@ mod args;
 mod build;
 mod compare;
 mod crash;
+mod effects;
 mod failure;
 mod fidelity;
 mod inject;

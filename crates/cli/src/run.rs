@@ -9,7 +9,7 @@ use crate::resolve::{self, Request};
 use crate::scenario::Scenario;
 use crate::scheduler::{self, Scheduler};
 use crate::session::{self, Keep, RunResult};
-use crate::{progress, replay};
+use crate::{effects, progress, replay};
 
 /// Runs one scheduler and reports.
 pub(crate) fn run(args: &RunArgs) -> Result<Outcome> {
@@ -25,6 +25,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Outcome> {
     let request = resolve::request(&machine)?;
     let options = scheduler::Options { args: &sched_args, native: machine.native, include: &machine.include };
     let scheduler = scheduler::prepare(&sched, &options)?;
+    effects::check(std::slice::from_ref(&scheduler), &machine, args.globals)?;
     if !machine.quiet {
         warn(&request, std::slice::from_ref(&scheduler));
     }

@@ -59,6 +59,14 @@ fn mistakes_are_explained() {
         ("run simple --resize stats=none", "from 1 to"),
         ("run simple --native --set nothing=1", "nothing"),
         ("run scenarios/policies/minimal.rs --native", "does not come with scxr"),
+        ("run eevdf --native", "--native: eevdf is Linux's fair class"),
+        ("run eevdf --globals", "so the option has no effect"),
+        ("run eevdf --interleave kfunc", "--interleave: eevdf"),
+        ("compare eevdf eevdf --native", "--native: eevdf"),
+        ("run simple -I include", "simple is none, so the option has no effect"),
+        ("compare eevdf simple -I include", "eevdf, simple is none"),
+        ("inspect simple -I include", "headers are for schedulers in C"),
+        ("run simple --native --interleave insn", "native code has no BPF instructions"),
         ("inspect eevdf", "has no object"),
         ("inspect simple --kernel 1.0", "not modelled"),
         ("build no/such.rs", "no/such.rs: No such file or directory"),
@@ -83,6 +91,12 @@ fn injections_are_checked() {
         assert_eq!(ran.code, 2, "{}", ran.stderr);
         assert!(ran.stderr.contains(says), "{inject}: {}", ran.stderr);
     }
+    let args =
+        ["run", "eevdf", "--duration", "10ms", "--json", "--inject", "5ms nice hog-5-0 1", "--inject", "1ms rt 1 1ms"];
+    let ran = scxr(&args);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(!ran.stdout.contains(r#""comm": "inject""#), "who changes a task is no task of the workload");
+    assert!(ran.stdout.contains(r#""comm": "rt""#));
     let late = scxr(&["run", "eevdf", "--duration", "10ms", "--inject", "20ms sysrq-s"]);
     assert_eq!(late.code, 0);
     assert!(late.stderr.contains("after the end of the run"), "{}", late.stderr);

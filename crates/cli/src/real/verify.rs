@@ -10,6 +10,7 @@ use super::guest::Task;
 use super::job;
 use super::vm::{Lab, Work};
 use crate::args::{MachineArgs, VerifyArgs};
+use crate::effects;
 use crate::failure::{Failure, Outcome, Result};
 use crate::report;
 use crate::resolve;
@@ -67,6 +68,7 @@ struct Report<'a> {
 
 /// Asks each kernel and reports.
 pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
+    effects::headers(&[&args.object], &args.include)?;
     let prepared = scheduler::object(&args.object, &args.include)?;
     if !args.quiet && !prepared.warnings.is_empty() {
         report::note(&prepared.warnings);
