@@ -41,13 +41,14 @@ fn each_is_refused_by_its_line() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
-/// Error codes and lines of rustc's diagnostics.
+/// Error codes and lines of rustc's diagnostics, and what is ours of its words.
 fn rustc_says(diagnostics: &str) -> String {
     let code = |line: &str| line.strip_prefix("error[").and_then(|l| l.split(']').next()).map(str::to_owned);
     let place = |line: &str| {
         let place = line.trim_start().strip_prefix("--> ")?;
         place.contains("refused/").then(|| place.rsplit('/').next().unwrap_or(place).to_owned())
     };
-    let words = diagnostics.lines().filter_map(|line| code(line).or_else(|| place(line)));
+    let ours = |line: &str| line.strip_prefix("error: there is no operation").map(|_| line.to_owned());
+    let words = diagnostics.lines().filter_map(|line| code(line).or_else(|| place(line)).or_else(|| ours(line)));
     words.map(|word| format!("{word}\n")).collect()
 }

@@ -177,7 +177,7 @@ pub trait Ops {
 }
 
 /// Gives the body of an operation for raw context words: `$w.task(i)` makes a task of the i-th one, and so on. One arm for each
-/// operation; the result is an `i64`.
+/// operation, and one for what is none; the result is an `i64`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __operation {
@@ -340,4 +340,15 @@ macro_rules! __operation {
         <$S as $crate::Ops>::exit(&$crate::Event::__new(), $w.exit_info(0));
         0
     }};
+    ($other:ident, $S:ident, $w:ident) => {
+        compile_error!(concat!(
+            "there is no operation `",
+            stringify!($other),
+            "`; there are: select_cpu, enqueue, dequeue, dispatch, tick, runnable, running, stopping, quiescent, yield_, \
+             core_sched_before, set_weight, set_cpumask, update_idle, cpu_acquire, cpu_release, cpu_online, \
+             cpu_offline, init_task, exit_task, enable, disable, dump, dump_cpu, dump_task, cgroup_init, \
+             cgroup_exit, cgroup_prep_move, cgroup_move, cgroup_cancel_move, cgroup_set_weight, \
+             cgroup_set_bandwidth, cgroup_set_idle, sub_attach, sub_detach, init, exit"
+        ))
+    };
 }
