@@ -77,7 +77,9 @@ fn a_scheduler_that_forgets_tasks_is_ejected_by_the_real_class() {
     let args = ["run", lost.to_str().unwrap(), "--on", "vm", "--machine", "2", "--duration", "4s", "--json", "-q"];
     let value = json(&args, 1);
     assert_eq!(value["exit"]["kind"], "error_stall", "{}", value["exit"]);
-    assert!(value["exit"]["msg"].as_str().unwrap().contains("failed to run for"), "{}", value["exit"]);
+    // The watchdog is a kernel thread: it may be the first to starve, and then the tick finds that out.
+    let msg = value["exit"]["msg"].as_str().unwrap();
+    assert!(["failed to run for", "failed to check in"].iter().any(|m| msg.contains(m)), "{}", value["exit"]);
     assert!(value["exit"]["dump"].as_str().unwrap().contains("CPU 0"), "{}", value["exit"]);
 }
 
