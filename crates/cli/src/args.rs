@@ -1,5 +1,6 @@
 //! The command line, as it is typed.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -82,8 +83,16 @@ pub(crate) struct MachineArgs {
     /// Workload: PRESET, PRESET:key=value,… (see `scxr list`), or a file of rt-app's JSON [default: mixed]
     #[arg(long, value_name = "PRESET|FILE")]
     pub(crate) workload: Option<String>,
-    /// Time to run for, such as 500ms or 2s [default: the workload's own, else 1s; with --on host and no workload: until
-    /// stopped]
+    /// With --on vm and host: a command line as the workload, such as 'stress-ng --cpu 4 -t 2'. No shell reads it; write
+    /// "sh -c '…'" for one. A guest gets the program, its libraries, files that the command line names and programs that
+    /// a script names
+    #[arg(long, value_name = "'CMD…'")]
+    pub(crate) exec: Option<OsString>,
+    /// With --exec in a virtual machine: a file, folder or program to take into the guest besides (repeatable)
+    #[arg(long, value_name = "PATH")]
+    pub(crate) take: Vec<PathBuf>,
+    /// Time to run for, such as 500ms or 2s [default: the workload's own, else 1s; with --exec: until it ends, in a virtual
+    /// machine after 60s at most; with --on host and no workload: until stopped]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) duration: Option<String>,
     /// Seed of all that is random [default: 1]

@@ -11,6 +11,7 @@ mod build;
 mod compare;
 mod crash;
 mod effects;
+mod exec;
 mod failure;
 mod fidelity;
 mod inject;

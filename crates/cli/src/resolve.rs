@@ -1,5 +1,7 @@
 //! From raw arguments to a request that can be carried out, or to an error that says what to write instead.
 
+use std::path::PathBuf;
+
 use scxr_abi::KernelVersion;
 use scxr_kernel::config::{Config, Interleave};
 use scxr_kernel::cpumask::CpuMask;
@@ -9,6 +11,7 @@ use scxr_workload::Workload;
 use scxr_workload::params::parse_duration;
 
 use crate::args::{InterleaveArg, MachineArgs};
+use crate::exec::CommandLine;
 use crate::failure::{Failure, Result};
 use crate::inject::Injection;
 use crate::session::RunResult;
@@ -33,8 +36,12 @@ pub(crate) struct Request {
     pub(crate) free_running: bool,
     /// Nothing is said on standard error.
     pub(crate) quiet: bool,
-    /// There is a workload; this host's own tasks may be all.
+    /// There is a workload; this host's own tasks may be all, or a program.
     pub(crate) has_workload: bool,
+    /// A program that is run instead of a workload.
+    pub(crate) exec: Option<CommandLine>,
+    /// What else is taken into the guest.
+    pub(crate) take: Vec<PathBuf>,
     /// Machine.
     pub(crate) topology: Topology,
     /// Settings of the kernel, seed included.
@@ -79,7 +86,11 @@ impl Request {
 
     /// The workload, for reports.
     pub(crate) fn workload_name(&self) -> &str {
-        if self.has_workload { &self.workload } else { "none" }
+        match &self.exec {
+            Some(line) => &line.text,
+            None if self.has_workload => &self.workload,
+            None => "none",
+        }
     }
 
     /// The workload for this machine and a seed.
@@ -115,7 +126,9 @@ pub(crate) fn request(args: &MachineArgs) -> Result<Request> {
         real_kernel: args.kernel.clone().unwrap_or_else(|| REAL_KERNEL.into()),
         free_running: args.free_running,
         quiet: args.quiet,
-        has_workload: place != Place::Host || args.workload.is_some(),
+        has_workload: args.exec.is_none() && (place != Place::Host || args.workload.is_some()),
+        exec: args.exec.as_deref().map(CommandLine::parse).transpose()?,
+        take: args.take.clone(),
         config,
         workload: args.workload.clone().unwrap_or_else(|| WORKLOAD.into()),
         duration: 0,
@@ -125,13 +138,14 @@ pub(crate) fn request(args: &MachineArgs) -> Result<Request> {
         warnings: Vec::new(),
         topology,
     };
-    let workload = request.load_workload(request.config.seed)?;
-    request.duration = match (request.has_workload, &args.duration) {
-        (false, None) => 0,
-        _ => duration(args, &workload)?,
-    };
-    request.warnings.extend(groups_notice(&workload));
-    request.warnings.extend(workload.warnings);
+    if request.has_workload {
+        let workload = request.load_workload(request.config.seed)?;
+        request.duration = duration(args, workload.duration.unwrap_or(DURATION))?;
+        request.warnings.extend(groups_notice(&workload));
+        request.warnings.extend(workload.warnings);
+    } else {
+        request.duration = duration(args, 0)?;
+    }
     for late in request.inject.iter().filter(|i| i.at >= request.duration) {
         let text = format!("--inject '{}' is after the end of the run", late.text);
         request.warnings.push(text);
@@ -150,10 +164,26 @@ fn groups_notice(workload: &Workload) -> Option<String> {
 
 /// Whether the options mean something there.
 fn fits(place: Place, args: &MachineArgs) -> Result<()> {
+    if args.exec.is_some() && args.workload.is_some() {
+        return Err(Failure::input("--exec and --workload: a run has one workload; leave one of the two out"));
+    }
+    if !args.take.is_empty() && (args.exec.is_none() || place != Place::Vm) {
+        return Err(Failure::input(
+            "--take: it takes files into a virtual machine for --exec; it goes with --on vm --exec",
+        ));
+    }
     if place == Place::Sim {
-        return match args.free_running {
-            true => Err(Failure::input("--free-running: a simulation's time is its own; the option goes with --on vm")),
-            false => Ok(()),
+        let real = [
+            ("--free-running: a simulation's time is its own; the option goes with --on vm", args.free_running),
+            (
+                "--exec: a simulated kernel runs no programs; use --on vm (a Linux kernel in QEMU) or --on host, or describe \
+                 what the program does with --workload FILE.json",
+                args.exec.is_some(),
+            ),
+        ];
+        return match real.iter().find(|(_, given)| *given) {
+            Some((why, _)) => Err(Failure::input(why)),
+            None => Ok(()),
         };
     }
     let simulated = [
@@ -179,12 +209,9 @@ fn fits(place: Place, args: &MachineArgs) -> Result<()> {
     }
 }
 
-fn duration(args: &MachineArgs, workload: &Workload) -> Result<Ns> {
-    let ns = match &args.duration {
-        None => workload.duration.unwrap_or(DURATION),
-        Some(text) => parse_duration(text).map_err(|e| Failure::input(format_args!("--duration: {e}")))?,
-    };
-    match ns {
+fn duration(args: &MachineArgs, unless_given: Ns) -> Result<Ns> {
+    let Some(text) = &args.duration else { return Ok(unless_given) };
+    match parse_duration(text).map_err(|e| Failure::input(format_args!("--duration: {e}")))? {
         0 => Err(Failure::input("--duration: a run must last longer than 0; write 1s, for example")),
         ns => Ok(ns),
     }

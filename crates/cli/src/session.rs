@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use indexmap::IndexMap;
 use scxr_analyze::{Analyzer, Options, Report};
+use scxr_host::ExecRecord;
 use scxr_kernel::Machine;
 use scxr_kernel::ext::Events;
 use scxr_kernel::ids::{CpuId, Ns};
@@ -87,6 +88,8 @@ pub(crate) struct RunResult {
     pub(crate) seed: u64,
     /// How the scheduler's time ended.
     pub(crate) exit: Exit,
+    /// What the program did that was the workload.
+    pub(crate) exec: Option<ExecRecord>,
     /// How far the workload was set up.
     pub(crate) setup: Setup,
     /// What the run was like; `tasks` are those of the workload.
@@ -191,6 +194,7 @@ fn simulate(
         scheduler: scheduler.name.clone(),
         seed,
         exit,
+        exec: None,
         setup,
         report,
         globals,
@@ -221,6 +225,7 @@ fn refused(scheduler: &Scheduler, seed: u64, keep: Keep, msg: String, start: Ins
         scheduler: scheduler.name.clone(),
         seed,
         exit: Exit { kind: "load".into(), reason: "refused before it was enabled".into(), msg, ..Exit::default() },
+        exec: None,
         setup: Setup::default(),
         report: Report::default(),
         globals: keep.globals.then(IndexMap::new),

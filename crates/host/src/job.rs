@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::exec::Exec;
+
 /// Bytes that are written into a map of the object before it is loaded: a global variable, a member of an operations table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Edit {
@@ -36,9 +38,11 @@ pub struct Job {
     pub uei: Option<Uei>,
     /// The workload: a preset or the path of a file; `None`: none, the system is scheduled as it is.
     pub workload: Option<String>,
+    /// A program instead of a workload of ours.
+    pub exec: Option<Exec>,
     /// Seed of the workload.
     pub seed: u64,
-    /// How long, ns; 0: until somebody stops it.
+    /// How long, ns; 0: until somebody stops it, or the program ends.
     pub duration_ns: u64,
     /// Data sections and per-CPU arrays are wanted.
     pub globals: bool,

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod class;
+mod exec;
 mod exit;
 mod job;
 mod loader;
@@ -20,6 +21,7 @@ mod session;
 mod tracing;
 pub mod workers;
 
+pub use exec::{Exec, ExecRecord};
 pub use job::{Edit, Job, Uei};
 pub use loader::{LoadError, ProgramReport, verify};
 pub use record::{Exit, MapDump, Place, Record, RecordError, Recording};

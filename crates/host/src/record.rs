@@ -6,10 +6,11 @@ use scxr_trace::Sink;
 use scxr_trace::ftrace::{FormatError, Formats, Imported, Importer, KnownTask, import};
 use serde::{Deserialize, Serialize};
 
+use crate::exec::ExecRecord;
 use crate::loader::LoadError;
 
 /// Version of the form.
-const SCHEMA: &str = "scxr-record/1";
+const SCHEMA: &str = "scxr-record/2";
 /// Bytes of JSON at most: what is longer is none of ours.
 const HEAD_MAX: u64 = 1 << 30;
 
@@ -92,6 +93,8 @@ pub struct Record {
     pub end_ns: u64,
     /// Tasks of the workload.
     pub tasks: Vec<TaskRecord>,
+    /// What the program did that was the workload.
+    pub exec: Option<ExecRecord>,
     /// Operations: time, pid, latency, ns.
     pub work: Vec<(u64, u32, u64)>,
     /// Maps, where they were asked for.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use scxr_workload::threads::{monotonic_ns, real_time};
 
 use crate::class;
+use crate::exec::Running;
 use crate::exit::{self, KernelLog};
 use crate::job::Job;
 use crate::loader::{self, LoadError, Loaded};
@@ -127,12 +128,13 @@ pub fn run(
     let nr_cpus = places.len() as u32;
     let mut record = Record { release: release(), places, ..Record::default() };
     let failed = |reason| HostError::Workload { reason };
-    let crew = match &job.workload {
-        Some(workload) => Some(Workers::start(workers, workload, nr_cpus, job.seed).map_err(failed)?),
-        None => None,
+    let mut crew = match (&job.exec, &job.workload) {
+        (Some(exec), _) => Crew::Program(Running::start(workers, exec).map_err(failed)?),
+        (None, Some(workload)) => Crew::Threads(Workers::start(workers, workload, nr_cpus, job.seed).map_err(failed)?),
+        (None, None) => Crew::None,
     };
     // Without a workload the system goes on for as long as it likes, which no buffer holds.
-    let tracing = crew.is_some().then(|| Tracing::new(nr_cpus)).transpose()?;
+    let tracing = (!matches!(crew, Crew::None)).then(|| Tracing::new(nr_cpus)).transpose()?;
     let mut log = KernelLog::open().ok();
     if let Some(tracing) = &tracing {
         record.formats = tracing.formats();
@@ -148,20 +150,21 @@ pub fn run(
             return Ok(Recording { record, pages });
         }
     };
-    let mut crew = crew;
-    record.start_ns = match &mut crew {
-        Some(crew) => crew.go().map_err(failed)?,
-        None => monotonic_ns(),
-    };
-    let ended = wait(job, &mut scheduler, record.start_ns, stop, progress);
+    record.start_ns = crew.go().map_err(failed)?;
+    let ended = wait(job, &mut scheduler, &mut crew, record.start_ns, stop, progress);
     record.end_ns = monotonic_ns();
     if let Some(tracing) = &tracing {
         tracing.off()?;
     }
-    if let Some(crew) = crew {
-        let did = crew.stop().map_err(failed)?;
-        (record.tasks, record.work, record.notes) = (did.tasks, did.work, did.refused);
-    }
+    let program = match crew {
+        Crew::None => None,
+        Crew::Threads(workers) => {
+            let did = workers.stop().map_err(failed)?;
+            (record.tasks, record.work, record.notes) = (did.tasks, did.work, did.refused);
+            None
+        }
+        Crew::Program(running) => Some(running),
+    };
     if let Some(loaded) = &mut scheduler {
         record.counters = class::events();
         let before = recorded(job, loaded);
@@ -180,8 +183,42 @@ pub fn run(
     } else {
         record.exit = none();
     }
+    if let Some(running) = program {
+        // It is ended under the fair class, which nobody can starve under.
+        record.tasks.push(running.task());
+        record.exec = Some(running.stop());
+    }
     let pages = read(tracing, nr_cpus, &mut record)?;
     Ok(Recording { record, pages })
+}
+
+/// Who does the workload's work.
+enum Crew {
+    None,
+    Threads(Workers),
+    Program(Running),
+}
+
+impl Crew {
+    /// All begin; when, CLOCK_MONOTONIC, ns.
+    fn go(&mut self) -> Result<u64, String> {
+        match self {
+            Crew::None => Ok(monotonic_ns()),
+            Crew::Threads(workers) => workers.go(),
+            Crew::Program(running) => running.go(),
+        }
+    }
+
+    /// Waits; whether all of the work is done.
+    fn wait(&mut self, at_most: Duration) -> bool {
+        match self {
+            Crew::None | Crew::Threads(_) => {
+                std::thread::sleep(at_most);
+                false
+            }
+            Crew::Program(running) => running.wait(at_most),
+        }
+    }
 }
 
 fn none() -> Exit {
@@ -213,7 +250,14 @@ fn refused(error: &LoadError, said: Option<Exit>) -> Exit {
 }
 
 /// Waits for the end of the run; whether it was ended before its time, or by the scheduler where there is no time.
-fn wait(job: &Job, scheduler: &mut Option<Loaded>, start: u64, stop: &Stop, progress: &mut dyn FnMut(u64)) -> bool {
+fn wait(
+    job: &Job,
+    scheduler: &mut Option<Loaded>,
+    crew: &mut Crew,
+    start: u64,
+    stop: &Stop,
+    progress: &mut dyn FnMut(u64),
+) -> bool {
     loop {
         let passed = monotonic_ns().saturating_sub(start);
         progress(passed);
@@ -237,7 +281,9 @@ fn wait(job: &Job, scheduler: &mut Option<Loaded>, start: u64, stop: &Stop, prog
                 Err(_) => return true,
             }
         }
-        std::thread::sleep(left);
+        if crew.wait(left) {
+            return false;
+        }
     }
 }
 

@@ -9,9 +9,10 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use rustix::process::{Signal, set_parent_process_death_signal};
-use scxr_workload::threads::{Crew, RealTask, Speed, Work, real_time};
+use scxr_workload::threads::{Crew, RealTask, Speed, Work, monotonic_ns, real_time};
 use serde::{Deserialize, Serialize};
 
+use crate::exec;
 use crate::record::TaskRecord;
 
 /// Real-time priority of those who watch.
@@ -19,10 +20,10 @@ pub(crate) const PRIORITY: u8 = 50;
 
 /// What the process is asked for.
 #[derive(Debug, Serialize, Deserialize)]
-struct Order {
-    workload: String,
-    nr_cpus: u32,
-    seed: u64,
+#[serde(tag = "order", rename_all = "snake_case")]
+enum Order {
+    Threads { workload: String, nr_cpus: u32, seed: u64 },
+    Exec(exec::Order),
 }
 
 /// What it answers.
@@ -49,7 +50,11 @@ pub fn serve(input: &mut dyn BufRead, output: &mut dyn Write) -> io::Result<()> 
     let mut line = String::new();
     input.read_line(&mut line)?;
     let order: Order = serde_json::from_str(&line)?;
-    let crew = match crew(&order) {
+    let (workload, nr_cpus, seed) = match order {
+        Order::Threads { workload, nr_cpus, seed } => (workload, nr_cpus, seed),
+        Order::Exec(order) => return program(&order, input, output),
+    };
+    let crew = match crew(&workload, nr_cpus, seed) {
         Ok(crew) => crew,
         Err(reason) => return say(output, &Answer::Failed { reason }),
     };
@@ -64,8 +69,22 @@ pub fn serve(input: &mut dyn BufRead, output: &mut dyn Write) -> io::Result<()> 
     say(output, &Answer::Did { tasks, work, refused })
 }
 
-fn crew(order: &Order) -> Result<Crew, String> {
-    let workload = scxr_workload::load(&order.workload, order.nr_cpus as usize, order.seed);
+/// Waits until it may, and becomes a program.
+fn program(order: &exec::Order, input: &mut dyn BufRead, output: &mut dyn Write) -> io::Result<()> {
+    say(output, &Answer::Ready)?;
+    let mut line = String::new();
+    input.read_line(&mut line)?;
+    if line.is_empty() {
+        // Who asked has changed its mind.
+        return Ok(());
+    }
+    say(output, &Answer::Started { at_ns: monotonic_ns() })?;
+    let _ = exec::become_program(order);
+    exec::give_up()
+}
+
+fn crew(workload: &str, nr_cpus: u32, seed: u64) -> Result<Crew, String> {
+    let workload = scxr_workload::load(workload, nr_cpus as usize, seed);
     let workload = workload.map_err(|e| e.to_string())?;
     // Threads inherit it until they set their own.
     real_time(PRIORITY).map_err(|e| format!("real-time priority: {e}"))?;
@@ -95,6 +114,15 @@ pub(crate) struct Workers {
 impl Workers {
     /// Starts it with this command line; its threads are parked then.
     pub(crate) fn start(command: &[OsString], workload: &str, nr_cpus: u32, seed: u64) -> Result<Workers, String> {
+        Workers::obey(command, &Order::Threads { workload: workload.to_owned(), nr_cpus, seed })
+    }
+
+    /// Starts it with this command line; it waits to become a program.
+    pub(crate) fn exec(command: &[OsString], order: exec::Order) -> Result<Workers, String> {
+        Workers::obey(command, &Order::Exec(order))
+    }
+
+    fn obey(command: &[OsString], order: &Order) -> Result<Workers, String> {
         let Some((program, args)) = command.split_first() else { return Err("no command was given".into()) };
         let spawned = Command::new(program).args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = spawned.map_err(|e| format!("{}: {e}", program.display()))?;
@@ -102,8 +130,7 @@ impl Workers {
             return Err("it has no pipes".into());
         };
         let mut workers = Workers { child, input, output: BufReader::new(output) };
-        let order = Order { workload: workload.to_owned(), nr_cpus, seed };
-        match workers.ask(&serde_json::to_string(&order).map_err(|e| e.to_string())?)? {
+        match workers.ask(&serde_json::to_string(order).map_err(|e| e.to_string())?)? {
             Answer::Ready => Ok(workers),
             other => Err(unexpected(other)),
         }
@@ -115,6 +142,16 @@ impl Workers {
             Answer::Started { at_ns } => Ok(at_ns),
             other => Err(unexpected(other)),
         }
+    }
+
+    /// The process.
+    pub(crate) fn child(&self) -> &Child {
+        &self.child
+    }
+
+    /// The process, to be waited for.
+    pub(crate) fn child_mut(&mut self) -> &mut Child {
+        &mut self.child
     }
 
     /// What they did; the process ends.

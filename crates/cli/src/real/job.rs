@@ -6,7 +6,7 @@
 
 use scxr_bpf::btf::{KernelBtf, Kind as Type};
 use scxr_bpf::load::{GlobalValue, Object, StructOpsInfo};
-use scxr_host::{Edit, Job};
+use scxr_host::{Edit, Exec, Job};
 
 use crate::failure::{Failure, Result};
 use crate::resolve::Request;
@@ -35,6 +35,11 @@ pub(super) fn plan(
     let job = Job {
         name: kernel_name(&scheduler.name),
         workload: request.has_workload.then(|| request.workload.clone()),
+        exec: request.exec.as_ref().map(|line| Exec {
+            program: line.program.clone().into(),
+            argv: line.words.clone(),
+            cwd: line.cwd.clone().into(),
+        }),
         seed,
         duration_ns: request.duration,
         globals: keep.globals,

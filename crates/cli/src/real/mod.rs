@@ -4,6 +4,7 @@
 mod guest;
 mod host;
 mod job;
+mod pack;
 mod report;
 mod verify;
 mod vm;

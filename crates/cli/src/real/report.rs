@@ -17,6 +17,8 @@ use crate::session::{Exit, Keep, RunResult, Setup, value_json};
 struct Listener {
     /// Tasks of the workload, forked ones included.
     own: BTreeSet<u32>,
+    /// Those that its tasks fork belong to it: it is a program.
+    grows: bool,
     analyzer: Analyzer,
     recorder: Option<Recorder>,
 }
@@ -24,6 +26,12 @@ struct Listener {
 impl Sink for Listener {
     fn event(&mut self, t: u64, cpu: u32, kind: EventKind) {
         // The system's other tasks take time on the CPUs and are counted there; latencies are the workload's.
+        if let EventKind::Fork { pid, parent, .. } = kind
+            && self.grows
+            && self.own.contains(&parent)
+        {
+            self.own.insert(pid);
+        }
         let foreign = match &kind {
             EventKind::Waking { pid, .. } | EventKind::Enqueue { pid, .. } => !self.own.contains(pid),
             _ => false,
@@ -50,15 +58,16 @@ pub(super) fn result(
     let own = record.tasks.iter().map(|t| t.pid).collect();
     let mut listener = Listener {
         own,
+        grows: record.exec.is_some(),
         analyzer: Analyzer::new(Options { places, end_ns: None }),
         recorder: keep.trace.then(Recorder::new),
     };
     let imported = recording.events(&mut listener).map_err(Failure::environment)?;
     let duration = record.end_ns.saturating_sub(record.start_ns);
-    let Listener { analyzer, recorder, .. } = listener;
+    let Listener { own, analyzer, recorder, .. } = listener;
     let mut report = analyzer.finish(duration);
     // The workload's own tasks, forked ones included, are what the reader asked about.
-    report.tasks.retain(|t| record.tasks.iter().any(|of| of.pid == t.pid));
+    report.tasks.retain(|t| own.contains(&t.pid));
     let total: u64 = report.tasks.iter().map(|t| t.cpu_ns).sum();
     for task in &mut report.tasks {
         task.share = if total == 0 { 0.0 } else { task.cpu_ns as f64 / total as f64 };
@@ -83,6 +92,7 @@ pub(super) fn result(
         scheduler: scheduler.name.clone(),
         seed,
         exit,
+        exec: record.exec.clone(),
         setup: Setup { tasks: record.tasks.len(), started: record.tasks.len(), forks_refused: 0 },
         report,
         globals: keep.globals.then(|| globals(scheduler, &record.maps)),

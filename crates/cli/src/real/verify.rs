@@ -96,7 +96,7 @@ fn ask(kernel: &str, prepared: &scheduler::Prepared, args: &VerifyArgs) -> Resul
     let machine = MachineArgs { quiet: args.quiet, ..MachineArgs::default() };
     let mut request = resolve::request(&machine)?;
     request.topology = Topology::parse("2").map_err(Failure::input)?;
-    let work = Work { task: Task::Verify { job: planned.job }, files: Vec::new() };
+    let work = Work { task: Task::Verify { job: planned.job }, files: Vec::new(), duration_ns: request.duration };
     let outcome = lab.run(&work, Some(&prepared.bytes), &request, &mut |_| {})?;
     let said: Said = serde_json::from_slice(&outcome.stdout).map_err(Failure::environment)?;
     let refused = said.refused.map(|error| match error {

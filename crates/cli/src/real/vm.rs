@@ -11,7 +11,7 @@ use scxr_lab::kernels::{Kernel, btf_of_image, vmlinux_of_image};
 use scxr_lab::qemu::{Clock, Finding, Guest, GuestExit, GuestOutput, Kvm, Outcome, Qemu, Shape, VmError};
 
 use super::guest::Task;
-use super::{job, report};
+use super::{job, pack, report};
 use crate::failure::{Failure, Result};
 use crate::kernels;
 use crate::resolve::Request;
@@ -23,6 +23,8 @@ const TASK: &str = "/scxr/task.json";
 const OBJECT: &str = "/scxr/object.bpf.o";
 /// CPUs that a guest is given at most.
 const CPUS_MAX: usize = 64;
+/// Time that a program has where none is given.
+const EXEC_MAX: Duration = Duration::from_secs(60);
 /// Guest time for all but the run itself.
 const GUEST_EXTRA: Duration = Duration::from_secs(60);
 /// Wall time for a guest, and for each second and CPU of the run.
@@ -43,6 +45,10 @@ pub(super) fn run(
     let lab = Lab::new(&request.real_kernel, request.quiet)?;
     let planned = job::plan(request, scheduler, seed, keep, lab.btf()?.as_deref())?;
     let mut job = planned.job;
+    if job.duration_ns == 0 {
+        job.duration_ns = EXEC_MAX.as_nanos() as u64;
+    }
+    let duration_ns = job.duration_ns;
     let mut files = Vec::new();
     if let Some(workload) = job.workload.as_mut().filter(|w| w.ends_with(".json")) {
         // Under its own name, after which its random streams are named.
@@ -51,8 +57,8 @@ pub(super) fn run(
         files.push((PathBuf::from(std::mem::replace(workload, guest.clone())), guest));
     }
     let begin = Instant::now();
-    let guest =
-        Work { task: Task::Run { job: Job { object: scheduler.bytes.as_ref().map(|_| OBJECT.into()), ..job } }, files };
+    let task = Task::Run { job: Job { object: scheduler.bytes.as_ref().map(|_| OBJECT.into()), ..job } };
+    let guest = Work { task, files, duration_ns };
     let outcome = lab.run(&guest, scheduler.bytes.as_ref().map(|b| &b[..]), request, progress)?;
     let recording = Recording::read(&mut &outcome.stdout[..]).map_err(Failure::environment)?;
     let times = (start.elapsed().as_nanos() as u64, begin.elapsed().as_nanos() as u64);
@@ -67,6 +73,8 @@ pub(super) fn run(
 pub(super) struct Work {
     pub(super) task: Task,
     pub(super) files: Vec<(PathBuf, String)>,
+    /// How long it takes at most, but for setting up, ns.
+    pub(super) duration_ns: u64,
 }
 
 /// QEMU and a kernel.
@@ -124,11 +132,23 @@ impl Lab {
         let image = self.kernel.image.as_deref().unwrap_or(Path::new(""));
         let nr_cpus = request.topology.nr_cpus() as u64;
         let mut spec = GuestSpec::new(["/init", "guest", TASK]);
-        spec.limit_ns = request.duration.saturating_add(GUEST_EXTRA.as_nanos() as u64);
+        spec.limit_ns = work.duration_ns.saturating_add(GUEST_EXTRA.as_nanos() as u64);
         spec.beat_ns = 100_000_000;
+        let own = files.bytes();
+        if let Some(line) = &request.exec {
+            let path = spec.env.entry("PATH".into()).or_default();
+            let dirs = pack::pack(&mut files, line, &request.take)?;
+            for dir in dirs {
+                if !path.split(':').any(|p| p == dir) {
+                    *path += &format!(":{dir}");
+                }
+            }
+        }
+        // What is taken along is there twice while the kernel unpacks it.
+        let taken_mib = 2 * files.bytes().saturating_sub(own).div_ceil(1 << 20);
         let mut guest = Guest::new(image, files, spec, shape);
-        guest.memory_mib = 1024 + 32 * nr_cpus as u32;
-        guest.wall_limit = WALL_BASE + WALL_EACH * (request.duration.div_ceil(1_000_000_000) * nr_cpus) as u32;
+        guest.memory_mib = 1024 + 32 * nr_cpus as u32 + u32::try_from(taken_mib).unwrap_or(u32::MAX / 2);
+        guest.wall_limit = WALL_BASE + WALL_EACH * (work.duration_ns.div_ceil(1_000_000_000) * nr_cpus) as u32;
         guest.stop = super::host::stop()?;
         if request.free_running {
             guest.clock = self.clock(image)?;

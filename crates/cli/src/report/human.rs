@@ -7,6 +7,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use scxr_analyze::Report;
 use scxr_analyze::compare::{Cell, Row};
 use scxr_analyze::report::{Latency, TaskReport};
+use scxr_host::ExecRecord;
 use scxr_kernel::config::NR_TASKS_MAX;
 
 pub(crate) use super::units::time;
@@ -23,6 +24,7 @@ pub(crate) fn run(q: &Request, s: &Scheduler, r: &RunResult) -> String {
     let mut out = String::new();
     heading(&mut out, &s.name, q, Some(r), &format!("seed {}", r.seed));
     exit(&mut out, &s.name, &r.exit);
+    out += &r.exec.as_ref().map(program).unwrap_or_default();
     if r.nr_events == 0 {
         return out; // refused: nothing ran
     }
@@ -95,6 +97,26 @@ fn exit(out: &mut String, name: &str, exit: &Exit) {
         *out += &format!("\n{}\n", exit.dump.trim_end());
     }
     *out += "\n";
+}
+
+/// How the program ended that was the workload, and what it printed.
+fn program(did: &ExecRecord) -> String {
+    let how = match (did.ended, did.code, did.signal) {
+        (false, ..) => "the program was still running at the end and was stopped".to_owned(),
+        (true, Some(code), _) => format!("the program ended with exit code {code}"),
+        (true, None, signal) => format!("the program was ended by signal {}", signal.unwrap_or(0)),
+    };
+    let mut out = how + "\n";
+    for (name, text) in [("standard output", &did.stdout), ("standard error", &did.stderr)] {
+        if !text.is_empty() {
+            out += &format!("  its {name}:\n");
+            text.lines().for_each(|l| out += &format!("    {l}\n"));
+        }
+    }
+    if did.truncated {
+        out += "  (there was more)\n";
+    }
+    out + "\n"
 }
 
 fn totals(out: &mut String, r: &Report) {

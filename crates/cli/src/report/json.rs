@@ -3,9 +3,11 @@
 use indexmap::IndexMap;
 use scxr_analyze::compare::Row;
 use scxr_analyze::report::{CpuReport, Distances, Fairness, GroupReport, Latencies, TaskReport, Totals, WorkReport};
+use scxr_host::ExecRecord;
 use scxr_kernel::topology::Topology;
 use serde::Serialize;
 
+use crate::exec::CommandLine;
 use crate::resolve::Request;
 use crate::scheduler::Scheduler;
 use crate::session::{Exit, RunResult, Setup};
@@ -52,6 +54,20 @@ impl<'a> MachineJson<'a> {
     }
 }
 
+/// A program that was the workload.
+#[derive(Debug, Serialize)]
+pub(crate) struct ExecJson<'a> {
+    argv: Vec<std::borrow::Cow<'a, str>>,
+    #[serde(flatten)]
+    did: &'a ExecRecord,
+}
+
+impl<'a> ExecJson<'a> {
+    fn new(line: &'a CommandLine, did: &'a ExecRecord) -> ExecJson<'a> {
+        ExecJson { argv: line.words.iter().map(|w| w.to_string_lossy()).collect(), did }
+    }
+}
+
 /// A run.
 #[derive(Debug, Serialize)]
 pub(crate) struct RunJson<'a> {
@@ -64,6 +80,9 @@ pub(crate) struct RunJson<'a> {
     seed: u64,
     duration_ns: u64,
     exit: &'a Exit,
+    /// Only where a program was the workload.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exec: Option<ExecJson<'a>>,
     setup: Setup,
     totals: &'a Totals,
     latency_ns: &'a Latencies,
@@ -92,6 +111,7 @@ impl<'a> RunJson<'a> {
             seed: r.seed,
             duration_ns: if q.duration == 0 { r.report.duration_ns } else { q.duration },
             exit: &r.exit,
+            exec: q.exec.as_ref().zip(r.exec.as_ref()).map(|(line, did)| ExecJson::new(line, did)),
             setup: r.setup,
             totals: &r.report.totals,
             latency_ns: &r.report.latency_ns,

@@ -24,8 +24,9 @@ pub(crate) use spec::port;
 pub use spec::{GuestEvent, GuestSpec, SPEC_PATH};
 
 /// What is mounted: type, where, and whether a kernel may lack it.
-const MOUNTS: [(&str, &str, bool); 9] = [
+const MOUNTS: [(&str, &str, bool); 10] = [
     ("devtmpfs", "/dev", false),
+    ("tmpfs", "/dev/shm", true),
     ("proc", "/proc", false),
     ("sysfs", "/sys", false),
     ("tmpfs", "/tmp", true),
@@ -35,6 +36,10 @@ const MOUNTS: [(&str, &str, bool); 9] = [
     ("bpf", "/sys/fs/bpf", true),
     ("cgroup2", "/sys/fs/cgroup", true),
 ];
+
+/// Links that programs expect in /dev.
+const LINKS: [(&str, &str); 4] =
+    [("/dev/fd", "/proc/self/fd"), ("/dev/stdin", "fd/0"), ("/dev/stdout", "fd/1"), ("/dev/stderr", "fd/2")];
 
 /// Controllers that tasks' groups are given where the kernel has them.
 const CONTROLLERS: [&str; 3] = ["cpu", "cpuset", "memory"];
@@ -80,12 +85,21 @@ fn mount_all() -> io::Result<Vec<(String, String)>> {
     for (fs_type, target, may_lack) in MOUNTS {
         // Below /sys the kernel makes the folder, where it has the file system.
         let _ = fs::create_dir_all(target);
+        let holds_files = fs::read_dir(target).is_ok_and(|mut d| d.next().is_some());
+        if fs_type == "tmpfs" && holds_files {
+            // Files of the caller's are there; they are in memory as it is.
+            continue;
+        }
         let none: Option<&CStr> = None;
         match mount(fs_type, target, fs_type, MountFlags::empty(), none) {
             Ok(()) => {}
             Err(error) if may_lack => missing.push((target.to_owned(), error.to_string())),
             Err(error) => return Err(io::Error::other(format!("{target} cannot be mounted: {error}"))),
         }
+    }
+    for (link, to) in LINKS {
+        // What needs one finds it missing.
+        let _ = std::os::unix::fs::symlink(to, link);
     }
     for controller in CONTROLLERS {
         // A kernel without the controller refuses; what needs it finds it missing.

@@ -102,6 +102,42 @@ impl Initramfs {
         Ok(())
     }
 
+    /// Add a folder of the host with all that is in it. Programs bring their libraries; what is no file, folder or link
+    /// (a socket, a device) is left out.
+    pub fn add_tree(&mut self, host: &Path, guest: &str) -> Result<(), InitramfsError> {
+        let read = |source| InitramfsError::Read { path: host.to_owned(), source };
+        self.put(guest, Entry::Directory);
+        for entry in fs::read_dir(host).map_err(read)? {
+            let entry = entry.map_err(read)?;
+            let (path, kind) = (entry.path(), entry.file_type().map_err(read)?);
+            let Some(name) = entry.file_name().to_str().map(|n| format!("{}/{n}", guest.trim_end_matches('/'))) else {
+                return Err(InitramfsError::NotAProgram { path, what: "its name is not UTF-8" });
+            };
+            if kind.is_dir() {
+                self.add_tree(&path, &name)?;
+            } else if kind.is_symlink() {
+                let to = fs::read_link(&path).map_err(read)?;
+                self.add_symlink(&to.to_string_lossy(), &name);
+            } else if kind.is_file() && entry.metadata().is_ok_and(|m| m.permissions().mode() & 0o111 != 0) {
+                // Not everything with that bit is a program of this architecture.
+                self.add_program(&path, &name).or_else(|_| self.add_file(&path, &name))?;
+            } else if kind.is_file() {
+                self.add_file(&path, &name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes of all files, about: what the guest holds in memory.
+    pub fn bytes(&self) -> u64 {
+        let size = |e: &Entry| match e {
+            Entry::File { data: Data::Host(path), .. } => fs::metadata(path).map_or(0, |m| m.len()),
+            Entry::File { data: Data::Bytes(bytes), .. } => bytes.len() as u64,
+            _ => 0,
+        };
+        self.entries.values().map(size).sum()
+    }
+
     /// Add a file of these bytes.
     pub fn add_bytes(&mut self, bytes: impl Into<Vec<u8>>, guest: &str, mode: u32) {
         self.put(guest, Entry::File { mode: mode & 0o777, data: Data::Bytes(bytes.into()) });

@@ -1,6 +1,6 @@
 //! From a kernel's records to our events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::format::{Format, Formats};
 use super::ring;
@@ -86,7 +86,7 @@ pub fn import(from: &Importer, pages: &[Vec<Vec<u8>>], sink: &mut dyn Sink) -> I
         out.dump.push('\n');
     }
     let known = from.tasks.iter().map(|t| (t.pid, t)).collect();
-    let mut teller = Teller { sink, known, running: BTreeMap::new(), nr: 0, told: false };
+    let mut teller = Teller { sink, known, names: names(&raw), running: BTreeMap::new(), nr: 0, told: false };
     let end = from.end_ns;
     let mut work = from.work.clone();
     work.sort_by_key(|w| w.0);
@@ -102,10 +102,31 @@ pub fn import(from: &Importer, pages: &[Vec<Vec<u8>>], sink: &mut dyn Sink) -> I
     out
 }
 
+/// The last name of each task that was forked: what a fork's record has is the name of the parent, until a program or the
+/// task itself gives it its own.
+fn names(raw: &[Raw<'_>]) -> BTreeMap<u32, String> {
+    let number = |r: &Raw<'_>, field: &str| r.format.number(&r.record, field) as u32;
+    let forks = raw.iter().filter(|r| r.format.name == "sched_process_fork");
+    let mut wanted: BTreeSet<u32> = forks.map(|r| number(r, "child_pid")).collect();
+    let mut names = BTreeMap::new();
+    for r in raw.iter().rev().filter(|r| r.format.name == "sched_switch") {
+        if wanted.is_empty() {
+            break;
+        }
+        let pid = number(r, "prev_pid");
+        if wanted.remove(&pid) {
+            names.insert(pid, r.format.text(&r.record, "prev_comm"));
+        }
+    }
+    names
+}
+
 /// Tells records in our words.
 struct Teller<'a> {
     sink: &'a mut dyn Sink,
     known: BTreeMap<u32, &'a KnownTask>,
+    /// Names of forked tasks.
+    names: BTreeMap<u32, String>,
     /// For each CPU the task on it and since when.
     running: BTreeMap<u32, (u32, u64)>,
     nr: u64,
@@ -171,7 +192,7 @@ impl<'a> Teller<'a> {
                 let (pid, parent) = (number("child_pid"), number("parent_pid"));
                 let unknown = KnownTask {
                     pid,
-                    comm: r.format.text(&r.record, "child_comm"),
+                    comm: self.names.get(&pid).cloned().unwrap_or_else(|| r.format.text(&r.record, "child_comm")),
                     group: "/".into(),
                     weight: 100,
                     ..KnownTask::default()

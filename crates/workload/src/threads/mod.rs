@@ -21,7 +21,7 @@ use crate::ir::{TaskTemplate, Workload};
 use sync::Shared;
 
 pub use burn::Speed;
-pub use sys::{monotonic_ns, real_time};
+pub use sys::{monotonic_ns, ordinary, real_time};
 
 /// How long a thread may take to get ready.
 const READY_MAX: Duration = Duration::from_secs(60);

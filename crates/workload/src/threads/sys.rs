@@ -31,6 +31,11 @@ pub fn real_time(priority: u8) -> io::Result<()> {
     set_policy(Policy::Fifo(priority))
 }
 
+/// Makes the calling thread an ordinary task (SCHED_OTHER) again.
+pub fn ordinary() -> io::Result<()> {
+    set_policy(Policy::Normal)
+}
+
 pub(super) fn tid() -> u32 {
     gettid().as_raw_nonzero().get().unsigned_abs()
 }
