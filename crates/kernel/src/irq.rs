@@ -41,8 +41,10 @@ pub enum Timer {
     WaitTimeout(TaskId, u64, WaitQueueId),
     /// The ext class's watchdog.
     ScxWatchdog,
-    /// A timer of the ext class (bypass load balancer, BPF timers), by number.
+    /// A timer of the ext class, by number.
     Scx(u64),
+    /// A timer of the loaded scheduler's own, by its number and that of the arming.
+    ScxOwn(u64, u64),
     /// A planned event, by number.
     Event(usize),
 }
@@ -221,6 +223,7 @@ impl Kernel {
             }
             Timer::ScxWatchdog => ext::watchdog_timer(self),
             Timer::Scx(n) => ext::timer(self, n),
+            Timer::ScxOwn(id, seq) => ext::own_timer_due(self, id, seq),
             Timer::Event(i) => self.run_planned_event(i),
         }
     }

@@ -29,3 +29,5 @@ mod sharing;
 mod stress;
 #[path = "ext/tick.rs"]
 mod tick;
+#[path = "ext/timers.rs"]
+mod timers;

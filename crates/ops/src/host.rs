@@ -1,6 +1,6 @@
 //! What a running BPF program is surrounded by: the simulated kernel.
 
-use scxr_bpf::vm::{AccessError, Call, Host, HostError, Machine};
+use scxr_bpf::vm::{AccessError, Call, Host, HostError, Machine, TimerOp};
 use scxr_kernel::Kernel;
 use scxr_kernel::config::Interleave;
 use scxr_kernel::cpumask::CpuMask;
@@ -166,6 +166,14 @@ impl Host for Context<'_> {
 
     fn printk(&mut self, text: &[u8]) {
         self.s.printed.borrow_mut().push(String::from_utf8_lossy(text).into_owned());
+    }
+
+    fn timer(&mut self, m: &Machine, call: Call, op: TimerOp) -> Result<u64, HostError> {
+        self.timer_op(m, call, op)
+    }
+
+    fn value_gone(&mut self, value: u64, len: u64) {
+        self.timers_gone(value, len);
     }
 
     fn task_storage_key(&mut self, task: u64) -> Option<u64> {

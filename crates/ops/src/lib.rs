@@ -18,6 +18,7 @@ mod model;
 mod native;
 mod refs;
 mod scheduler;
+mod timers;
 
 pub use globals::{Value, decode};
 pub use kfuncs::implemented as implemented_kfuncs;

@@ -140,6 +140,7 @@ impl BpfScheduler {
             masks: Default::default(),
             stored: Default::default(),
             iters: Default::default(),
+            timers: Default::default(),
             random: RefCell::new(Random::new(options.seed)),
             printed: RefCell::default(),
             gap: RefCell::default(),

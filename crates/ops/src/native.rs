@@ -16,6 +16,7 @@ use scxr_policy::native::{ExitDetails, Host, Instance, MaskSource, MaskWords, Po
 use crate::addr::{Kind, Place, addr};
 use crate::iters::Iters;
 use crate::scheduler::Random;
+use crate::timers;
 
 /// A native policy, for one run on one simulated machine.
 pub struct NativeScheduler {
@@ -210,6 +211,10 @@ impl Host for NativeHost<'_> {
         self.s.printed.borrow_mut().push(text(fmt, args));
     }
 
+    fn ktime(&self) -> u64 {
+        self.k.borrow().now()
+    }
+
     fn nr_cpu_ids(&self) -> u32 {
         self.k.borrow().nr_cpus() as u32
     }
@@ -375,6 +380,19 @@ impl Host for NativeHost<'_> {
         self.with(|k| task_id(k, task).is_some_and(|p| run(k, iter, p, dsq_id, enq_flags)))
     }
 
+    fn timer_start(&self, timer: usize, nsecs: u64, flags: u64) -> bool {
+        flags & !(timers::ABS | timers::CPU_PIN) == 0
+            && self.with(|k| {
+                let at = timers::expiry(k, nsecs, flags);
+                kfunc::bpf_timer_start(k, timer as u64, at);
+                true
+            })
+    }
+
+    fn timer_cancel(&self, timer: usize) -> Option<bool> {
+        self.with(|k| kfunc::bpf_timer_cancel(k, timer as u64))
+    }
+
     fn exit_info(&self, _info: u64) -> ExitDetails {
         self.exit_info.map_or_else(ExitDetails::default, |i| ExitDetails {
             kind: exit_kind_number(i.kind) as i32,
@@ -481,6 +499,10 @@ impl SchedExtOps for NativeScheduler {
 
     fn exit(&self, k: &mut Kernel, info: &ExitInfo) {
         self.call_with(k, Op::exit, &[addr(Kind::ExitInfo, 0)], Some(info));
+    }
+
+    fn timer(&self, k: &mut Kernel, id: u64) {
+        self.instance.fire(id as usize, &NativeHost { k: RefCell::new(k), s: self, exit_info: None });
     }
 
     fn task_freed(&self, p: TaskId) {

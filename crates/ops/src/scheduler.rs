@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use rand_core::{RngCore, SeedableRng};
 use rand_pcg::Pcg32;
-use scxr_bpf::vm::{FaultKind, Machine};
+use scxr_bpf::vm::{Fault, FaultKind, Machine, Outcome};
 use scxr_kernel::Kernel;
 use scxr_kernel::ext::kfunc;
 use scxr_kernel::ext::ops::{ExitInfo, ExitTaskArgs, InitTaskArgs, Op, OpsAttrs, SchedExtOps};
@@ -18,6 +18,7 @@ use crate::kfuncs::KfuncFn;
 use crate::masks::OwnedMasks;
 use crate::model::Model;
 use crate::refs::Stored;
+use crate::timers::BpfTimers;
 
 /// Random stream of `bpf_get_prandom_u32`.
 pub(crate) struct Random(Pcg32);
@@ -59,6 +60,7 @@ pub struct BpfScheduler {
     pub(crate) masks: OwnedMasks,
     pub(crate) stored: Stored,
     pub(crate) iters: crate::iters::Iters,
+    pub(crate) timers: BpfTimers,
     pub(crate) random: RefCell<Random>,
     pub(crate) printed: RefCell<Printed>,
     pub(crate) gap: RefCell<Option<String>>,
@@ -105,12 +107,22 @@ impl BpfScheduler {
         let program = self.programs[op as usize]?;
         let mut context = Context::new(k, self, exit_info);
         let result = self.machine.run(program, args, &mut context);
+        self.finish(context, result, Some(program))
+    }
+
+    /// Pays for an invocation and takes back what it still held. A fault ejects the scheduler and is `None`.
+    pub(crate) fn finish(
+        &self,
+        mut context: Context<'_>,
+        result: Result<Outcome, Box<Fault>>,
+        program: Option<usize>,
+    ) -> Option<u64> {
         match result {
             Ok(outcome) => {
                 context.pay(outcome.insns);
                 if !context.held.is_empty() {
                     let nr = context.release_held();
-                    self.unreleased(k, program, nr);
+                    self.unreleased(context.k, program, nr);
                 }
                 Some(outcome.ret)
             }
@@ -120,15 +132,15 @@ impl BpfScheduler {
                 if fault.kind == FaultKind::NotImplemented {
                     self.gap.borrow_mut().get_or_insert_with(|| fault.to_string());
                 }
-                kfunc::scx_abort(k, fault.to_string());
+                kfunc::scx_abort(context.k, fault.to_string());
                 None
             }
         }
     }
 
     #[cold]
-    fn unreleased(&self, k: &mut Kernel, program: usize, nr: usize) {
-        let name = &self.machine.image().programs[program].name;
+    fn unreleased(&self, k: &mut Kernel, program: Option<usize>, nr: usize) {
+        let name = program.map_or("(callback)", |p| &self.machine.image().programs[p].name);
         kfunc::scx_abort(
             k,
             format!("program {name} returned without releasing {nr} reference(s), which the verifier refuses"),
@@ -234,6 +246,10 @@ impl SchedExtOps for BpfScheduler {
 
     fn exit(&self, k: &mut Kernel, info: &ExitInfo) {
         self.call_with(k, Op::exit, &[addr(Kind::ExitInfo, 0)], Some(info));
+    }
+
+    fn timer(&self, k: &mut Kernel, id: u64) {
+        self.timer_due(k, id);
     }
 
     fn unloaded(&self, k: &mut Kernel) {

@@ -146,6 +146,30 @@ fn simple() {
     assert!(uei.contains(&("reason".into(), Value::Text("unregistered from user space".into()))), "{uei:?}");
 }
 
+/// A timer on the central CPU looks every millisecond for tasks whose slice is over; slices themselves do not end.
+#[test]
+fn central() {
+    let set = [("nr_cpu_ids", 4), ("slice_ns", 20 * MS)];
+    let Some(mut t) = test_with("tools/scx_central.bpf.o", &set, None) else { return };
+    t.attach();
+    for i in 0..8 {
+        t.m.spawn(TaskSpec::new(format!("hog{i}"), |_: &TaskCx| Action::Run(S)));
+    }
+    t.sleep(2 * S);
+    t.assert_running();
+    let count = |name| t.global(name);
+    let timers = count("nr_timers");
+    assert!((1900..=2100).contains(&timers), "{timers} timers");
+    assert!(count("nr_total") > 100 && count("nr_lost_pids") == 0);
+    let state = t.m.state();
+    for p in state.all_tasks().into_iter().filter(|&p| state.task(p).comm.starts_with("hog")) {
+        let ran = state.task(p).sum_exec_runtime;
+        assert!((S / 2..3 * S / 2).contains(&ran), "{ran} ns of 1 s");
+    }
+    t.detach();
+    assert_eq!(t.kind(), ExitKind::Unreg);
+}
+
 #[test]
 fn minimal() {
     let Some(mut t) = test("selftests/minimal.bpf.o") else { return };

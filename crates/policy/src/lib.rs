@@ -85,7 +85,8 @@ pub use shared::{MapCell, MapValue, Plain};
 pub use state::Value;
 pub use task::{Comm, OwnedTask, Task};
 pub use units::{
-    Cpu, EnqFlags, Errno, KickFlags, Ns, OpsFlags, PickFlags, Picked, TaskFlags, Vtime, WakeFlags, Weight, random_u32,
+    Cpu, EnqFlags, Errno, KickFlags, Ns, OpsFlags, PickFlags, Picked, TaskFlags, TimerFlags, Vtime, WakeFlags, Weight,
+    random_u32,
 };
 
 /// Everything that a policy names.
@@ -95,8 +96,8 @@ pub mod prelude {
         Event, Events, ExitInfo, ExitRecord, ExitTask, Field, Global, HashMap, HeldMask, Init, InitTask, KickFlags,
         LruHashMap, MaskSlot, MayDispatch, MayDump, MayInsert, MayMove, MayPick, MayReenqueue, Ns, Ops, OpsFlags,
         OwnedCpuMask, OwnedTask, PerCpu, PerCpuArray, PerCpuValue, PickFlags, Picked, Queue, QueuedTask, Rcu, Ref,
-        Release, RingBuf, SelectCpu, Sleepable, SpinLock, Stack, Task, TaskFlags, TaskStorage, Timer, Tunable,
-        Unlocked, Vtime, WakeFlags, Weight, bounded, plain, random_u32, scheduler, scx_dump, scx_error, scx_exit,
-        scx_print, shared, state, waiting,
+        Release, RingBuf, SelectCpu, Sleepable, SpinLock, Stack, Task, TaskFlags, TaskStorage, Timer, TimerFlags,
+        Tunable, Unlocked, Vtime, WakeFlags, Weight, bounded, plain, random_u32, scheduler, scx_dump, scx_error,
+        scx_exit, scx_print, shared, state, waiting,
     };
 }

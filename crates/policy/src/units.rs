@@ -23,6 +23,12 @@ impl Ns {
         Self(kernel::now())
     }
 
+    /// The time now, of the clock that timers go by (`bpf_ktime_get_ns`).
+    #[inline(always)]
+    pub fn monotonic() -> Self {
+        Self(kernel::ktime())
+    }
+
     /// The shorter of two.
     #[inline(always)]
     pub const fn min(self, other: Self) -> Self {
@@ -292,6 +298,13 @@ flags! {
         TTWU = 8;
         /// The waker is about to sleep.
         SYNC = 16;
+    }
+    /// How a timer is started (`BPF_F_TIMER_*`).
+    TimerFlags {
+        /// The time is a point in time, of the monotonic clock.
+        ABS = 1;
+        /// On the CPU that starts it, and nowhere else (from 6.7).
+        CPU_PIN = 2;
     }
     /// How a CPU is kicked (`SCX_KICK_*`).
     KickFlags {

@@ -112,6 +112,11 @@ pub trait Host {
         Err(HostError::NotImplemented("BPF timers".into()))
     }
 
+    /// A value of a map, `len` bytes at `value`, has been removed: what the kernel kept for it, such as timers, goes.
+    fn value_gone(&mut self, value: u64, len: u64) {
+        let _ = (value, len);
+    }
+
     /// Called before each helper: to charge time, and to let other CPUs run.
     fn before_helper(&mut self, m: &Machine, call: Call) -> Result<(), HostError> {
         let _ = (m, call);

@@ -7,7 +7,7 @@ use super::decode::{self, FRAME_SIZE, Text};
 use super::fault::{Fault, FaultKind, MachineError};
 use super::host::Host;
 use super::interp::Frame;
-use super::maps::Map;
+use super::maps::{Element, ElementKey, Map};
 use super::memory::{GUEST_BASE, Memory};
 use crate::image::{Image, Ksym, Location};
 
@@ -258,18 +258,48 @@ impl Machine {
         host: &mut dyn Host,
     ) -> Result<Outcome, Box<Fault>> {
         let mut inv = self.invocation(program)?;
+        self.call_in(&mut inv, func, args, host)
+    }
+
+    fn call_in(
+        &self,
+        inv: &mut Invocation<'_>,
+        func: u64,
+        args: [u64; 5],
+        host: &mut dyn Host,
+    ) -> Result<Outcome, Box<Fault>> {
         let Some(entry) = self.callback_entry(func) else {
             let message = format!("callback {func:#x} is not a function");
             return Err(Box::new(Fault {
                 kind: FaultKind::Misuse,
-                program: self.program_name(program),
+                program: self.program_name(inv.program),
                 location: None,
                 message,
                 insns: 0,
             }));
         };
-        let result = self.exec(&mut inv, entry, args, host);
-        self.finish(&inv, entry, result)
+        let result = self.exec(inv, entry, args, host);
+        self.finish(inv, entry, result)
+    }
+
+    /// Calls the function at `func` with a map, a key and a value, as a timer does.
+    pub fn call_with_element(
+        &self,
+        program: Option<usize>,
+        func: u64,
+        element: &Element,
+        host: &mut dyn Host,
+    ) -> Result<Outcome, Box<Fault>> {
+        let mut inv = self.invocation(program)?;
+        let key = match element.key {
+            ElementKey::At(key) => key,
+            ElementKey::Index(index) => {
+                let stored = self.mem.store::<u32>(inv.scratch(), index);
+                debug_assert!(stored);
+                inv.scratch()
+            }
+        };
+        self.call_in(&mut inv, func, [Handles::map(element.map), key, element.value, 0, 0], host)
     }
 
     /// First operation of the function at `addr`.

@@ -21,6 +21,6 @@ mod ops;
 pub use fault::{AccessError, Fault, FaultKind, HostError, MachineError};
 pub use host::{Call, Host, TimerOp};
 pub use machine::{Machine, Options, Outcome, ProgramStats};
-pub use maps::{MapFlags, errno, map_type};
+pub use maps::{Element, MapFlags, errno, map_type};
 pub use memory::GUEST_BASE;
 pub use names::{helper_id, helper_name, map_type_name};

@@ -47,6 +47,25 @@ pub(crate) fn op<R>(
     if subject.is_some_and(|p| k.find_task(p).is_none()) {
         return None;
     }
+    let locked_rq = rq.or(k.ext.cx[k.this_cpu()].locked_rq);
+    Some(enter(k, Some(op), locked_rq, subject, |k| f(&*ops, k)))
+}
+
+/// Calls the loaded scheduler back where no run queue is locked and that is no operation: a timer's function.
+pub(crate) fn unlocked(k: &mut Kernel, f: impl FnOnce(&dyn SchedExtOps, &mut Kernel)) {
+    let Some(ops) = k.ext.root().map(|s| Rc::clone(&s.ops)) else { return };
+    k.let_earlier_cpus_run();
+    enter(k, None, None, None, |k| f(&*ops, k));
+}
+
+/// Charges the entry and runs `f`, which is what this CPU does for the scheduler meanwhile.
+fn enter<R>(
+    k: &mut Kernel,
+    op: Option<Op>,
+    locked_rq: Option<CpuId>,
+    subject: Option<TaskId>,
+    f: impl FnOnce(&mut Kernel) -> R,
+) -> R {
     let mut entry_due = k.cost.callback;
     if k.config.interleave < Interleave::Insn {
         k.charge(std::mem::take(&mut entry_due));
@@ -55,10 +74,10 @@ pub(crate) fn op<R>(
     let outer = k.ext.cx[me];
     let cx = &mut k.ext.cx[me];
     cx.entry_due = entry_due;
-    cx.op = Some(op);
+    cx.op = op;
     cx.subject = subject;
-    cx.locked_rq = rq.or(outer.locked_rq);
-    let result = f(&*ops, k);
+    cx.locked_rq = locked_rq;
+    let result = f(k);
     if k.config.interleave >= Interleave::Insn {
         charge_entry(k, Ns::MAX);
     }
@@ -67,7 +86,7 @@ pub(crate) fn op<R>(
     cx.op = outer.op;
     cx.subject = outer.subject;
     cx.locked_rq = outer.locked_rq;
-    Some(result)
+    result
 }
 
 /// Charges `ns` of the running operation's entry charge, as far as it is still due: where CPUs interleave at each instruction, it

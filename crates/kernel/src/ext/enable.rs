@@ -269,6 +269,7 @@ fn alloc_sched(k: &mut Kernel, ops: Rc<dyn SchedExtOps>, attrs: OpsAttrs) -> Sch
         dsp_max_batch: batch as usize,
         timeout: u64::from(timeout_ms) * 1_000_000,
         events: Events::default(),
+        timers: Default::default(),
     }
 }
 

@@ -24,6 +24,7 @@ mod reenq;
 mod runnable;
 mod sched;
 mod task;
+mod timer;
 mod tree;
 mod watchdog;
 
@@ -40,6 +41,7 @@ pub(crate) use task::{
     cancel_fork, check_setscheduler, fork, post_fork, pre_fork, reweight_task, set_cpus_allowed, switched_from,
     switching_to, task_dead, task_freed, task_should_scx,
 };
+pub(crate) use timer::due as own_timer_due;
 pub(crate) use watchdog::{scx_tick, watchdog_timer};
 
 use crate::executor::Kernel;

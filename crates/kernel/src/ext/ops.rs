@@ -200,6 +200,8 @@ pub trait SchedExtOps {
     }
     /// The scheduler is gone.
     fn exit(&self, k: &mut Kernel, info: &ExitInfo) {}
+    /// Timer `id` of the scheduler's own is due: it is armed no longer. No run queue is locked.
+    fn timer(&self, k: &mut Kernel, id: u64) {}
     /// The scheduler is unloaded: what it held of the kernel is given back.
     fn unloaded(&self, k: &mut Kernel) {}
     /// A task has been freed: what was kept for it can go.

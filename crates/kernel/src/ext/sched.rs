@@ -113,6 +113,7 @@ pub struct Sched {
     pub(crate) timeout: Ns,
     /// Counters.
     pub events: Events,
+    pub(crate) timers: super::timer::Timers,
 }
 
 impl Sched {
@@ -160,6 +161,8 @@ pub struct Ext {
     pub(crate) watchdog_stamp: Ns,
     pub(crate) bypass_lb_due: Ns,
     pub(crate) bypass_locked: bool,
+    /// Numbers the armings of schedulers' timers.
+    pub(crate) timer_seq: u64,
     pub(crate) work: super::enable::Work,
 }
 
@@ -194,6 +197,7 @@ impl Ext {
             watchdog_stamp: 0,
             bypass_lb_due: Ns::MAX,
             bypass_locked: false,
+            timer_seq: 0,
             work: Default::default(),
         }
     }

@@ -18,6 +18,8 @@ macro_rules! script {
             pub(crate) name: &'static str,
             /// Operations that are in the table though they have no closure here.
             pub(crate) also: Vec<Op>,
+            /// What its timers do.
+            pub(crate) timer: Option<Box<dyn Fn(&mut Kernel, u64)>>,
             $(pub(crate) $f: Option<Box<dyn Fn(&mut Kernel, $($ty),*) $(-> $ret)?>>,)*
         }
 
@@ -31,6 +33,11 @@ macro_rules! script {
                     dispatch_max_batch: self.batch,
                     timeout_ms: if self.timeout_ms == 0 { 1000 } else { self.timeout_ms },
                     ..attrs(if self.name.is_empty() { "script" } else { self.name }, &ops)
+                }
+            }
+            fn timer(&self, k: &mut Kernel, id: u64) {
+                if let Some(f) = &self.timer {
+                    f(k, id);
                 }
             }
             $(fn $f(&self, k: &mut Kernel, $($arg: $ty),*) $(-> $ret)? {

@@ -442,6 +442,12 @@ pub fn now() -> u64 {
     unsafe { if scx_bpf_now::exists() { scx_bpf_now::call() } else { helper::ktime_get_ns() } }
 }
 
+#[inline(always)]
+pub fn ktime() -> u64 {
+    // SAFETY: no arguments.
+    unsafe { helper::ktime_get_ns() }
+}
+
 /// A NUL-terminated format in writable memory: the kernel's function takes a `char *`, and the verifier refuses it
 /// read-only memory.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use core::ptr::null;
 use super::cell::Ref;
 use super::sys::helper;
 use super::sys::types::{bpf_timer, mask_slot, timer_slot};
-use crate::{CpuMask, MapCell, MapValue, Ns, OwnedCpuMask, Plain, Task, Unlocked, Value};
+use crate::{CpuMask, MapCell, MapValue, Ns, OwnedCpuMask, Plain, Task, TimerFlags, Unlocked, Value};
 
 /// `enum bpf_map_type`.
 mod kind {
@@ -287,16 +287,22 @@ impl Timer {
     /// closure that holds nothing.
     #[inline(always)]
     pub fn start<F: Fn(&Unlocked)>(&self, after: Ns, function: F) -> bool {
+        self.start_with(after, TimerFlags::NONE, function)
+    }
+
+    /// The same with flags (`bpf_timer_start`): `when` is a duration, or with [`TimerFlags::ABS`] a point in time.
+    #[inline(always)]
+    pub fn start_with<F: Fn(&Unlocked)>(&self, when: Ns, flags: TimerFlags, function: F) -> bool {
         core::mem::forget(function);
         let Some(timer) = self.timer() else { return false };
         // SAFETY: the timer is in this map. That it was made before is no harm.
         unsafe {
             helper::timer_init(timer, self.map(), MONOTONIC);
-            helper::timer_set_callback(timer, fire::<F>) == 0 && helper::timer_start(timer, after.0, 0) == 0
+            helper::timer_set_callback(timer, fire::<F>) == 0 && helper::timer_start(timer, when.0, flags.0) == 0
         }
     }
 
-    /// Stops it (`bpf_timer_cancel`); `true`: it was on.
+    /// Stops it and waits until its function has returned (`bpf_timer_cancel`); `true`: it was on. In its own function it does nothing.
     #[inline(always)]
     pub fn cancel(&self) -> bool {
         // SAFETY: as in `start`.

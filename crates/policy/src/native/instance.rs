@@ -51,7 +51,7 @@ enum Body {
     Map(RefCell<Values>),
     Queue(RefCell<VecDeque<Rc<dyn Any>>>),
     Ring(RefCell<VecDeque<Vec<u8>>>),
-    Timer(RefCell<Option<Rc<dyn Fn()>>>),
+    Timer { made: Cell<bool>, function: RefCell<Option<Rc<dyn Fn()>>> },
     MaskSlot(Cell<Option<u32>>),
 }
 
@@ -61,7 +61,7 @@ impl Body {
             ItemKind::Map | ItemKind::LruMap | ItemKind::TaskMap => Self::Map(RefCell::default()),
             ItemKind::Queue => Self::Queue(RefCell::default()),
             ItemKind::Ring => Self::Ring(RefCell::default()),
-            ItemKind::Timer => Self::Timer(RefCell::default()),
+            ItemKind::Timer => Self::Timer { made: Cell::default(), function: RefCell::default() },
             ItemKind::MaskSlot => Self::MaskSlot(Cell::default()),
             ItemKind::Tunable | ItemKind::Global | ItemKind::PerCpu | ItemKind::ExitRecord => Self::Nothing,
         }
@@ -197,7 +197,7 @@ impl Instance {
     /// Runs the function of a timer that is due; `timer` as the host was given it.
     pub fn fire(&self, timer: usize, host: &dyn Host) {
         let function = match self.slots.get(timer).map(|slot| &slot.body) {
-            Some(Body::Timer(function)) => function.borrow().clone(),
+            Some(Body::Timer { function, .. }) => function.borrow().clone(),
             _ => None,
         };
         if let Some(function) = function {
@@ -205,10 +205,16 @@ impl Instance {
         }
     }
 
-    pub(super) fn set_timer(&self, slot: usize, function: Rc<dyn Fn()>) {
-        if let Some(Body::Timer(place)) = self.slots.get(slot).map(|s| &s.body) {
-            *place.borrow_mut() = Some(function);
+    /// Gives a timer its function, or takes it away; a timer exists from its first one on.
+    pub(super) fn set_timer(&self, slot: usize, new: Option<Rc<dyn Fn()>>) {
+        if let Some(Body::Timer { made, function }) = self.slots.get(slot).map(|s| &s.body) {
+            made.set(true);
+            *function.borrow_mut() = new;
         }
+    }
+
+    pub(super) fn timer_is_made(&self, slot: usize) -> bool {
+        matches!(self.slots.get(slot).map(|s| &s.body), Some(Body::Timer { made, .. }) if made.get())
     }
 
     /// The value at `key`; if there is none, `make` makes one where there is room.

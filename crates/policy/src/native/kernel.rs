@@ -70,6 +70,7 @@ host_calls! {
     cpuperf_cap(cpu: i32) -> u32;
     cpuperf_cur(cpu: i32) -> u32;
     cpuperf_set(cpu: i32, perf: u32);
+    ktime() -> u64;
     random_u32() -> u32;
     enq_head() -> u64;
     enq_cpu_selected() -> u64;

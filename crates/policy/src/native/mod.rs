@@ -70,6 +70,11 @@ pub trait Host {
     fn missing(&self, what: &str) {
         self.error(&format!("not implemented yet: {what}"), &[]);
     }
+    /// `bpf_ktime_get_ns`.
+    fn ktime(&self) -> u64 {
+        self.missing("ktime");
+        0
+    }
     /// Number of CPUs that can be (`scx_bpf_nr_cpu_ids`).
     fn nr_cpu_ids(&self) -> u32 {
         self.missing("nr_cpu_ids");
@@ -292,16 +297,17 @@ pub trait Host {
         0
     }
     /// Starts the timer with that number of the calling instance; when it is due, the host calls [`Instance::fire`].
-    fn timer_start(&self, timer: usize, after_ns: u64) -> bool {
-        let _ = (timer, after_ns);
+    /// `flags` as `bpf_timer_start` takes them.
+    fn timer_start(&self, timer: usize, nsecs: u64, flags: u64) -> bool {
+        let _ = (timer, nsecs, flags);
         self.missing("bpf_timer_start");
         false
     }
-    /// Stops it; whether it was on.
-    fn timer_cancel(&self, timer: usize) -> bool {
+    /// Stops it; whether it was on. `None`: its own function asked, which is refused.
+    fn timer_cancel(&self, timer: usize) -> Option<bool> {
         let _ = timer;
         self.missing("bpf_timer_cancel");
-        false
+        None
     }
 }
 

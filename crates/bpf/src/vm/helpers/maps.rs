@@ -82,10 +82,16 @@ impl Machine {
         }
     }
 
-    pub(super) fn delete(&self, map: u64, key: u64) -> Ret {
+    pub(super) fn delete(&self, map: u64, key: u64, host: &mut dyn Host) -> Ret {
         let (_, map) = self.map_at(map)?;
         match &map.kind {
-            Kind::Hash(h) => self.with_key(map, key, |key| ret(h.delete(&self.mem, key))),
+            Kind::Hash(h) => Ok(match self.with_key(map, key, |key| h.delete(&self.mem, key))? {
+                Ok(slot) => {
+                    host.value_gone(h.value(slot, 0), map.def.value_size.into());
+                    0
+                }
+                Err(e) => err(e),
+            }),
             Kind::Array(_) | Kind::Queue(_) => Ok(err(errno::EINVAL)),
             _ => Ok(err(errno::EOPNOTSUPP)),
         }

@@ -95,7 +95,7 @@ impl Machine {
             id::MAP_LOOKUP_ELEM => self.lookup(a[0], a[1], None, host)?,
             id::MAP_LOOKUP_PERCPU_ELEM => self.lookup(a[0], a[1], Some(a[2] as u32), host)?,
             id::MAP_UPDATE_ELEM => self.update(a[0], a[1], a[2], a[3], host)?,
-            id::MAP_DELETE_ELEM => self.delete(a[0], a[1])?,
+            id::MAP_DELETE_ELEM => self.delete(a[0], a[1], host)?,
             id::MAP_PUSH_ELEM => self.push(a[0], a[1], a[2])?,
             id::MAP_POP_ELEM => self.take(a[0], a[1], true)?,
             id::MAP_PEEK_ELEM => self.take(a[0], a[1], false)?,

@@ -1,5 +1,6 @@
 //! ARRAY and PERCPU_ARRAY, and global data, which are arrays of one value.
 
+use super::user::ElementKey;
 use super::{MapFlags, MapResult, errno, stride};
 use crate::image::MapDef;
 use crate::vm::memory::{GUEST_BASE, Memory};
@@ -50,6 +51,12 @@ impl Array {
     #[inline]
     pub(in crate::vm) fn lookup(&self, index: u32, cpu: u32) -> u64 {
         if index < self.entries && (!self.per_cpu || cpu < self.cpus) { self.value(index, cpu) } else { 0 }
+    }
+
+    /// Index and value of the element that holds `addr`, of arrays that all CPUs share.
+    pub(in crate::vm) fn element_at(&self, addr: u64) -> Option<(ElementKey, u64)> {
+        let index = u32::try_from(addr.checked_sub(self.base)? / self.stride).ok()?;
+        (index < self.entries && !self.per_cpu).then(|| (ElementKey::Index(index), self.value(index, 0)))
     }
 
     /// May element `index` be updated with `flags`? [array_map_update_elem]

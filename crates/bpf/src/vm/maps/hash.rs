@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use super::{MapResult, check_flags, errno, map_type, stride};
+use super::{check_flags, errno, map_type, stride};
 use crate::image::MapDef;
 use crate::vm::memory::Memory;
 
@@ -168,12 +168,20 @@ impl Hash {
         Ok(slot)
     }
 
-    /// Removes `key`. Its value stays as it is until the slot is used again.
-    pub(in crate::vm) fn delete(&self, mem: &Memory, key: &[u8]) -> MapResult {
+    /// The slot of the element whose values hold `addr`.
+    pub(in crate::vm) fn slot_at(&self, addr: u64) -> Option<u32> {
+        let slot = addr.checked_sub(self.base)? / self.slot_size;
+        let slot = u32::try_from(slot).ok().filter(|slot| *slot < self.max)?;
+        let in_use = self.index.borrow().slots.get(slot as usize).is_some_and(|s| s.next != FREE);
+        (in_use && addr >= self.value(slot, 0)).then_some(slot)
+    }
+
+    /// Removes `key`; the slot that it had. Its value stays as it is until the slot is used again.
+    pub(in crate::vm) fn delete(&self, mem: &Memory, key: &[u8]) -> Result<u32, i32> {
         let mut index = self.index.borrow_mut();
         let slot = self.find_in(&index, mem, key, hash(key)).ok_or(errno::ENOENT)?;
         self.remove(&mut index, slot);
-        Ok(())
+        Ok(slot)
     }
 
     fn remove(&self, index: &mut Index, slot: u32) {

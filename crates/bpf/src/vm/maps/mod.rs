@@ -15,6 +15,8 @@ pub(super) use hash::Hash;
 pub(super) use queue::Queue;
 pub(super) use ringbuf::Ringbuf;
 pub(super) use storage::Storage;
+pub use user::Element;
+pub(super) use user::ElementKey;
 
 use super::fault::MachineError;
 use super::memory::Memory;

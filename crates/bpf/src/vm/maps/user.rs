@@ -4,6 +4,25 @@ use super::{Kind, Map, MapFlags, MapResult, check_flags, errno, stride};
 use crate::image::MapDef;
 use crate::vm::machine::Machine;
 
+/// An element of a map, as callbacks get it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Element {
+    /// Index of the map.
+    pub map: usize,
+    pub(in crate::vm) key: ElementKey,
+    /// Address of its value.
+    pub value: u64,
+}
+
+/// Where an element's key is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::vm) enum ElementKey {
+    /// It is the index, and in no memory.
+    Index(u32),
+    /// There.
+    At(u64),
+}
+
 impl Machine {
     /// Index of the map called `name`.
     pub fn map_index(&self, name: &str) -> Option<usize> {
@@ -41,6 +60,20 @@ impl Machine {
         let values = self.map_lookup_percpu(map, key)?;
         let pad = (stride(m.def.value_size) - u64::from(m.def.value_size)) as usize;
         Some(values.into_iter().flat_map(|v| v.into_iter().chain(std::iter::repeat_n(0, pad))).collect())
+    }
+
+    /// The element of map `map` whose value holds the byte at `addr`; `None`: there is none.
+    pub fn element_at(&self, map: usize, addr: u64) -> Option<Element> {
+        let m = &self.maps[map];
+        let (key, value) = match &m.kind {
+            Kind::Array(a) => a.element_at(addr)?,
+            Kind::Hash(h) => {
+                let slot = h.slot_at(addr)?;
+                (ElementKey::At(h.key(slot)), h.value(slot, 0))
+            }
+            _ => return None,
+        };
+        (addr - value < u64::from(m.def.value_size)).then_some(Element { map, key, value })
     }
 
     /// All CPUs' values of a per-CPU map's element; one value of other maps.
@@ -96,7 +129,7 @@ impl Machine {
     /// Removes an element; of queues and stacks (empty key) the next one.
     pub fn map_delete(&self, map: usize, key: &[u8]) -> MapResult {
         match &self.maps[map].kind {
-            Kind::Hash(h) if key.len() == self.maps[map].def.key_size as usize => h.delete(&self.mem, key),
+            Kind::Hash(h) if key.len() == self.maps[map].def.key_size as usize => h.delete(&self.mem, key).map(|_| ()),
             Kind::Storage(s) => s.delete(&self.mem, task(key).ok_or(errno::EINVAL)?),
             Kind::Queue(q) if q.len() > 0 => {
                 q.pop();

@@ -7,6 +7,7 @@ mod idle;
 mod insert;
 mod queue;
 mod task;
+mod timer;
 mod view;
 
 pub use cpu::*;
@@ -15,6 +16,7 @@ pub use idle::*;
 pub use insert::*;
 pub use queue::*;
 pub use task::*;
+pub use timer::*;
 pub use view::{cpumask_any_distribute, idle_cpumask_view, scx_abort};
 
 use super::exit::error;
