@@ -19,8 +19,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let driver = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join("src");
     println!("cargo::rerun-if-changed={}", driver.display());
     writeln!(text, "pub(crate) const DRIVER: u64 = {:#x};", hash(&driver)?)?;
+    println!("cargo::rerun-if-env-changed=RUSTC");
+    let rustc = std::process::Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    writeln!(text, "pub(crate) const BUILT_BY: &str = {:?};", version(rustc)?)?;
     std::fs::write(PathBuf::from(std::env::var("OUT_DIR")?).join("policy_sources.rs"), text)?;
     Ok(())
+}
+
+/// What tells the compiler that this is built with from every other one.
+fn version(mut rustc: std::process::Command) -> Result<String, Box<dyn Error>> {
+    Ok(String::from_utf8(rustc.arg("-vV").output()?.stdout)?)
 }
 
 /// FNV-1a over the sources of the driver: what an older driver compiled is compiled again.

@@ -144,7 +144,7 @@ impl Compiler {
         let name = options.name.clone().unwrap_or_else(|| policy_name(&source));
         let temporary = tempfile::tempdir().map_err(|e| Error::Io { path: std::env::temp_dir(), source: e })?;
         let cache = options.cache.clone().unwrap_or_else(|| temporary.path().join("cache"));
-        let policy_crate = self.policy_crate(&cache)?;
+        let policy_crate = policy_crate(&self.rustc, RUSTC_FLAGS, &cache)?;
         let front = self.front_end(&source, &name, &policy_crate, temporary.path())?;
         let bytes = self.back_end(&front.bitcode, &source, &name, &policy_crate, options)?;
         Ok(Built { name, bytes, sources: front.sources, warnings: front.warnings })
@@ -154,28 +154,6 @@ impl Compiler {
     /// `bitcode` is of this LLVM's version or an older one. Positions in refusals are relative to `folder`, where the policy was.
     pub fn retarget(&self, bitcode: &[u8], name: &str, folder: &Path, options: &Options) -> Result<Vec<u8>> {
         self.back_end(bitcode, &folder.join("policy.rs"), name, &folder.join("policy-crate"), options)
-    }
-
-    /// Compiles the policy crate for BPF unless it is there; its functions are inlined into the policy from it.
-    fn policy_crate(&self, cache: &Path) -> Result<PathBuf> {
-        let folder = cache.join(format!("policy-{:016x}", policy_key(self.rustc.identity())));
-        let library = folder.join("libscxr_policy.rlib");
-        if library.is_file() {
-            return Ok(folder);
-        }
-        for (name, text) in embedded::FILES {
-            write(&folder.join("src").join(name), text.as_bytes())?;
-        }
-        let root = folder.join("src/lib.rs");
-        let mut command = self.rustc.command();
-        // written elsewhere first: two builds may share the cache
-        let partial = tempfile::tempdir_in(&folder).map_err(|source| Error::Io { path: folder.clone(), source })?;
-        command.args(RUSTC_FLAGS).args(["--crate-name", "scxr_policy", "--cap-lints", "allow"]);
-        command.arg("--emit=link").arg("--out-dir").arg(partial.path()).arg(&root);
-        run(command, &root)?;
-        std::fs::rename(partial.path().join("libscxr_policy.rlib"), &library)
-            .map_err(|source| Error::Io { path: library, source })?;
-        Ok(folder)
     }
 
     /// rustc's part: the policy as LLVM bitcode of the host.
@@ -188,7 +166,7 @@ impl Compiler {
         let mut command = self.rustc.command();
         command
             .args(RUSTC_FLAGS)
-            .args(["--crate-name", &crate_name, "--emit=llvm-bc,dep-info"])
+            .args(["--crate-type=lib", "--crate-name", &crate_name, "--emit=llvm-bc,dep-info"])
             .arg("--out-dir")
             .arg(work);
         command.arg("--extern").arg(format!("scxr_policy={}", policy_crate.join("libscxr_policy.rlib").display()));
@@ -250,6 +228,29 @@ impl Compiler {
     }
 }
 
+/// Compiles the policy crate with these flags unless it is there, and returns the folder of `libscxr_policy.rlib`; its functions are
+/// inlined into the policy from it.
+pub(crate) fn policy_crate(rustc: &Rustc, flags: &[&str], cache: &Path) -> Result<PathBuf> {
+    let folder = cache.join(format!("policy-{:016x}", policy_key(rustc.identity(), flags)));
+    let library = folder.join("libscxr_policy.rlib");
+    if library.is_file() {
+        return Ok(folder);
+    }
+    for (name, text) in embedded::FILES {
+        write(&folder.join("src").join(name), text.as_bytes())?;
+    }
+    let root = folder.join("src/lib.rs");
+    let mut command = rustc.command();
+    // written elsewhere first: two builds may share the cache
+    let partial = tempfile::tempdir_in(&folder).map_err(|source| Error::Io { path: folder.clone(), source })?;
+    command.args(flags).args(["--crate-type=lib", "--crate-name=scxr_policy", "--cap-lints=allow", "--emit=link"]);
+    command.arg("--out-dir").arg(partial.path()).arg(&root);
+    run(command, &root)?;
+    std::fs::rename(partial.path().join("libscxr_policy.rlib"), &library)
+        .map_err(|source| Error::Io { path: library, source })?;
+    Ok(folder)
+}
+
 struct Front {
     bitcode: Vec<u8>,
     sources: Vec<PathBuf>,
@@ -259,7 +260,6 @@ struct Front {
 /// Flags of both runs of rustc. Passes are LLVM's affair later on; checks of overflow would be panics.
 const RUSTC_FLAGS: &[&str] = &[
     "--edition=2024",
-    "--crate-type=lib",
     "--cfg=bpf",
     "--check-cfg=cfg(bpf)",
     "-Copt-level=3",
@@ -322,7 +322,7 @@ fn finish(name: &str, elf: &[u8], lowered: &Lowered, folder: &Path, policy_crate
 }
 
 /// Runs rustc and returns what it printed, which is warnings if it succeeded.
-fn run(mut command: Command, source: &Path) -> Result<String> {
+pub(crate) fn run(mut command: Command, source: &Path) -> Result<String> {
     let program = PathBuf::from(command.get_program());
     let output = command.output().map_err(|source| Error::RustcMissing { rustc: program, source })?;
     let diagnostics = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -334,7 +334,7 @@ fn run(mut command: Command, source: &Path) -> Result<String> {
 }
 
 /// The files that a dependency file names as sources: those that have a rule of their own, without prerequisites.
-fn dependencies(text: &str) -> impl Iterator<Item = PathBuf> {
+pub(crate) fn dependencies(text: &str) -> impl Iterator<Item = PathBuf> {
     let rules = text.lines().filter_map(|line| line.strip_suffix(':'));
     rules.map(|file| PathBuf::from(file.replace("\\ ", " ")))
 }
@@ -348,9 +348,9 @@ pub(crate) fn write(path: &Path, data: &[u8]) -> Result<()> {
 }
 
 /// Of a compiler's identity, the flags and the policy crate's sources: the key of the compiled policy crate.
-fn policy_key(identity: &str) -> u64 {
+fn policy_key(identity: &str, flags: &[&str]) -> u64 {
     let parts = embedded::FILES.iter().flat_map(|(name, text)| [*name, *text]);
-    fnv(std::iter::once(identity).chain(RUSTC_FLAGS.iter().copied()).chain(parts).map(str::as_bytes))
+    fnv(std::iter::once(identity).chain(flags.iter().copied()).chain(parts).map(str::as_bytes))
 }
 
 /// FNV-1a over parts, with a mark before each.

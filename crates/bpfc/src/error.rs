@@ -81,6 +81,17 @@ pub enum Error {
         /// Its release.
         found: String,
     },
+    /// Native code has to come from the compiler that this program came from, and that one is not here.
+    #[error(
+        "native code has to be compiled by the compiler that this program was built with, rustc {release}; there is {found} here. Install that one \
+         (`rustup toolchain install {release}`), or build this program anew with the one that is here"
+    )]
+    RustcOther {
+        /// The release that is needed.
+        release: String,
+        /// The releases that there are.
+        found: String,
+    },
     /// The toolchain has no LLVM that could be loaded.
     #[error(
         "no libLLVM beside {rustc} (looked in {looked}); a toolchain of rustup has one, and so has a distribution's rustc that is linked with a shared LLVM"

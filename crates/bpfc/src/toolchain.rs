@@ -108,7 +108,7 @@ impl Rustc {
 }
 
 /// Compilers to try, in order.
-fn candidates() -> Vec<PathBuf> {
+pub(crate) fn candidates() -> Vec<PathBuf> {
     if let Some(named) = std::env::var_os("RUSTC") {
         return vec![named.into()];
     }

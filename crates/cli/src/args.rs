@@ -116,7 +116,7 @@ pub(crate) struct MachineArgs {
     /// Where simulated CPUs may interleave [default: callback]
     #[arg(long, value_enum)]
     pub(crate) interleave: Option<InterleaveArg>,
-    /// Run the schedulers that come with scxr as native code instead of from their BPF objects
+    /// Run policies in Rust (X.rs, and the schedulers that come with scxr) as native code instead of as BPF
     #[arg(long)]
     pub(crate) native: bool,
     /// Folder of headers for X.bpf.c (repeatable)
@@ -136,7 +136,7 @@ pub(crate) struct MachineArgs {
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// Scheduler: a name (see `scxr list`), X.bpf.o, X.rs (a policy in Rust), X.bpf.c, or eevdf (no scheduler: the fair class); with --scenario it may be left out
+    /// Scheduler: a name (see `scxr list`), X.bpf.o, X.rs or a folder (a policy in Rust), X.bpf.c, or eevdf (no scheduler: the fair class); with --scenario it may be left out
     #[arg(value_name = "SCHED", required_unless_present = "scenario")]
     pub(crate) sched: Option<String>,
     #[command(flatten)]

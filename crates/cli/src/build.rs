@@ -8,13 +8,13 @@ use serde_json::json;
 
 use crate::failure::{Failure, Outcome, Result};
 use crate::report;
-use crate::scheduler::compile_failure;
+use crate::scheduler::{compile_failure, policy_in};
 
 /// Arguments of `build`.
 #[derive(Debug, Args)]
 pub(crate) struct BuildArgs {
-    /// The policy: X.rs, or a folder that holds policy.rs
-    #[arg(value_name = "X.rs")]
+    /// The policy: X.rs, or a folder that holds policy.rs or src/policy.rs
+    #[arg(value_name = "X.rs|DIR")]
     source: PathBuf,
     /// What to write
     #[arg(long, value_enum, default_value_t)]
@@ -91,10 +91,7 @@ pub(crate) fn build(args: &BuildArgs) -> Result<Outcome> {
 /// The file that is meant.
 fn source(given: &Path) -> Result<PathBuf> {
     if given.is_dir() {
-        let inside = ["policy.rs", "src/policy.rs"].map(|file| given.join(file));
-        let found = inside.into_iter().find(|file| file.is_file());
-        return found
-            .ok_or_else(|| Failure::input(format_args!("{}: there is no policy.rs in this folder", given.display())));
+        return policy_in(given);
     }
     match given.extension().and_then(|e| e.to_str()) {
         _ if !given.exists() => Err(Failure::input(format_args!("{}: No such file or directory", given.display()))),

@@ -7,6 +7,8 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
 use std::rc::Rc;
 
+use crate::failure::CODE_SCHEDULER;
+
 /// How far a run has come.
 #[derive(Debug, Default)]
 pub(crate) struct Position {
@@ -35,6 +37,22 @@ pub(crate) fn watch(position: Rc<Position>) {
 /// The run is over.
 pub(crate) fn unwatch() {
     POSITION.set(None);
+}
+
+/// A policy that runs natively panicked: prints where, and ends the program. The scheduler's fault, not ours.
+pub(crate) fn policy_panicked(said: &str) -> ! {
+    let at = POSITION.try_with(|p| p.try_borrow().ok().and_then(|p| p.as_ref().map(|p| (p.event.get(), p.t.get()))));
+    let at = match at {
+        Ok(Some((event, t))) => format!(" after event {event} at {t} ns"),
+        _ => String::new(),
+    };
+    let hint = match said.contains("overflow") {
+        true => "As BPF it would wrap and go on: write wrapping_*, saturating_* or checked_*, whichever is meant.",
+        false => "As BPF, what can panic is refused when the object is built.",
+    };
+    // Nothing is left to be done if nobody can be told.
+    let _ = io::stderr().write_all(format!("scxr: the policy{at} {said}\n{hint}\n").as_bytes());
+    std::process::exit(i32::from(CODE_SCHEDULER));
 }
 
 /// Makes a panic print what is needed to repeat it, and end the program.

@@ -1,17 +1,19 @@
 //! From the SCHED of the command line to something that can be loaded.
 
 mod clang;
+mod rust;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use scxr_bpf::load::Object;
-use scxr_bpfc::{Compiler, Error as CompileError};
 use scxr_policy::native::PolicyDef;
 
 use crate::failure::{Failure, Result};
 use scxr_workload::suggest;
+
+pub(crate) use rust::{compile_failure, policy_in};
 
 /// Name of "no scheduler": the fair class.
 pub(crate) const EEVDF: &str = "eevdf";
@@ -102,6 +104,9 @@ fn name(sched: &str) -> Result<Named> {
         return Ok(Named::Bundled(bundled));
     }
     let path = PathBuf::from(sched);
+    if path.is_dir() {
+        return policy_in(&path).map(Named::Rust);
+    }
     let kind: fn(PathBuf) -> Named = match path.extension().and_then(|e| e.to_str()) {
         Some("o") => Named::Object,
         Some("rs") => Named::Rust,
@@ -109,7 +114,6 @@ fn name(sched: &str) -> Result<Named> {
         _ => return Err(unknown(sched)),
     };
     match std::fs::metadata(&path) {
-        Ok(m) if m.is_dir() => Err(Failure::input(format_args!("{sched}: is a directory"))),
         Ok(_) => Ok(kind(path)),
         Err(e) => Err(Failure::file(&path, &e)),
     }
@@ -125,7 +129,7 @@ fn unknown(sched: &str) -> Failure {
         ));
     }
     Failure::input(format_args!(
-        "there is no scheduler '{sched}'{hint}; there are {known}, or give a file X.bpf.o, X.rs or X.bpf.c"
+        "there is no scheduler '{sched}'{hint}; there are {known}, or give a file X.bpf.o, X.rs or X.bpf.c, or a folder with a policy.rs"
     ))
 }
 
@@ -136,9 +140,9 @@ pub(crate) fn prepare(sched: &str, options: &Options<'_>) -> Result<Scheduler> {
         Named::Bundled(b) => Some(*b),
         _ => None,
     };
-    if options.native && !matches!(named, Named::Bundled(_) | Named::Eevdf) {
+    if options.native && matches!(named, Named::Object(_) | Named::C(_)) {
         return Err(Failure::input(format_args!(
-            "--native: {sched} does not come with scxr, so it is not there as native code"
+            "--native: {sched} is for BPF alone; policies in Rust (X.rs) and the schedulers that come with scxr run natively, too"
         )));
     }
     let set = match (bundled, options.args) {
@@ -163,6 +167,12 @@ pub(crate) fn prepare(sched: &str, options: &Options<'_>) -> Result<Scheduler> {
         (_, Some(b)) if options.native => scheduler.kind = Kind::Native(b.native),
         (_, Some(b)) => scheduler.kind = bpf(b.name, b.object)?,
         (Named::Eevdf, _) => {}
+        (Named::Rust(path), _) if options.native => {
+            let loaded = rust::native(path)?;
+            scheduler.kind = Kind::Native(loaded.policy);
+            (scheduler.name, scheduler.warnings) = (loaded.name, loaded.warnings);
+            scheduler.object = Some(sched.to_string());
+        }
         _ => {
             let object = object(sched, options.include)?;
             scheduler.kind = Kind::Bpf(Arc::new(object.object));
@@ -197,7 +207,7 @@ pub(crate) fn object(sched: &str, include: &[PathBuf]) -> Result<Prepared> {
         Named::Bundled(b) => (b.name.to_string(), b.object.to_vec(), String::new()),
         Named::Object(path) => (stem(&path), read_object(&path)?, String::new()),
         Named::Rust(path) => {
-            let built = compile(&path).map_err(compile_failure)?;
+            let built = rust::compile(&path)?;
             (built.name, built.bytes, built.warnings)
         }
         Named::C(path) => {
@@ -230,23 +240,6 @@ fn read_object(path: &Path) -> Result<Vec<u8>> {
 fn stem(path: &Path) -> String {
     let file = path.file_name().unwrap_or_default().to_string_lossy();
     file.split('.').next().unwrap_or_default().to_string()
-}
-
-fn compile(path: &Path) -> scxr_bpfc::Result<scxr_bpfc::Built> {
-    Compiler::new()?.compile(path, &scxr_bpfc::Options::default())
-}
-
-/// Whose affair it is that a policy was not compiled.
-pub(crate) fn compile_failure(error: CompileError) -> Failure {
-    match error {
-        CompileError::RustcMissing { .. }
-        | CompileError::RustcAnswer { .. }
-        | CompileError::RustcTooOld { .. }
-        | CompileError::LlvmMissing { .. }
-        | CompileError::NoToolchain { .. }
-        | CompileError::LlvmUnusable { .. } => Failure::environment(error),
-        _ => Failure::input(error.to_string().trim_end()),
-    }
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("scxr-trace", &[]),
     ("scxr-policy", &[]),
     ("scxr-bpfc", &[]),
+    ("scxr-native", &["scxr-bpfc", "scxr-policy"]),
     ("scxr-kernel", &["scxr-trace"]),
     ("scxr-ops", &["scxr-abi", "scxr-bpf", "scxr-kernel", "scxr-policy", "scxr-trace"]),
     ("scxr-workload", &["scxr-kernel"]),
@@ -37,6 +38,8 @@ const UNSAFE: &[(&str, &[&str])] = &[
     ("scxr-bpfc", &["src/llvm"]),
     // The BPF side, which is never part of `scxr`; and whom a native policy's calls go to.
     ("scxr-policy", &["src/bpf", "src/native/ambient.rs"]),
+    // A policy's native code is loaded as a library.
+    ("scxr-native", &["src/lib.rs"]),
     // System calls that no library wraps.
     ("scxr-workload", &["src/threads/sys.rs"]),
 ];

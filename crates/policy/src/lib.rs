@@ -91,6 +91,11 @@ pub use units::{
 
 /// Everything that a policy names.
 pub mod prelude {
+    // a policy that declares state has one of its own, which goes before
+    #[cfg(not(bpf))]
+    #[doc(hidden)]
+    pub use crate::native::NO_STATE as __STATE;
+
     pub use crate::{
         Array, Cgroup, CgroupInit, Comm, Cpu, CpuMask, CpuRelease, Dispatch, Dsq, Dump, EnqFlags, Enqueue, Errno,
         Event, Events, ExitInfo, ExitRecord, ExitTask, Field, Global, HashMap, HeldMask, Init, InitTask, KickFlags,

@@ -5,7 +5,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use super::ambient;
 use super::{ExitDetails, Host, ItemDef, ItemKind, MaskWords, PolicyDef, Words};
 
 /// A global of an instance, as a tool lists it.
@@ -117,7 +116,9 @@ impl Instance {
     /// (0 for none). An index past the end does nothing.
     pub fn call(&self, op: usize, args: &[u64], host: &dyn Host) -> i64 {
         let Some(op) = self.policy.ops.get(op) else { return 0 };
-        ambient::enter(self, host, || (op.call)(Words(args)))
+        let mut result = 0;
+        (self.policy.enter)(self, host, &mut || result = (op.call)(Words(args)));
+        result
     }
 
     /// Sets a tunable or global before the scheduler starts. The value is cut to the variable's size.
@@ -201,7 +202,7 @@ impl Instance {
             _ => None,
         };
         if let Some(function) = function {
-            ambient::enter(self, host, || function());
+            (self.policy.enter)(self, host, &mut || function());
         }
     }
 

@@ -16,6 +16,7 @@ mod instance;
 #[doc(hidden)]
 pub mod iter;
 pub mod kernel;
+pub mod library;
 #[doc(hidden)]
 pub mod maps;
 mod mask;
@@ -381,6 +382,8 @@ pub struct PolicyDef {
     pub ops: &'static [OpDef],
     #[doc(hidden)]
     pub state: &'static [StateItem],
+    #[doc(hidden)]
+    pub enter: fn(&Instance, &dyn Host, &mut dyn FnMut()),
 }
 
 impl PolicyDef {
@@ -400,6 +403,10 @@ impl fmt::Debug for PolicyDef {
         f.debug_struct("PolicyDef").field("name", &self.name).field("ops", &self.ops).finish_non_exhaustive()
     }
 }
+
+/// The state of a policy that declares none.
+#[doc(hidden)]
+pub const NO_STATE: &[StateItem] = &[];
 
 /// The arguments of an operation, one word each, as in a BPF program's context.
 #[derive(Clone, Copy, Debug)]
@@ -491,6 +498,7 @@ macro_rules! __scheduler {
                 call: |words| -> i64 { $crate::__operation!($op, $S, words) },
             }),*],
             state: __STATE,
+            enter: $crate::native::library::enter,
         };
     };
 }

@@ -1,0 +1,51 @@
+//! Policies in Rust: as BPF objects, and as native code.
+
+use std::path::{Path, PathBuf};
+
+use scxr_bpfc::{Built, Compiler, Error as CompileError, Options};
+use scxr_native::Loaded;
+
+use crate::crash;
+use crate::failure::{Failure, Result};
+
+/// The policy of a folder.
+pub(crate) fn policy_in(dir: &Path) -> Result<PathBuf> {
+    let inside = ["policy.rs", "src/policy.rs"].map(|file| dir.join(file));
+    let found = inside.into_iter().find(|file| file.is_file());
+    found.ok_or_else(|| {
+        Failure::input(format_args!("{}: there is no policy.rs or src/policy.rs in this folder", dir.display()))
+    })
+}
+
+/// Compiles a policy for BPF.
+pub(super) fn compile(path: &Path) -> Result<Built> {
+    let compile = || Compiler::new()?.compile(path, &Options { cache: Some(cache()), ..Options::default() });
+    compile().map_err(compile_failure)
+}
+
+/// Compiles a policy natively and loads it.
+pub(super) fn native(path: &Path) -> Result<Loaded> {
+    scxr_native::load(path, &cache(), crash::policy_panicked).map_err(|e| match e {
+        scxr_native::Error::Compile(e) => compile_failure(e),
+        e => Failure::environment(e),
+    })
+}
+
+/// Where the compiled policy crate and native libraries are kept.
+fn cache() -> PathBuf {
+    scxr_lab::kernels::default_cache().unwrap_or_else(|_| std::env::temp_dir().join("scxr")).join("policies")
+}
+
+/// Whose affair it is that a policy was not compiled.
+pub(crate) fn compile_failure(error: CompileError) -> Failure {
+    match error {
+        CompileError::RustcMissing { .. }
+        | CompileError::RustcAnswer { .. }
+        | CompileError::RustcTooOld { .. }
+        | CompileError::RustcOther { .. }
+        | CompileError::LlvmMissing { .. }
+        | CompileError::NoToolchain { .. }
+        | CompileError::LlvmUnusable { .. } => Failure::environment(error),
+        _ => Failure::input(error.to_string().trim_end()),
+    }
+}
