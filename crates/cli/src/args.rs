@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::build::BuildArgs;
+use crate::new::NewArgs;
 
 /// sched_ext in Rust: run schedulers on a simulated kernel and compare them.
 #[derive(Debug, Parser)]
@@ -24,6 +25,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Run several schedulers under the same workload and compare them
     Compare(CompareArgs),
+    /// Make a project for a scheduler of your own
+    New(NewArgs),
     /// Compile a policy in Rust to a BPF object
     Build(BuildArgs),
     /// Show schedulers, workloads, machines and kernels that there are

@@ -18,6 +18,7 @@ mod inject;
 mod inspect;
 mod kernels;
 mod list;
+mod new;
 mod progress;
 mod real;
 mod replay;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Run(args) => run::run(&args),
+        Command::New(args) => new::new(&args),
         Command::Build(args) => build::build(&args),
         Command::Compare(args) => compare::compare(&args),
         Command::List(args) => list::list(&args),

@@ -5,7 +5,9 @@
 
 use std::mem::{align_of, size_of};
 
-use super::{ExitDetails, GlobalValue, Host, Instance, ItemDef, MaskWords, OpDef, PolicyDef, StateItem, Words, ambient};
+use super::{
+    ExitDetails, GlobalValue, Host, Instance, ItemDef, MaskWords, OpDef, PolicyDef, StateItem, Words, ambient,
+};
 
 /// The name of the [`Entry`] in a library.
 pub const ENTRY: &str = "SCXR_POLICY";
