@@ -17,7 +17,8 @@ pub(crate) struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 it worked; 1 the scheduler was refused, was ejected, or did not do what a scenario \
-expects; 2 something is wrong with the command line or a file; 3 a bug of scxr; 4 something has to be installed first.";
+expects; 2 something is wrong with the command line or a file; 3 a bug of scxr; 4 something has to be installed first; 130 Ctrl-C (128 and a signal's \
+number): the report is of the time before.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

@@ -13,7 +13,7 @@ use crate::report::{self, human, json};
 use crate::resolve::{self, Place, Request};
 use crate::scheduler::{self, Scheduler};
 use crate::session::{self, Keep, RunResult};
-use crate::{effects, fidelity, progress, replay, run};
+use crate::{effects, fidelity, interrupt, progress, replay, run};
 
 /// Runs all and reports.
 pub(crate) fn compare(args: &CompareArgs) -> Result<Outcome> {
@@ -29,7 +29,11 @@ pub(crate) fn compare(args: &CompareArgs) -> Result<Outcome> {
     if !machine.quiet {
         run::warn(&request, &schedulers);
     }
+    interrupt::stop()?;
     let results = run_all(args, &request, &schedulers)?;
+    if interrupt::came() {
+        return Err(Failure::Interrupted("stopped: not all runs are done, so nothing is compared"));
+    }
     let reports: Vec<Vec<Report>> = results
         .iter()
         .map(|of| of.iter().filter(|r| r.exit.kind != "load").map(|r| r.report.clone()).collect())
@@ -66,7 +70,7 @@ fn run_all(args: &CompareArgs, request: &Request, schedulers: &[Scheduler]) -> R
     let work = || {
         loop {
             let i = next.fetch_add(1, Ordering::Relaxed);
-            if i >= nr_runs {
+            if i >= nr_runs || interrupt::came() {
                 return;
             }
             let (s, seed) = (i / nr_seeds, request.config.seed.wrapping_add((i % nr_seeds) as u64));

@@ -7,6 +7,7 @@
 //! | 2 | the user's input |
 //! | 3 | our own bug ([`crate::crash`]) |
 //! | 4 | something is missing on this system |
+//! | 128 + n | signal n ended it before its time (130: Ctrl-C); what there was to report is reported |
 
 use std::fmt::Display;
 use std::io;
@@ -24,6 +25,8 @@ pub(crate) enum Outcome {
     Fine,
     /// Well too, but the scheduler did something wrong; the report says what.
     SchedulerAtFault,
+    /// A signal came; what was done by then was reported.
+    Interrupted,
 }
 
 /// Why a command could not be carried out.
@@ -35,6 +38,9 @@ pub(crate) enum Failure {
     /// Something has to be installed first; the message names the command.
     #[error("{0:#}")]
     Environment(anyhow::Error),
+    /// A signal came, and there is nothing to report.
+    #[error("{0}")]
+    Interrupted(&'static str),
     /// The reader of our output has gone.
     #[error("the reader of the output has gone")]
     BrokenPipe,
@@ -72,6 +78,7 @@ impl Failure {
         match self {
             Failure::Input(_) => 2,
             Failure::Environment(_) => 4,
+            Failure::Interrupted(_) => crate::interrupt::code(),
             Failure::BrokenPipe => 0,
         }
     }

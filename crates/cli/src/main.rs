@@ -16,6 +16,7 @@ mod failure;
 mod fidelity;
 mod inject;
 mod inspect;
+mod interrupt;
 mod kernels;
 mod list;
 mod new;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
     match result {
         Ok(Outcome::Fine) => ExitCode::SUCCESS,
         Ok(Outcome::SchedulerAtFault) => ExitCode::from(failure::CODE_SCHEDULER),
+        Ok(Outcome::Interrupted) => ExitCode::from(interrupt::code()),
         // Who reads our output has seen enough.
         Err(Failure::BrokenPipe) => ExitCode::SUCCESS,
         Err(failure) => {

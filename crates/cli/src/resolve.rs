@@ -34,6 +34,8 @@ pub(crate) struct Request {
     pub(crate) real_kernel: String,
     /// In a virtual machine time passes as it does outside.
     pub(crate) free_running: bool,
+    /// One JSON object is printed, and nothing else.
+    pub(crate) json: bool,
     /// Nothing is said on standard error.
     pub(crate) quiet: bool,
     /// There is a workload; this host's own tasks may be all, or a program.
@@ -125,6 +127,7 @@ pub(crate) fn request(args: &MachineArgs) -> Result<Request> {
         kernel,
         real_kernel: args.kernel.clone().unwrap_or_else(|| REAL_KERNEL.into()),
         free_running: args.free_running,
+        json: args.json,
         quiet: args.quiet,
         has_workload: args.exec.is_none() && (place != Place::Host || args.workload.is_some()),
         exec: args.exec.as_deref().map(CommandLine::parse).transpose()?,

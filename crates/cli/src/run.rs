@@ -9,7 +9,7 @@ use crate::resolve::{self, Request};
 use crate::scenario::Scenario;
 use crate::scheduler::{self, Scheduler};
 use crate::session::{self, Keep, RunResult};
-use crate::{effects, progress, replay};
+use crate::{effects, interrupt, progress, replay};
 
 /// Runs one scheduler and reports.
 pub(crate) fn run(args: &RunArgs) -> Result<Outcome> {
@@ -23,6 +23,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Outcome> {
         return Err(Failure::input("the scenario names no scheduler; give one as SCHED"));
     };
     let request = resolve::request(&machine)?;
+    interrupt::stop()?;
     let options = scheduler::Options { args: &sched_args, native: machine.native, include: &machine.include };
     let scheduler = scheduler::prepare(&sched, &options)?;
     effects::check(std::slice::from_ref(&scheduler), &machine, args.globals)?;
@@ -37,6 +38,10 @@ pub(crate) fn run(args: &RunArgs) -> Result<Outcome> {
     }
     if !machine.quiet && !machine.json && result.nr_events > 0 {
         report::note(&human::speed(&result));
+    }
+    if result.interrupted && request.duration + u64::from(request.exec.is_some()) > 0 {
+        report::note("stopped before its time: this is the report of what was done by then");
+        return Ok(Outcome::Interrupted);
     }
     if let Some(s) = &scenario {
         let value = serde_json::to_value(json::RunJson::new(&request, &scheduler, &result));

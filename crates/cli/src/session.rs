@@ -19,6 +19,7 @@ use serde::Serialize;
 use crate::crash::{self, Position};
 use crate::failure::{Failure, Result};
 use crate::inject::Injector;
+use crate::interrupt;
 use crate::resolve::{Place, Request};
 use crate::scheduler::{Kind, Scheduler};
 pub(crate) use loaded::value_json;
@@ -26,6 +27,8 @@ use loaded::{Loaded, Refusal};
 
 /// Number of stretches in which a run is made, for the progress bar. Where they end has no influence on the run.
 const STRETCHES: u64 = 100;
+/// A stretch at most, ns: a signal is seen after it.
+const STRETCH_MAX: Ns = 10_000_000;
 
 /// The class's watchdog unless a scheduler asks for less, and what it may be late by: it looks at every half of it, ns.
 const WATCHDOG_NS: u64 = 45_000_000_000;
@@ -88,6 +91,8 @@ pub(crate) struct RunResult {
     pub(crate) seed: u64,
     /// How the scheduler's time ended.
     pub(crate) exit: Exit,
+    /// A signal came before the end: the report is of the time before.
+    pub(crate) interrupted: bool,
     /// What the program did that was the workload.
     pub(crate) exec: Option<ExecRecord>,
     /// How far the workload was set up.
@@ -115,6 +120,15 @@ pub(crate) struct RunResult {
 }
 
 impl RunResult {
+    /// How long it went on, ns. `asked`: how long it should; 0: until something ended it.
+    pub(crate) fn length(&self, asked: Ns) -> Ns {
+        if asked == 0 || self.interrupted || self.exec.as_ref().is_some_and(|e| e.ended) {
+            self.report.duration_ns
+        } else {
+            asked
+        }
+    }
+
     /// Events per second of real time.
     pub(crate) fn events_per_sec(&self) -> u64 {
         let per_sec = u128::from(self.nr_events) * 1_000_000_000 / u128::from(self.run_ns.max(1));
@@ -171,7 +185,7 @@ fn simulate(
         setup.tasks += 1;
     }
     let begin = Instant::now();
-    advance(&mut m, &mut injector, request.duration, &mut progress)?;
+    let end = advance(&mut m, &mut injector, request.duration, &mut progress)?;
     let run_ns = begin.elapsed().as_nanos() as u64;
     if let Some(what) = loaded.gap() {
         crash::unwatch();
@@ -184,7 +198,7 @@ fn simulate(
     setup.started = setup.tasks - m.nr_spawns_pending().min(setup.tasks);
     setup.forks_refused = m.state().nr_forks_refused;
     drop(m);
-    let (mut report, trace) = sink.borrow_mut().finish(request.duration);
+    let (mut report, trace) = sink.borrow_mut().finish(end);
     crash::unwatch();
     report.tasks.retain(|t| t.pid > last_boot_pid && !injector.is_changer(t.pid - last_boot_pid - 1));
     if setup.started < setup.tasks {
@@ -194,6 +208,7 @@ fn simulate(
         scheduler: scheduler.name.clone(),
         seed,
         exit,
+        interrupted: end < request.duration,
         exec: None,
         setup,
         report,
@@ -225,6 +240,7 @@ fn refused(scheduler: &Scheduler, seed: u64, keep: Keep, msg: String, start: Ins
         scheduler: scheduler.name.clone(),
         seed,
         exit: Exit { kind: "load".into(), reason: "refused before it was enabled".into(), msg, ..Exit::default() },
+        interrupted: false,
         exec: None,
         setup: Setup::default(),
         report: Report::default(),
@@ -275,11 +291,11 @@ fn last_pid(m: &Machine) -> u32 {
     pids.max().unwrap_or(0)
 }
 
-/// Runs to the end, with stops where something is to be injected.
-fn advance(m: &mut Machine, injector: &mut Injector, end: Ns, progress: &mut dyn FnMut(Ns)) -> Result<()> {
-    let stretch = (end / STRETCHES).max(1);
+/// Runs to the end, with stops where something is to be injected; how far it came before a signal.
+fn advance(m: &mut Machine, injector: &mut Injector, end: Ns, progress: &mut dyn FnMut(Ns)) -> Result<Ns> {
+    let stretch = (end / STRETCHES).clamp(1, STRETCH_MAX);
     let mut now = 0;
-    while now < end {
+    while now < end && !interrupt::came() {
         let stop = injector.next_stop().filter(|&t| t < end);
         if stop.is_some_and(|t| t <= now) {
             injector.arm(m)?;
@@ -289,7 +305,7 @@ fn advance(m: &mut Machine, injector: &mut Injector, end: Ns, progress: &mut dyn
         m.run_until(now);
         progress(now);
     }
-    Ok(())
+    Ok(now)
 }
 
 /// Everything that listens to a run.

@@ -275,3 +275,34 @@ fn one_policy_in_four_forms_gives_one_trace() {
         assert!(bundled == other, "{form:?} differs from line {differs:?} on");
     }
 }
+
+/// Waits until a process would not be ended by SIGINT.
+fn catches_interrupts(pid: u32) {
+    let caught = |text: String| {
+        let mask = text.lines().find_map(|l| l.strip_prefix("SigCgt:"))?.trim().to_owned();
+        Some(u64::from_str_radix(&mask, 16).ok()? & 1 << (2 - 1) != 0)
+    };
+    while std::fs::read_to_string(format!("/proc/{pid}/status")).ok().and_then(caught) != Some(true) {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn an_interrupted_run_reports_what_was_done() {
+    let args = ["run", "simple", "--machine", "2", "--duration", "100000s", "--json"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scxr"));
+    let child = command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    catches_interrupts(child.id());
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("a signal");
+    let out = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(130), "{said}");
+    assert!(said.contains("stopped before its time"), "{said}");
+    let value: serde_json::Value = serde_json::from_slice(&out.stdout).expect("JSON");
+    let length = value["duration_ns"].as_u64().expect("a length");
+    assert!(length < 100_000_000_000_000, "{length}");
+    for cpu in value["cpus"].as_array().expect("CPUs") {
+        assert_eq!(cpu["busy_ns"].as_u64().zip(cpu["idle_ns"].as_u64()).map(|(a, b)| a + b), Some(length), "{cpu}");
+    }
+}

@@ -18,6 +18,7 @@ mod log;
 mod machine;
 mod record;
 mod session;
+mod stats;
 mod tracing;
 pub mod workers;
 
@@ -25,4 +26,5 @@ pub use exec::{Exec, ExecRecord};
 pub use job::{Edit, Job, Uei};
 pub use loader::{LoadError, ProgramReport, verify};
 pub use record::{Exit, MapDump, Place, Record, RecordError, Recording};
-pub use session::{HostError, Stop, run};
+pub use session::{HostError, Progress, Stop, check, run};
+pub use stats::Sample;

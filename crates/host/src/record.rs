@@ -85,12 +85,16 @@ pub struct Record {
     pub refused: Option<LoadError>,
     /// How the scheduler's time ended.
     pub exit: Exit,
+    /// Ends after which the scheduler was started again, as it had asked for.
+    pub restarts: Vec<Exit>,
     /// The class's counters.
     pub counters: Vec<(String, i64)>,
     /// When the workload began, CLOCK_MONOTONIC, ns.
     pub start_ns: u64,
     /// When the run ended.
     pub end_ns: u64,
+    /// It was ended before its time, from outside.
+    pub stopped: bool,
     /// Tasks of the workload.
     pub tasks: Vec<TaskRecord>,
     /// What the program did that was the workload.

@@ -16,7 +16,8 @@ use crate::job::Job;
 use crate::loader::{self, LoadError, Loaded};
 use crate::machine;
 use crate::record::{Exit, Record, Recording};
-use crate::tracing::Tracing;
+use crate::stats::{Sample, Watch};
+use crate::tracing::{Tracing, What};
 use crate::workers::{PRIORITY, Workers};
 
 /// How often it is looked at whether the run is to end early.
@@ -28,6 +29,17 @@ const RESTART: i64 = 1 << 48;
 
 /// Set to end a run before its time.
 pub type Stop = Arc<AtomicBool>;
+
+/// What a run is at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// So much of its time has passed, ns.
+    Time(u64),
+    /// The last second; only where there is no workload.
+    Second(Sample),
+    /// The scheduler asked to be started again, which it is.
+    Restarted(Exit),
+}
 
 /// Why nothing could be run.
 #[derive(Debug, thiserror::Error)]
@@ -87,13 +99,13 @@ pub enum HostError {
     },
 }
 
-/// Whether a run is possible here at all.
-fn check(job: &Job) -> Result<(), HostError> {
+/// Whether a run is possible here at all. `scheduler`: one is to be attached.
+pub fn check(scheduler: bool) -> Result<(), HostError> {
     let release = release();
     if !rustix::process::geteuid().is_root() {
         return Err(HostError::NotRoot);
     }
-    if job.object.is_none() {
+    if !scheduler {
         return Ok(());
     }
     if !class::exists() {
@@ -115,14 +127,14 @@ fn release() -> String {
 }
 
 /// Does a job. `workers`: the command line of a process that calls [`crate::workers::serve`]. `stop` ends it early;
-/// `progress` is told how much of the time has passed, ns.
+/// `progress` is told what it is at.
 pub fn run(
     job: &Job,
     workers: &[OsString],
     stop: &Stop,
-    progress: &mut dyn FnMut(u64),
+    progress: &mut dyn FnMut(Progress),
 ) -> Result<Recording, HostError> {
-    check(job)?;
+    check(job.object.is_some())?;
     real_time(PRIORITY).map_err(|source| HostError::Priority { source })?;
     let places = machine::places();
     let nr_cpus = places.len() as u32;
@@ -133,13 +145,11 @@ pub fn run(
         (None, Some(workload)) => Crew::Threads(Workers::start(workers, workload, nr_cpus, job.seed).map_err(failed)?),
         (None, None) => Crew::None,
     };
-    // Without a workload the system goes on for as long as it likes, which no buffer holds.
-    let tracing = (!matches!(crew, Crew::None)).then(|| Tracing::new(nr_cpus)).transpose()?;
+    let what = if matches!(crew, Crew::None) { What::Dump } else { What::All };
+    let tracing = Tracing::new(nr_cpus, what)?;
     let mut log = KernelLog::open().ok();
-    if let Some(tracing) = &tracing {
-        record.formats = tracing.formats();
-        tracing.on()?;
-    }
+    record.formats = tracing.formats();
+    tracing.on()?;
     let mut scheduler = match attach(job) {
         Ok(scheduler) => scheduler,
         Err(error) => {
@@ -151,11 +161,13 @@ pub fn run(
         }
     };
     record.start_ns = crew.go().map_err(failed)?;
-    let ended = wait(job, &mut scheduler, &mut crew, record.start_ns, stop, progress);
+    let mut run = Run { job, scheduler: &mut scheduler, crew: &mut crew, notes: Vec::new(), restarts: Vec::new() };
+    let ended = run.wait(record.start_ns, stop, progress);
+    let notes = run.notes;
+    record.restarts = run.restarts;
     record.end_ns = monotonic_ns();
-    if let Some(tracing) = &tracing {
-        tracing.off()?;
-    }
+    record.stopped = stop.load(Ordering::Relaxed);
+    tracing.off()?;
     let program = match crew {
         Crew::None => None,
         Crew::Threads(workers) => {
@@ -165,6 +177,7 @@ pub fn run(
         }
         Crew::Program(running) => Some(running),
     };
+    record.notes.extend(notes);
     if let Some(loaded) = &mut scheduler {
         record.counters = class::events();
         let before = recorded(job, loaded);
@@ -249,40 +262,65 @@ fn refused(error: &LoadError, said: Option<Exit>) -> Exit {
     Exit { kind: "load".into(), code, reason: "refused before it was enabled".into(), msg, bt: Vec::new() }
 }
 
-/// Waits for the end of the run; whether it was ended before its time, or by the scheduler where there is no time.
-fn wait(
-    job: &Job,
-    scheduler: &mut Option<Loaded>,
-    crew: &mut Crew,
-    start: u64,
-    stop: &Stop,
-    progress: &mut dyn FnMut(u64),
-) -> bool {
-    loop {
-        let passed = monotonic_ns().saturating_sub(start);
-        progress(passed);
-        if stop.load(Ordering::Relaxed) {
-            return true;
-        }
-        let left = match job.duration_ns {
-            0 => STEP,
-            end if passed >= end => return false,
-            end => STEP.min(Duration::from_nanos(end - passed)),
-        };
-        if job.duration_ns == 0 && scheduler.is_some() && class::state().is_ok_and(|s| s == "disabled") {
-            let wants_restart =
-                scheduler.as_ref().and_then(|s| recorded(job, s)).is_some_and(|e| e.code & RESTART != 0);
-            if !wants_restart {
+/// A run that goes on.
+struct Run<'a> {
+    job: &'a Job,
+    scheduler: &'a mut Option<Loaded>,
+    crew: &'a mut Crew,
+    notes: Vec<String>,
+    restarts: Vec<Exit>,
+}
+
+impl Run<'_> {
+    /// Waits for the end of the run; whether it was ended before its time, or by the scheduler where there is no other end.
+    fn wait(&mut self, start: u64, stop: &Stop, progress: &mut dyn FnMut(Progress)) -> bool {
+        // Nobody looks while a workload of ours is measured.
+        let idle = matches!(self.crew, Crew::None);
+        let mut watch = idle.then(Watch::new);
+        loop {
+            let passed = monotonic_ns().saturating_sub(start);
+            progress(Progress::Time(passed));
+            if let Some(sample) = watch.as_mut().and_then(|w| w.look(passed, self.scheduler.as_ref())) {
+                progress(Progress::Second(sample));
+            }
+            if stop.load(Ordering::Relaxed) {
                 return true;
             }
-            // Its CPUs changed: it is loaded anew. Where that fails, its end is the one that it recorded.
-            match attach(job) {
-                Ok(again) => *scheduler = again,
-                Err(_) => return true,
+            let left = match self.job.duration_ns {
+                0 => STEP,
+                end if passed >= end => return false,
+                end => STEP.min(Duration::from_nanos(end - passed)),
+            };
+            if !matches!(self.crew, Crew::Threads(_)) && self.is_gone() && !self.restart(progress) && idle {
+                return true;
+            }
+            if self.crew.wait(left) {
+                return false;
             }
         }
-        if crew.wait(left) {
-            return false;
+    }
+
+    /// The scheduler is no longer there.
+    fn is_gone(&self) -> bool {
+        self.scheduler.is_some() && class::state().is_ok_and(|s| s == "disabled")
+    }
+
+    /// Starts the scheduler again where it has asked for that (its CPUs changed); whether it did.
+    fn restart(&mut self, progress: &mut dyn FnMut(Progress)) -> bool {
+        let exit = self.scheduler.as_ref().and_then(|s| recorded(self.job, s)).filter(|e| e.code & RESTART != 0);
+        let Some(exit) = exit else { return false };
+        match attach(self.job) {
+            Ok(again) => {
+                *self.scheduler = again;
+                self.restarts.push(exit.clone());
+                progress(Progress::Restarted(exit));
+                true
+            }
+            // Its end is then the one that it recorded.
+            Err(error) => {
+                self.notes.push(format!("the scheduler asked to be started again, which failed: {error}"));
+                false
+            }
         }
     }
 }
@@ -296,8 +334,7 @@ fn wait_disabled() {
 }
 
 /// All that was traced.
-fn read(tracing: Option<Tracing>, nr_cpus: u32, record: &mut Record) -> Result<Vec<Vec<Vec<u8>>>, HostError> {
-    let Some(tracing) = tracing else { return Ok(Vec::new()) };
+fn read(tracing: Tracing, nr_cpus: u32, record: &mut Record) -> Result<Vec<Vec<Vec<u8>>>, HostError> {
     tracing.off()?;
     let dropped = tracing.dropped(nr_cpus);
     if dropped > 0 {

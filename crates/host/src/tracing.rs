@@ -14,28 +14,49 @@ const ROOT: &str = "/sys/kernel/tracing";
 const BUFFER_BYTES: u64 = 256 << 20;
 const PAGE: usize = 4096;
 
+/// Bytes for the class's debug dump alone.
+const DUMP_BYTES: u64 = 4 << 20;
+/// What our instances are called; the id of their process follows.
+const PREFIX: &str = "scxr-";
+/// The subsystem of the class's debug dump.
+const DUMP: &str = "sched_ext";
+
+/// What is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// All that a report is made of.
+    All,
+    /// The dump of a scheduler that is ejected: there is no end to a run without a workload, and no buffer for it.
+    Dump,
+}
+
 /// An instance; it goes when this goes.
 #[derive(Debug)]
 pub(crate) struct Tracing {
     dir: PathBuf,
+    what: What,
 }
 
 impl Tracing {
     /// Sets up an instance that does not record yet.
-    pub(crate) fn new(nr_cpus: u32) -> io::Result<Tracing> {
+    pub(crate) fn new(nr_cpus: u32, what: What) -> io::Result<Tracing> {
         if !Path::new(ROOT).join("events").exists() {
             mount("tracefs", ROOT, "tracefs", MountFlags::empty(), None::<&std::ffi::CStr>)?;
         }
-        let dir = Path::new(ROOT).join(format!("instances/scxr-{}", std::process::id()));
+        remove_orphans();
+        let dir = Path::new(ROOT).join(format!("instances/{PREFIX}{}", std::process::id()));
         fs::create_dir(&dir)?;
-        let of = Tracing { dir };
+        let of = Tracing { dir, what };
         of.set("tracing_on", "0")?;
         of.set("trace_clock", "mono")?;
         // The first records are kept, not the last: a run that is cut is cut at its end.
         of.set("options/overwrite", "0")?;
-        let kb = memory_bytes().map_or(BUFFER_BYTES, |m| BUFFER_BYTES.min(m / 16)) / 1024 / u64::from(nr_cpus.max(1));
-        of.set("buffer_size_kb", &kb.to_string())?;
-        for (system, event) in EVENTS {
+        let bytes = match what {
+            What::All => memory_bytes().map_or(BUFFER_BYTES, |m| BUFFER_BYTES.min(m / 16)),
+            What::Dump => DUMP_BYTES,
+        };
+        of.set("buffer_size_kb", &(bytes / 1024 / u64::from(nr_cpus.max(1))).max(64).to_string())?;
+        for (system, event) in of.events() {
             let enable = format!("events/{system}/{event}/enable");
             if of.dir.join(&enable).exists() {
                 of.set(&enable, "1")?;
@@ -47,6 +68,11 @@ impl Tracing {
     fn set(&self, file: &str, value: &str) -> io::Result<()> {
         let path = self.dir.join(file);
         fs::write(&path, value).map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))
+    }
+
+    fn events(&self) -> impl Iterator<Item = (&'static str, &'static str)> + use<> {
+        let all = self.what == What::All;
+        EVENTS.into_iter().filter(move |(system, _)| all || *system == DUMP)
     }
 
     pub(crate) fn on(&self) -> io::Result<()> {
@@ -63,7 +89,7 @@ impl Tracing {
             let text = fs::read_to_string(Path::new(ROOT).join(format!("events/{system}/{event}/format"))).ok()?;
             Some((event.to_owned(), text))
         };
-        EVENTS.into_iter().filter_map(read).collect()
+        self.events().filter_map(read).collect()
     }
 
     /// All pages of a CPU; they are gone from the kernel then.
@@ -109,6 +135,19 @@ impl Drop for Tracing {
         // It fails where somebody looks at it; it records nothing any more then.
         let _ = self.off();
         let _ = fs::remove_dir(&self.dir);
+    }
+}
+
+/// Removes what processes of ours left that were killed.
+fn remove_orphans() {
+    let instances = fs::read_dir(Path::new(ROOT).join("instances")).into_iter().flatten().filter_map(Result::ok);
+    for instance in instances {
+        let name = instance.file_name().to_string_lossy().into_owned();
+        let pid = name.strip_prefix(PREFIX).filter(|pid| pid.parse::<u32>().is_ok());
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            // Who cannot remove it cannot make one either, and is told so then.
+            let _ = fs::remove_dir(instance.path());
+        }
     }
 }
 

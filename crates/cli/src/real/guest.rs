@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{host, verify};
 use crate::args::GuestArgs;
 use crate::failure::{Failure, Outcome, Result};
+use crate::interrupt;
 
 /// What a guest is to do.
 #[derive(Debug, Serialize, Deserialize)]
@@ -26,7 +27,7 @@ pub(crate) fn guest(args: &GuestArgs) -> Result<Outcome> {
     let mut out = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
     match task {
         Task::Run { job } => {
-            let run = scxr_host::run(&job, &host::workers()?, &host::stop()?, &mut |_| {});
+            let run = scxr_host::run(&job, &host::workers()?, &interrupt::stop()?, &mut |_| {});
             run.map_err(|e| host::failure(&e))?.write(&mut out).map_err(|e| Failure::output(&e))?;
         }
         Task::Verify { job } => {

@@ -1,15 +1,14 @@
 //! `--on host`: this machine's kernel.
 
 use std::ffi::OsString;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use scxr_host::HostError;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use scxr_host::{HostError, Progress};
 
+use super::seconds::Seconds;
 use super::{job, report};
 use crate::failure::{Failure, Result};
+use crate::interrupt;
 use crate::resolve::Request;
 use crate::scheduler::Scheduler;
 use crate::session::{Keep, RunResult};
@@ -25,6 +24,7 @@ pub(super) fn run(
     progress: &mut dyn FnMut(u64),
 ) -> Result<RunResult> {
     let start = Instant::now();
+    scxr_host::check(scheduler.bytes.is_some()).map_err(|e| failure(&e))?;
     let btf = std::fs::read(BTF).ok();
     let planned = job::plan(request, scheduler, seed, keep, btf.as_deref())?;
     let mut job = planned.job;
@@ -35,7 +35,17 @@ pub(super) fn run(
         job.object = Some(path);
     }
     let begin = Instant::now();
-    let recording = scxr_host::run(&job, &workers()?, &stop()?, progress).map_err(|e| failure(&e))?;
+    let mut seconds = Seconds::new(scheduler, request);
+    let mut on = |p: Progress| match p {
+        Progress::Time(ns) => progress(ns),
+        Progress::Second(sample) => seconds.show(&sample),
+        Progress::Restarted(exit) => seconds.restarted(&exit),
+    };
+    let mut recording = scxr_host::run(&job, &workers()?, &interrupt::stop()?, &mut on).map_err(|e| failure(&e))?;
+    if !request.json {
+        // They were told when they happened.
+        recording.record.restarts.clear();
+    }
     let times = (start.elapsed().as_nanos() as u64, begin.elapsed().as_nanos() as u64);
     let mut result = report::result(&recording, scheduler, seed, keep, times)?;
     result.topology = report::topology(&recording);
@@ -48,16 +58,6 @@ pub(super) fn workers() -> Result<Vec<OsString>> {
     let me = std::env::current_exe();
     let me = me.map_err(|e| Failure::environment(format_args!("this program cannot be found: {e}")))?;
     Ok(vec![me.into(), "workers".into()])
-}
-
-/// Set by the signals that end a run: the scheduler is unregistered then, and the report printed.
-pub(super) fn stop() -> Result<scxr_host::Stop> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
-        let registered = signal_hook::flag::register(signal, Arc::clone(&stop));
-        registered.map_err(|e| Failure::environment(format_args!("signal {signal} cannot be caught: {e}")))?;
-    }
-    Ok(stop)
 }
 
 /// Whose affair it is that nothing ran.

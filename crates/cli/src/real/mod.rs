@@ -6,6 +6,7 @@ mod host;
 mod job;
 mod pack;
 mod report;
+mod seconds;
 mod verify;
 mod vm;
 

@@ -73,6 +73,9 @@ pub(super) fn result(
         task.share = if total == 0 { 0.0 } else { task.cpu_ns as f64 / total as f64 };
     }
     let mut notes = record.notes.clone();
+    let again =
+        |e: &scxr_host::Exit| format!("the scheduler was started again, as it asked for: {} {}", e.reason, e.msg);
+    notes.extend(record.restarts.iter().map(again));
     if imported.lost {
         notes.push("some records of the kernel's tracepoints were lost; figures are too low".into());
     }
@@ -89,6 +92,7 @@ pub(super) fn result(
         scxr_trace::text::write(&events)
     });
     Ok(RunResult {
+        interrupted: record.stopped,
         scheduler: scheduler.name.clone(),
         seed,
         exit,
@@ -127,7 +131,7 @@ pub(super) fn topology(recording: &Recording) -> Option<Topology> {
 }
 
 /// Variables of the object, from the bytes of its data sections, and its per-CPU arrays.
-fn globals(scheduler: &Scheduler, maps: &[MapDump]) -> IndexMap<String, serde_json::Value> {
+pub(super) fn globals(scheduler: &Scheduler, maps: &[MapDump]) -> IndexMap<String, serde_json::Value> {
     let Kind::Bpf(object) = &scheduler.kind else { return IndexMap::new() };
     let is_of = |map: &str, section: &str| map == section || map.ends_with(section);
     let mut out = IndexMap::new();

@@ -13,6 +13,7 @@ use scxr_lab::qemu::{Clock, Finding, Guest, GuestExit, GuestOutput, Kvm, Outcome
 use super::guest::Task;
 use super::{job, pack, report};
 use crate::failure::{Failure, Result};
+use crate::interrupt;
 use crate::kernels;
 use crate::resolve::Request;
 use crate::scheduler::Scheduler;
@@ -149,7 +150,7 @@ impl Lab {
         let mut guest = Guest::new(image, files, spec, shape);
         guest.memory_mib = 1024 + 32 * nr_cpus as u32 + u32::try_from(taken_mib).unwrap_or(u32::MAX / 2);
         guest.wall_limit = WALL_BASE + WALL_EACH * (work.duration_ns.div_ceil(1_000_000_000) * nr_cpus) as u32;
-        guest.stop = super::host::stop()?;
+        guest.stop = interrupt::stop()?;
         if request.free_running {
             guest.clock = self.clock(image)?;
         }
@@ -197,6 +198,9 @@ fn shape(t: &Topology) -> Result<Shape> {
 fn failure(error: VmError) -> Failure {
     match error {
         VmError::Shape(_) => Failure::input(error),
+        VmError::Stopped => {
+            Failure::Interrupted("stopped: the virtual machine is gone, and what it had measured with it")
+        }
         _ => Failure::environment(error),
     }
 }

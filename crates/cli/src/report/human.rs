@@ -64,7 +64,7 @@ fn heading(out: &mut String, what: &str, q: &Request, r: Option<&RunResult>, mor
     if t.has_smt() {
         shape += ", SMT";
     }
-    let duration = time(if q.duration == 0 { r.map_or(0, |r| r.report.duration_ns) } else { q.duration } as f64);
+    let duration = time(r.map_or(q.duration, |r| r.length(q.duration)) as f64);
     let kernel = r.map_or_else(|| q.kernel.to_string(), |r| q.kernel_of(r));
     let place = if q.place == Place::Sim { String::new() } else { format!(" on {}", q.place.name()) };
     writeln!(out, "{what}{place} · {} · {shape} · kernel {kernel} · {duration} · {more}\n", q.workload_name())

@@ -109,7 +109,7 @@ impl<'a> RunJson<'a> {
             machine: MachineJson::new(r.topology.as_ref().unwrap_or(&q.topology)),
             workload: q.workload_name(),
             seed: r.seed,
-            duration_ns: if q.duration == 0 { r.report.duration_ns } else { q.duration },
+            duration_ns: r.length(q.duration),
             exit: &r.exit,
             exec: q.exec.as_ref().zip(r.exec.as_ref()).map(|(line, did)| ExecJson::new(line, did)),
             setup: r.setup,

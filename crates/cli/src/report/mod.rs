@@ -2,7 +2,7 @@
 
 pub(crate) mod human;
 pub(crate) mod json;
-mod units;
+pub(crate) mod units;
 
 use std::io::{self, Write};
 

@@ -21,7 +21,7 @@ pub(super) fn digits(x: f64) -> String {
 }
 
 /// A number with its thousands apart.
-pub(super) fn count(n: u64) -> String {
+pub(crate) fn count(n: u64) -> String {
     let text = n.to_string();
     let first = text.len() % 3;
     let (head, tail) = text.split_at(first);
@@ -43,7 +43,7 @@ pub(super) fn number(x: f64) -> String {
 }
 
 /// Per cent.
-pub(super) fn percent(x: f64) -> String {
+pub(crate) fn percent(x: f64) -> String {
     format!("{:.1} %", 100.0 * x)
 }
 
