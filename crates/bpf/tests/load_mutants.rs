@@ -26,6 +26,8 @@ fn survive(bytes: &[u8], kernel: &KernelBtf) {
     for g in object.globals() {
         let _ = object.read_global(&g.name);
     }
+    // The object's own types as the kernel's, too: then almost everything resolves.
+    let _ = object.load(&KernelBtf::new(object.btf().clone()), &options);
     if let Ok(image) = object.load(kernel, &options) {
         // what the machine relies on
         for p in &image.programs {
@@ -76,4 +78,12 @@ proptest! {
             survive(OBJECTS[0], &kernel);
         }
     }
+}
+
+/// What the fuzzer found, once mended.
+#[test]
+fn finds() {
+    // A pointer in a kfunc's prototype that points to itself: it was followed for ever.
+    let kernel = KernelBtf::parse(KERNEL).expect("kernel.o");
+    survive(include_bytes!("objects/found/pointer_to_itself.o"), &kernel);
 }

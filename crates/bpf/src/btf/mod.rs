@@ -12,5 +12,6 @@ pub use compat::{types_compatible, types_match};
 pub use ext::{BtfExt, CoreRecord, CoreRelocKind, FuncRecord, LineRecord};
 pub use kernel::{FuncProto, KernelBtf};
 pub use parse::BtfError;
+pub(crate) use query::DEPTH_MAX;
 pub use query::{Field, essential_name};
 pub use types::{Btf, EnumValue, IntEncoding, Kind, Linkage, Member, Param, SecVar, Type, TypeId};

@@ -3,7 +3,7 @@
 use super::types::{Btf, Kind, Linkage, Member, Type, TypeId};
 
 /// Longest chain of modifiers, typedefs, arrays or nested composites that is followed.
-const DEPTH_MAX: u32 = 32;
+pub(crate) const DEPTH_MAX: u32 = 32;
 
 /// Members looked at in a search through anonymous ones.
 const MEMBERS_MAX: u32 = 100_000;

@@ -8,7 +8,7 @@ use super::link::Linker;
 use super::maps::{MapDecl, map_type};
 use super::object::{DataKind, Object};
 use super::{ops, reach};
-use crate::btf::{Btf, KernelBtf, Kind, TypeId, types_compatible};
+use crate::btf::{Btf, DEPTH_MAX, KernelBtf, Kind, TypeId, types_compatible};
 use crate::image::{Global, Image, MapDef, ProgramKind};
 
 /// Pages of ring buffers.
@@ -274,7 +274,8 @@ fn map_def(m: &MapDecl, options: &LoadOptions) -> MapDef {
 fn declared_only(btf: &Btf, proto: TypeId) -> Option<String> {
     let Kind::FuncProto { ret, params } = &btf.ty(btf.resolve(proto)).kind else { return None };
     std::iter::once(*ret).chain(params.iter().map(|p| p.type_id)).find_map(|mut id| {
-        loop {
+        // A pointer may point to itself in types that no compiler made.
+        for _ in 0..DEPTH_MAX {
             id = btf.resolve(id);
             match &btf.ty(id).kind {
                 Kind::Ptr(to) => id = *to,
@@ -282,5 +283,6 @@ fn declared_only(btf: &Btf, proto: TypeId) -> Option<String> {
                 _ => return None,
             }
         }
+        None
     })
 }
