@@ -3,6 +3,8 @@
 //!
 //! All edits keep the length of every type; new strings and types are appended.
 
+mod own;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 

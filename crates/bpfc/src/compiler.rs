@@ -296,6 +296,7 @@ fn prepare(module: &Module<'_>, machine: &Machine<'_>) -> BTreeMap<String, Strin
             module.set_linkage(function, linkage::INTERNAL);
         }
     }
+    module.order_maps(".maps");
     let mut nr_formats = 0;
     for global in module.globals() {
         if is_private(module, global) {

@@ -18,6 +18,10 @@ const FIELD_EXISTS: u64 = 2;
 /// `PRESERVE_TYPE_INFO_EXISTENCE`, `PRESERVE_TYPE_INFO_SIZE`.
 const TYPE_EXISTS: u64 = 0;
 const TYPE_SIZE: u64 = 1;
+/// `BTF_TYPE_ID_LOCAL_RELOC`.
+const TYPE_ID_LOCAL: u64 = 0;
+/// Before the name of a policy's structure: the structure that stands for it until BTF is complete.
+pub(crate) const STAND_IN: &str = "scxr_type_id_";
 /// `PRESERVE_ENUM_VALUE_EXISTENCE`, `PRESERVE_ENUM_VALUE`.
 const ENUM_EXISTS: u64 = 0;
 const ENUM_VALUE: u64 = 1;
@@ -94,6 +98,7 @@ impl Lowering<'_, '_> {
             Marker::FieldSize(field) => self.field_info(call, field, FIELD_SIZE),
             Marker::TypeExists(name) => self.type_info(call, name, TYPE_EXISTS),
             Marker::TypeSize(name) => self.type_info(call, name, TYPE_SIZE),
+            Marker::TypeId(name) => self.type_id(call, name),
             Marker::EnumExists(enumerator) => self.enum_value(call, enumerator, ENUM_EXISTS),
             Marker::EnumValue(enumerator) => self.enum_value(call, enumerator, ENUM_VALUE),
             Marker::KsymExists(kfunc) => {
@@ -137,6 +142,17 @@ impl Lowering<'_, '_> {
         let info = module.insert_call(call, module.function_type(intrinsic), intrinsic, &args);
         module.set_access_type(info, self.types.structs[name]);
         Ok(self.truth(call, info, what == TYPE_EXISTS))
+    }
+
+    /// The number of a structure of the policy's own: rustc's debug information of it cannot be reached from here, so that another one
+    /// stands for it.
+    fn type_id(&mut self, call: Value, name: &str) -> Result<Value, String> {
+        let module = self.module;
+        let intrinsic = module.intrinsic("llvm.bpf.btf.type.id", &[])?;
+        let args = [self.sequence(), module.constant(64, TYPE_ID_LOCAL)];
+        let id = module.insert_call(call, module.function_type(intrinsic), intrinsic, &args);
+        module.set_access_type(id, self.types.structs[&format!("{STAND_IN}{name}")]);
+        Ok(id)
     }
 
     fn enum_value(&mut self, call: Value, enumerator: &Enumerator, what: u64) -> Result<Value, String> {
@@ -213,6 +229,9 @@ impl<'m, 'l> Types<'m, 'l> {
                 Marker::TypeExists(name) | Marker::TypeSize(name) => {
                     members.entry(name.clone()).or_default();
                 }
+                Marker::TypeId(name) => {
+                    members.entry(format!("{STAND_IN}{name}")).or_default();
+                }
                 Marker::EnumExists(e) | Marker::EnumValue(e) => {
                     enumerators.entry(e.owner.clone()).or_default().insert(e.name.clone(), e.value);
                 }
@@ -249,6 +268,11 @@ impl<'m, 'l> Types<'m, 'l> {
             CType::Pointer(pointee) => {
                 let pointee = self.of(pointee);
                 self.module.di_pointer(self.di, pointee)
+            }
+            CType::Function(params, ret) => {
+                let mut types = vec![self.of(ret)];
+                types.extend(params.iter().map(|ty| self.of(ty)));
+                self.module.di_function_pointer(self.di, self.file, &types)
             }
             CType::Array(element, count) => {
                 let made = self.of(element);
@@ -295,7 +319,7 @@ impl<'m, 'l> Types<'m, 'l> {
             CType::Bool => 8,
             CType::Int(_, bits, _) => *bits,
             CType::Enum(_) => 32,
-            CType::Pointer(_) => 64,
+            CType::Pointer(_) | CType::Function(..) => 64,
             CType::Array(element, count) => self.bits(element) * count,
             CType::Struct(name) => {
                 let members = self.members.get(name);

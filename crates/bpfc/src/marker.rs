@@ -10,6 +10,7 @@
 //! | `scxr.field_size:STRUCT.FIELD:TYPE` | `fn() -> u32` | its size there |
 //! | `scxr.type_exists:STRUCT` | `fn() -> bool` | whether the running kernel has the type |
 //! | `scxr.type_size:STRUCT` | `fn() -> u64` | its size there |
+//! | `scxr.type_id:STRUCT` | `fn() -> u64` | the number that the object's BTF gives the policy's own structure |
 //! | `scxr.enum_exists:ENUM.NAME:VALUE` | `fn() -> bool` | whether the running kernel has the enumerator |
 //! | `scxr.enum_value:ENUM.NAME:VALUE` | `fn() -> u64` | its value there |
 //! | `scxr.kfunc:NAME(ARG: TYPE, …) -> TYPE` | the same | a call of the kernel function |
@@ -35,6 +36,8 @@ pub(crate) enum CType {
     Int(String, u64, bool),
     /// A pointer; to [`CType::Void`] for an opaque one.
     Pointer(Box<CType>),
+    /// A pointer to a function: its parameters and its result.
+    Function(Vec<CType>, Box<CType>),
     /// An array and its length.
     Array(Box<CType>, u64),
     /// A structure, by name.
@@ -75,6 +78,7 @@ pub(crate) enum Marker {
     FieldSize(Field),
     TypeExists(String),
     TypeSize(String),
+    TypeId(String),
     EnumExists(Enumerator),
     EnumValue(Enumerator),
     Kfunc { weak: bool, kfunc: Kfunc },
@@ -94,6 +98,7 @@ impl Marker {
             "field_size" => field(rest).map(Self::FieldSize),
             "type_exists" => Some(Self::TypeExists(ident(rest))),
             "type_size" => Some(Self::TypeSize(ident(rest))),
+            "type_id" => Some(Self::TypeId(ident(rest))),
             "enum_exists" => enumerator(rest).map(Self::EnumExists),
             "enum_value" => enumerator(rest).map(Self::EnumValue),
             "kfunc" => kfunc(rest).map(|kfunc| Self::Kfunc { weak: false, kfunc }),
@@ -131,9 +136,10 @@ fn enumerator(text: &str) -> Option<Enumerator> {
 
 fn kfunc(text: &str) -> Option<Kfunc> {
     let (name, rest) = text.split_once('(')?;
-    let (params, ret) = rest.rsplit_once(')')?;
+    let (params, ret) = rest.split_at(closing(rest)?);
+    let ret = &ret[1..];
     let param = |p: &str| p.split_once(':').and_then(|(n, t)| Some((ident(n), ctype(t)?)));
-    let params = params.split(',').filter(|p| !p.trim().is_empty()).map(param).collect::<Option<Vec<_>>>()?;
+    let params = split(params).into_iter().map(param).collect::<Option<Vec<_>>>()?;
     let ret = match ret.trim().strip_prefix("->") {
         Some(ty) if !ty.trim().is_empty() => ctype(ty)?,
         _ => CType::Void,
@@ -141,9 +147,38 @@ fn kfunc(text: &str) -> Option<Kfunc> {
     Some(Kfunc { name: ident(name), params, ret })
 }
 
+/// Where the parenthesis ends that `text` begins inside of.
+fn closing(text: &str) -> Option<usize> {
+    let mut depth = 1;
+    text.find(|c| {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        depth == 0
+    })
+}
+
+/// The parts between the commas outside of parentheses; empty ones left out.
+fn split(text: &str) -> Vec<&str> {
+    let mut depth = 0;
+    let parts = text.split(|c| {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        c == ',' && depth == 0
+    });
+    parts.filter(|p| !p.trim().is_empty()).collect()
+}
+
 /// Reads a Rust type as a C one.
 fn ctype(text: &str) -> Option<CType> {
     let text = text.trim();
+    let function = text.strip_prefix("extern \"C\" ").unwrap_or(text);
+    if let Some(rest) = function.strip_prefix("fn").map(str::trim_start).and_then(|t| t.strip_prefix('(')) {
+        let (params, ret) = rest.split_at(closing(rest)?);
+        let params = split(params).into_iter().map(ctype).collect::<Option<Vec<_>>>()?;
+        let ret = match ret[1..].trim().strip_prefix("->") {
+            Some(ty) => ctype(ty)?,
+            None => CType::Void,
+        };
+        return Some(CType::Function(params, Box::new(ret)));
+    }
     if let Some(pointee) = text.strip_prefix('*') {
         let pointee = pointee.trim_start();
         let pointee = pointee.strip_prefix("const ").or_else(|| pointee.strip_prefix("mut "))?;
@@ -217,6 +252,16 @@ mod tests {
             ret: int("i32"),
         };
         check("scxr.kfunc_weak:f(p: *mut task_struct, idle: * mut bool)-> i32", Marker::Kfunc { weak: true, kfunc });
+        let less = Kfunc {
+            name: "add".to_owned(),
+            params: vec![
+                ("less".to_owned(), CType::Function(vec![int("i32"), int("u8")], Box::new(CType::Bool))),
+                ("off".to_owned(), int("u64")),
+            ],
+            ret: CType::Void,
+        };
+        check("scxr.kfunc:add(less: fn(i32, u8) -> bool, off: u64)", Marker::Kfunc { weak: false, kfunc: less });
+        check("scxr.type_id:Node", Marker::TypeId("Node".to_owned()));
         let none = Kfunc { name: "g".to_owned(), params: Vec::new(), ret: CType::Void };
         check("scxr.ksym_exists:g()", Marker::KsymExists(none));
         check("scxr.helper:1", Marker::Helper(1));

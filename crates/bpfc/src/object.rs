@@ -8,7 +8,7 @@ use object::elf;
 
 use crate::btf::{Btf, Function, sanitized};
 use crate::error::{Error, Refusal, Result};
-use crate::lower::Lowered;
+use crate::lower::{Lowered, STAND_IN};
 
 /// Folders whose names are replaced in the object's strings, with their replacements.
 pub(crate) type Remaps<'a> = [(&'a Path, &'a str)];
@@ -72,7 +72,11 @@ fn complete_btf(
     btf.place_variables(&places.sections, &places.variables);
     btf.match_functions(&ext, &places.functions).ok_or(".BTF.ext ends early")?;
     btf.name_parameters(&lowered.kfuncs);
-    btf.peel_wrappers(&lowered.structs);
+    btf.name_own_types(&mut ext)?;
+    btf.tag_collections();
+    btf.open_inner_maps();
+    let own = lowered.structs.iter().map(|name| name.strip_prefix(STAND_IN).unwrap_or(name).to_owned());
+    btf.peel_wrappers(&own.collect::<Vec<_>>());
     btf.tag_kptrs();
     btf.describe(&lowered.descriptions);
     btf.name_operations();

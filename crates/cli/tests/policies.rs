@@ -18,10 +18,14 @@ use scxr_trace::{Event, ExitKind, Recorder};
 
 #[path = "../../policy/policies/lookups.rs"]
 mod lookups;
+#[path = "../../policy/policies/maps.rs"]
+mod maps;
 #[path = "../../policy/policies/masks.rs"]
 mod masks;
 #[path = "../../policy/policies/moves.rs"]
 mod moves;
+#[path = "../../policy/policies/objects.rs"]
+mod objects;
 #[path = "../../policy/policies/operations.rs"]
 mod operations;
 #[path = "../../policy/policies/queues.rs"]
@@ -81,10 +85,26 @@ fn load(name: &str, set: &[(&str, &str)]) -> Result<Rc<BpfScheduler>, String> {
 /// Runs both forms and compares them; the globals of the BPF form, by name.
 #[track_caller]
 fn check(policy: &'static PolicyDef, set: &[(&str, &str)], exit: ExitKind) -> Vec<(String, i128)> {
+    check_with(policy, set, &[], exit)
+}
+
+/// The same with messages from user space, by ring buffer, that wait when the run begins.
+#[track_caller]
+fn check_with(
+    policy: &'static PolicyDef,
+    set: &[(&str, &str)],
+    messages: &[(&str, &[u8])],
+    exit: ExitKind,
+) -> Vec<(String, i128)> {
     let bpf = load(policy.name, set).unwrap_or_else(|e| panic!("{e}"));
     let native = Rc::new(NativeScheduler::new(policy, CPUS));
     for (name, value) in set {
         native.instance().set(name, value.parse().expect("a number")).expect("a tunable");
+    }
+    for (ring, message) in messages {
+        let machine = bpf.machine();
+        assert!(machine.user_ringbuf_send(machine.map_index(ring).expect("a ring buffer"), message));
+        assert!(native.instance().send_message(ring, message));
     }
     let (of_bpf, of_native) = (run(bpf.clone(), "mixed"), run(native.clone(), "mixed"));
     assert_eq!(of_bpf.exit.0, exit, "{}", of_bpf.exit.2);
@@ -169,6 +189,25 @@ fn walks_and_moves() {
 }
 
 #[test]
+fn maps_of_maps_and_messages_both_ways() {
+    let wish = |slice: u64, level: u32| [&slice.to_le_bytes()[..], &level.to_le_bytes(), &[0; 4]].concat();
+    let (a, b) = (wish(1_000_000, 0), wish(2_000_000, 1));
+    // what is too short is counted and left out
+    let messages = [("wishes", &a[..]), ("wishes", &b[..]), ("wishes", &[0; 3][..])];
+    let globals = check_with(&maps::POLICY, &[], &messages, ExitKind::None);
+    assert_counts(&globals, &["nr_queued", "nr_full", "nr_reports", "most_unread"]);
+    assert!(globals.contains(&("nr_wishes".into(), 2)), "{globals:?}");
+    assert_ne!(globals, check(&maps::POLICY, &[], ExitKind::None));
+}
+
+#[test]
+fn objects_in_trees_lists_and_slots() {
+    let globals = check(&objects::POLICY, &[], ExitKind::None);
+    assert_counts(&globals, &["nr_taken", "nr_front", "nr_seen", "nr_notes", "nr_of_first"]);
+    assert!(globals.contains(&("nr_wrong".into(), 0)), "{globals:?}");
+}
+
+#[test]
 fn timers_fire() {
     let globals = check(&timers::POLICY, &[], ExitKind::None);
     let value = |name: &str| globals.iter().find(|(n, _)| n == name).map(|(_, v)| *v).unwrap_or_default();
@@ -210,7 +249,7 @@ fn the_guide_is_right() {
 /// Objects are for all kernels: what one lacks is optional in them.
 #[test]
 fn policies_load_on_every_kernel() {
-    for name in ["tasks", "masks", "queues", "moves", "timers", "lookups"] {
+    for name in ["tasks", "masks", "queues", "moves", "timers", "lookups", "maps", "objects"] {
         let object = object(name);
         for version in KernelVersion::ALL {
             let options = SchedulerOptions { nr_cpus: CPUS as u32, ..SchedulerOptions::default() };

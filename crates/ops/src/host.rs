@@ -180,6 +180,10 @@ impl Host for Context<'_> {
         self.find_task(task).map(|p| p.0.into())
     }
 
+    fn cgroup_storage_key(&mut self, cgroup: u64) -> Option<u64> {
+        Place::at(cgroup).filter(|p| p.kind == Kind::Cgroup && p.offset == 0).map(|p| p.id.into())
+    }
+
     fn kptr_xchg(&mut self, stored: u64, taken: u64) -> Result<(), HostError> {
         self.exchanged(stored, taken)
     }

@@ -141,6 +141,7 @@ impl BpfScheduler {
             stored: Default::default(),
             iters: Default::default(),
             timers: Default::default(),
+            objects: Default::default(),
             random: RefCell::new(Random::new(options.seed)),
             printed: RefCell::default(),
             gap: RefCell::default(),

@@ -291,8 +291,19 @@ impl Host for NativeHost<'_> {
     }
 
     fn task_from_pid(&self, pid: i32) -> Option<u64> {
-        let k = self.k.borrow();
-        u32::try_from(pid).ok().and_then(|pid| k.task_by_pid(pid)).map(task)
+        self.with(|k| kfunc::bpf_task_from_pid(k, pid)).map(task)
+    }
+
+    fn task_acquire(&self, task: u64) -> Option<u64> {
+        self.with(|k| task_id(k, task).filter(|&p| kfunc::bpf_task_acquire(k, p)).map(|_| task))
+    }
+
+    fn task_release(&self, task: u64) {
+        self.with(|k| {
+            if let Some(p) = task_id(k, task) {
+                kfunc::bpf_task_release(k, p);
+            }
+        });
     }
 
     fn events(&self) -> Option<Vec<(&'static str, i64)>> {
@@ -503,6 +514,10 @@ impl SchedExtOps for NativeScheduler {
 
     fn timer(&self, k: &mut Kernel, id: u64) {
         self.instance.fire(id as usize, &NativeHost { k: RefCell::new(k), s: self, exit_info: None });
+    }
+
+    fn unloaded(&self, k: &mut Kernel) {
+        self.instance.unload(&NativeHost { k: RefCell::new(k), s: self, exit_info: None });
     }
 
     fn task_freed(&self, p: TaskId) {

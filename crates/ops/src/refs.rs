@@ -35,8 +35,9 @@ fn task_at(address: u64) -> Option<TaskId> {
 }
 
 /// Are references to the object at `address` counted?
-fn is_counted(address: u64) -> bool {
-    Place::at(address).is_some_and(|p| matches!(p.kind, Kind::Task | Kind::OwnedMask))
+fn is_counted(c: &Context<'_>, address: u64) -> bool {
+    let of_kernel = Place::at(address).is_some_and(|p| matches!(p.kind, Kind::Task | Kind::OwnedMask | Kind::Cgroup));
+    of_kernel || c.s.objects.is_object(address)
 }
 
 impl Context<'_> {
@@ -57,11 +58,11 @@ impl Context<'_> {
 
     /// A reference goes into a map, another comes out of it.
     pub(crate) fn exchanged(&mut self, stored: u64, taken: u64) -> Result<(), HostError> {
-        if is_counted(stored) {
+        if is_counted(self, stored) {
             self.give_away(stored)?;
             *self.s.stored.0.borrow_mut().entry(stored).or_default() += 1;
         }
-        if is_counted(taken) {
+        if is_counted(self, taken) {
             let mut all = self.s.stored.0.borrow_mut();
             if let Some(nr) = all.get_mut(&taken).filter(|nr| **nr > 0) {
                 *nr -= 1;
@@ -78,9 +79,11 @@ impl Context<'_> {
         for &address in &held {
             match task_at(address) {
                 Some(p) => kfunc::bpf_task_release(self.k, p),
-                None => {
-                    self.s.masks.release(Place::at(address).map_or(u32::MAX, |p| p.id));
-                }
+                None if self.s.objects.is_object(address) => self.s.objects.free(&self.s.machine, address),
+                None => match Place::at(address) {
+                    Some(Place { kind: Kind::OwnedMask, id, .. }) => _ = self.s.masks.release(id),
+                    _ => {}
+                },
             }
         }
         held.len()

@@ -17,6 +17,7 @@ use crate::host::Context;
 use crate::kfuncs::KfuncFn;
 use crate::masks::OwnedMasks;
 use crate::model::Model;
+use crate::objects::Objects;
 use crate::refs::Stored;
 use crate::timers::BpfTimers;
 
@@ -61,6 +62,7 @@ pub struct BpfScheduler {
     pub(crate) stored: Stored,
     pub(crate) iters: crate::iters::Iters,
     pub(crate) timers: BpfTimers,
+    pub(crate) objects: Objects,
     pub(crate) random: RefCell<Random>,
     pub(crate) printed: RefCell<Printed>,
     pub(crate) gap: RefCell<Option<String>>,

@@ -77,6 +77,23 @@ impl CgroupInit<'_> {
 }
 
 impl Cgroup<'_> {
+    #[inline(always)]
+    pub(crate) fn raw(self) -> RawCgroup {
+        self.0
+    }
+
+    /// The cgroup that this one is in, `level` steps from the root; itself at its own level (`bpf_cgroup_ancestor`). `None`: it is not so deep.
+    #[inline(always)]
+    pub fn ancestor(self, level: i32) -> Option<OwnedCgroup> {
+        kernel::cgroup_ancestor(self.0, level).map(OwnedCgroup)
+    }
+
+    /// Holds it beyond the operation (`bpf_cgroup_acquire`); `None`: it is going.
+    #[inline(always)]
+    pub fn acquire(self) -> Option<OwnedCgroup> {
+        kernel::cgroup_acquire(self.0).map(OwnedCgroup)
+    }
+
     /// Its id, as in `/sys/fs/cgroup` (`cgrp->kn->id`).
     #[inline(always)]
     pub fn id(self) -> u64 {
@@ -87,5 +104,42 @@ impl Cgroup<'_> {
     #[inline(always)]
     pub fn level(self) -> i32 {
         kernel::cgroup_level(self.0)
+    }
+}
+
+/// A cgroup that was looked up and is held until this is dropped.
+#[derive(Debug)]
+pub struct OwnedCgroup(RawCgroup);
+
+impl OwnedCgroup {
+    /// The cgroup with that id (`bpf_cgroup_from_id`).
+    #[inline(always)]
+    pub fn from_id(id: u64) -> Option<Self> {
+        kernel::cgroup_from_id(id).map(Self)
+    }
+
+    /// The cgroup.
+    #[inline(always)]
+    pub fn cgroup(&self) -> Cgroup<'_> {
+        Cgroup::__new(self.0)
+    }
+
+    #[doc(hidden)]
+    #[inline(always)]
+    pub fn __from_raw(raw: RawCgroup) -> Self {
+        Self(raw)
+    }
+
+    #[doc(hidden)]
+    #[inline(always)]
+    pub fn __into_raw(self) -> RawCgroup {
+        core::mem::ManuallyDrop::new(self).0
+    }
+}
+
+impl Drop for OwnedCgroup {
+    #[inline(always)]
+    fn drop(&mut self) {
+        kernel::cgroup_release(self.0);
     }
 }

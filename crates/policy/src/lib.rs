@@ -43,6 +43,7 @@ mod cpumask;
 mod dsq;
 mod events;
 mod iter;
+mod objects;
 mod ops;
 mod print;
 mod rcu;
@@ -63,12 +64,17 @@ pub mod native;
 #[doc(hidden)]
 pub use native as backend;
 
-pub use args::{Cgroup, CgroupInit, ExitInfo, ExitTask, InitTask, Release};
+pub use args::{Cgroup, CgroupInit, ExitInfo, ExitTask, InitTask, OwnedCgroup, Release};
 pub use backend::cell::{Field, Ref, SpinGuard, SpinLock};
 #[doc(hidden)]
 pub use backend::iter::{DsqSlot as __DsqSlot, NumSlot as __NumSlot};
-pub use backend::maps::{Array, HashMap, LruHashMap, MaskSlot, PerCpu, Queue, RingBuf, Stack, TaskStorage, Timer};
+pub use backend::maps::{Array, CgroupStorage, HashMap, LruHashMap, PerCpu, PerCpuHashMap, Queue, Stack, TaskStorage};
+pub use backend::objects::{List, ListGuard, ObjectSlot, Owned, Tree, TreeGuard};
+pub use backend::outer::{ArrayOfMaps, HashOfMaps};
+pub use backend::rings::{Reserved, RingBuf, UserRingBuf};
+pub use backend::slots::{CgroupSlot, MaskSlot, TaskSlot};
 pub use backend::state::{ExitRecord, Global, PerCpuArray, PerCpuValue, Tunable};
+pub use backend::timer::Timer;
 pub use context::{
     CpuRelease, Dispatch, Dump, Enqueue, Event, Init, MayDispatch, MayDump, MayInsert, MayMove, MayPick, MayReenqueue,
     SelectCpu, Sleepable, Unlocked,
@@ -77,6 +83,7 @@ pub use cpumask::{CpuMask, HeldMask, OwnedCpuMask};
 pub use dsq::Dsq;
 pub use events::Events;
 pub use iter::{Bounded, QueuedTask, Waiting};
+pub use objects::{InList, InSlot, InTree, Object};
 pub use ops::Ops;
 #[doc(hidden)]
 pub use print::conversions;
@@ -97,12 +104,13 @@ pub mod prelude {
     pub use crate::native::NO_STATE as __STATE;
 
     pub use crate::{
-        Array, Cgroup, CgroupInit, Comm, Cpu, CpuMask, CpuRelease, Dispatch, Dsq, Dump, EnqFlags, Enqueue, Errno,
-        Event, Events, ExitInfo, ExitRecord, ExitTask, Field, Global, HashMap, HeldMask, Init, InitTask, KickFlags,
-        LruHashMap, MaskSlot, MayDispatch, MayDump, MayInsert, MayMove, MayPick, MayReenqueue, Ns, Ops, OpsFlags,
-        OwnedCpuMask, OwnedTask, PerCpu, PerCpuArray, PerCpuValue, PickFlags, Picked, Queue, QueuedTask, Rcu, Ref,
-        Release, RingBuf, SelectCpu, Sleepable, SpinLock, Stack, Task, TaskFlags, TaskStorage, Timer, TimerFlags,
-        Tunable, Unlocked, Vtime, WakeFlags, Weight, bounded, plain, random_u32, scheduler, scx_dump, scx_error,
-        scx_exit, scx_print, shared, state, waiting,
+        Array, ArrayOfMaps, Cgroup, CgroupInit, CgroupSlot, CgroupStorage, Comm, Cpu, CpuMask, CpuRelease, Dispatch,
+        Dsq, Dump, EnqFlags, Enqueue, Errno, Event, Events, ExitInfo, ExitRecord, ExitTask, Field, Global, HashMap,
+        HashOfMaps, HeldMask, Init, InitTask, KickFlags, List, LruHashMap, MaskSlot, MayDispatch, MayDump, MayInsert,
+        MayMove, MayPick, MayReenqueue, Ns, ObjectSlot, Ops, OpsFlags, Owned, OwnedCgroup, OwnedCpuMask, OwnedTask,
+        PerCpu, PerCpuArray, PerCpuHashMap, PerCpuValue, PickFlags, Picked, Queue, QueuedTask, Rcu, Ref, Release,
+        Reserved, RingBuf, SelectCpu, Sleepable, SpinLock, Stack, Task, TaskFlags, TaskSlot, TaskStorage, Timer,
+        TimerFlags, Tree, Tunable, Unlocked, UserRingBuf, Vtime, WakeFlags, Weight, bounded, object, plain, random_u32,
+        scheduler, scx_dump, scx_error, scx_exit, scx_print, shared, state, waiting,
     };
 }

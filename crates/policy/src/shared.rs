@@ -14,6 +14,10 @@ pub trait MapValue: 'static {
 pub trait MapCell: 'static {
     /// All zero: what a new value is.
     const ZERO: Self;
+    /// Its bytes as C lays them out.
+    #[cfg(not(bpf))]
+    #[doc(hidden)]
+    fn put(&self, bytes: &mut [u8]);
 }
 
 /// A plain value that queues and ring buffers hold by copy: integers, [`Ns`], [`Vtime`], structures made by
@@ -25,6 +29,10 @@ pub trait Plain: Copy + 'static {
     #[cfg(not(bpf))]
     #[doc(hidden)]
     fn put(&self, bytes: &mut [u8]);
+    /// The value that C lays out so; there are at least as many bytes.
+    #[cfg(not(bpf))]
+    #[doc(hidden)]
+    fn get(bytes: &[u8]) -> Self;
 }
 
 macro_rules! scalars {
@@ -35,6 +43,10 @@ macro_rules! scalars {
         impl MapCell for Field<$t> {
             #[allow(clippy::declare_interior_mutable_const, reason = "a value to start with")]
             const ZERO: Self = Field::new($zero);
+            #[cfg(not(bpf))]
+            fn put(&self, bytes: &mut [u8]) {
+                Plain::put(&self.get(), bytes);
+            }
         }
         impl Plain for $t {
             const ZERO: Self = $zero;
@@ -42,6 +54,12 @@ macro_rules! scalars {
             fn put(&self, bytes: &mut [u8]) {
                 let bits = crate::Value::to_bits(*self).to_le_bytes();
                 bytes.copy_from_slice(&bits[..size_of::<Self>()]);
+            }
+            #[cfg(not(bpf))]
+            fn get(bytes: &[u8]) -> Self {
+                let mut bits = [0; 8];
+                bits[..size_of::<Self>()].copy_from_slice(&bytes[..size_of::<Self>()]);
+                crate::Value::from_bits(u64::from_le_bytes(bits))
             }
         }
     )*};
@@ -58,6 +76,11 @@ impl<T: MapValue, const N: usize> MapValue for [T; N] {
 impl<C: MapCell, const N: usize> MapCell for [C; N] {
     #[allow(clippy::declare_interior_mutable_const, reason = "a value to start with")]
     const ZERO: Self = [C::ZERO; N];
+    #[cfg(not(bpf))]
+    fn put(&self, bytes: &mut [u8]) {
+        let size = size_of::<C>().max(1);
+        self.iter().zip(bytes.chunks_mut(size)).for_each(|(cell, bytes)| cell.put(bytes));
+    }
 }
 
 impl MapValue for cell::SpinLock {
@@ -67,6 +90,8 @@ impl MapValue for cell::SpinLock {
 impl MapCell for cell::SpinLock {
     #[allow(clippy::declare_interior_mutable_const, reason = "a value to start with")]
     const ZERO: Self = cell::SpinLock::new();
+    #[cfg(not(bpf))]
+    fn put(&self, _bytes: &mut [u8]) {}
 }
 
 /// Declares a structure that maps hold in place. Each field becomes a [`Field`], read with `get` and written with `set`, so
@@ -107,10 +132,39 @@ macro_rules! shared {
         impl $crate::MapValue for $S {
             type Cell = Self;
         }
+        $crate::__shared! { $S { $($field: $t),* } }
+    )*};
+}
+
+/// What [`shared!`](crate::shared) implements.
+#[cfg(bpf)]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __shared {
+    ($S:ident { $($field:ident: $t:ty),* }) => {
         impl $crate::MapCell for $S {
             const ZERO: Self = Self { $($field: <<$t as $crate::MapValue>::Cell as $crate::MapCell>::ZERO),* };
         }
-    )*};
+    };
+}
+
+/// What [`shared!`](crate::shared) implements.
+#[cfg(not(bpf))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __shared {
+    ($S:ident { $($field:ident: $t:ty),* }) => {
+        impl $crate::MapCell for $S {
+            const ZERO: Self = Self { $($field: <<$t as $crate::MapValue>::Cell as $crate::MapCell>::ZERO),* };
+            fn put(&self, bytes: &mut [u8]) {
+                $({
+                    let at = ::std::mem::offset_of!($S, $field);
+                    let size = ::std::mem::size_of::<<$t as $crate::MapValue>::Cell>();
+                    $crate::MapCell::put(&self.$field, &mut bytes[at..at + size]);
+                })*
+            }
+        }
+    };
 }
 
 /// Declares a structure that queues and ring buffers hold by copy: an ordinary `Copy` structure that C lays out the same way.
@@ -172,6 +226,9 @@ macro_rules! __plain {
                     let at = ::std::mem::offset_of!($S, $field);
                     $crate::Plain::put(&self.$field, &mut bytes[at..at + ::std::mem::size_of::<$t>()]);
                 })*
+            }
+            fn get(bytes: &[u8]) -> Self {
+                Self { $($field: $crate::Plain::get(&bytes[::std::mem::offset_of!($S, $field)..])),* }
             }
         }
     };

@@ -4,7 +4,7 @@ use core::marker::PhantomData;
 use core::ops::Deref;
 
 use crate::backend::kernel::{self, RawTask};
-use crate::{Cpu, CpuMask, MayPick, Ns, PickFlags, Picked, TaskFlags, Vtime, WakeFlags, Weight};
+use crate::{Cpu, CpuMask, MayPick, Ns, OwnedCgroup, PickFlags, Picked, TaskFlags, Vtime, WakeFlags, Weight};
 
 /// A task. Each read of a field goes to the kernel: another CPU may have changed it.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +27,18 @@ impl<'a> Task<'a> {
     #[inline(always)]
     pub fn current() -> Option<Self> {
         kernel::current_task().map(Self::__new)
+    }
+
+    /// Holds it beyond the operation (`bpf_task_acquire`); `None`: it is going.
+    #[inline(always)]
+    pub fn acquire(self) -> Option<OwnedTask> {
+        kernel::task_acquire(self.0).map(OwnedTask)
+    }
+
+    /// The cgroup that it is in (`scx_bpf_task_cgroup`); `None`: the kernel has no such function.
+    #[inline(always)]
+    pub fn cgroup(self) -> Option<OwnedCgroup> {
+        kernel::task_cgroup(self.0).map(OwnedCgroup::__from_raw)
     }
 
     /// Thread id (`p->pid`).
@@ -180,6 +192,20 @@ impl OwnedTask {
     #[inline(always)]
     pub fn task(&self) -> Task<'_> {
         Task::__new(self.0)
+    }
+}
+
+impl OwnedTask {
+    #[doc(hidden)]
+    #[inline(always)]
+    pub fn __from_raw(raw: RawTask) -> Self {
+        Self(raw)
+    }
+
+    #[doc(hidden)]
+    #[inline(always)]
+    pub fn __into_raw(self) -> RawTask {
+        core::mem::ManuallyDrop::new(self).0
     }
 }
 

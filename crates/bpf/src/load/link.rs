@@ -11,9 +11,6 @@ use super::resolve::{LoadOptions, Resolved};
 use crate::btf::KernelBtf;
 use crate::image::{Func, Image, Insn, Kfunc, Ksym, Location, Program, pseudo};
 
-/// `r = addr_space_cast(r)`.
-const ADDR_SPACE_CAST: (u8, i16) = (0xbf, 1);
-
 pub(super) struct Linker<'a> {
     object: &'a Object,
     kernel: &'a KernelBtf,
@@ -146,13 +143,6 @@ impl<'a> Linker<'a> {
             );
             self.poison(pc, message);
         }
-        for slot in f.start..f.start + f.len {
-            let insn = code.insns[slot as usize];
-            if (insn.code, insn.off) == ADDR_SPACE_CAST && matches!(insn.imm, 1 | 0x10000) {
-                let what = format!("arena pointers (addr_space_cast in {})", self.place_of(to_text(slot)));
-                return Err(LoadError::NotYet { object: object.name.clone(), what });
-            }
-        }
         for (&slot, &target) in code.targets.range(f.start..f.start + f.len) {
             let wide = code.insns[slot as usize].code == LD_IMM64;
             if wide && slot + 1 >= f.start + f.len {
@@ -171,11 +161,9 @@ impl<'a> Linker<'a> {
             Target::Data { data, offset } => {
                 let Some(map) = self.data_map[data] else {
                     let section = &self.object.data[data];
-                    let what = format!("globals in an arena ({}, used in {})", section.name, self.place_of(pc));
-                    let what = if section.bytes.is_empty() {
-                        format!("a pointer into the empty section {}", section.name)
-                    } else {
-                        what
+                    let what = match section.bytes.is_empty() {
+                        true => format!("a pointer into the empty section {}", section.name),
+                        false => format!("variables in {} without a map that is an arena", section.name),
                     };
                     return Err(LoadError::NotYet { object: self.object.name.clone(), what });
                 };

@@ -13,6 +13,7 @@ pub(super) mod map_type {
     pub(crate) const HASH_OF_MAPS: u32 = 13;
     pub(crate) const RINGBUF: u32 = 27;
     pub(crate) const USER_RINGBUF: u32 = 31;
+    pub(crate) const ARENA: u32 = 33;
 }
 
 /// A map's declaration.

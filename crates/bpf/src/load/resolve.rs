@@ -186,18 +186,25 @@ impl Object {
         let mut globals = Vec::new();
         let mut data_map = Vec::new();
         for d in &self.data {
-            if d.bytes.is_empty() || d.kind == DataKind::Arena {
-                data_map.push(None);
-                continue;
-            }
-            data_map.push(Some(maps.len()));
+            let arena = maps.iter().position(|m| m.map_type == map_type::ARENA);
+            let map = match d.kind {
+                _ if d.bytes.is_empty() => None,
+                DataKind::Arena => arena,
+                _ => Some(maps.len()),
+            };
+            data_map.push(map);
+            let Some(map) = map else { continue };
             globals.extend(d.vars.iter().map(|v| Global {
                 name: v.name.clone(),
-                map: maps.len(),
+                map,
                 offset: v.offset,
                 size: v.size,
                 type_id: v.type_id,
             }));
+            if d.kind == DataKind::Arena {
+                maps[map].initial = Some(d.bytes.clone());
+                continue;
+            }
             maps.push(data_def(&d.name, d.bytes.clone(), d.kind == DataKind::ReadOnly, d.datasec));
         }
         if !kconfig.is_empty() {

@@ -293,7 +293,8 @@ impl<F: Fn(usize, u32) -> Option<u64>> Decoder<'_, F> {
             (0xb, 8) if reg => [Movsx8to64, Nop, Movsx8to32, Nop],
             (0xb, 16) if reg => [Movsx16to64, Nop, Movsx16to32, Nop],
             (0xb, 32) if reg && wide => [Movsx32to64, Nop, Nop, Nop],
-            (0xb, 1) if reg && wide => return self.lacks(pc, "arena address spaces (addr_space_cast)".into()),
+            // An arena pointer is the same in both address spaces.
+            (0xb, 1) if reg && wide && matches!(i.imm, 1 | 0x1_0000) => [Mov64R, Nop, Nop, Nop],
             (0xb, -1) if reg && wide => return self.lacks(pc, "per-CPU addresses (mov_percpu)".into()),
             _ => return Err(self.unknown(pc, i)),
         };

@@ -100,6 +100,12 @@ pub trait Host {
     /// A stable id of the task object at `task`, for task storage; `None`: there is none.
     fn task_storage_key(&mut self, task: u64) -> Option<u64>;
 
+    /// A stable id of the cgroup at `cgroup`, for cgroup storage; `None`: there is none.
+    fn cgroup_storage_key(&mut self, cgroup: u64) -> Option<u64> {
+        let _ = cgroup;
+        None
+    }
+
     /// Address of `cpu`'s copy of the per-CPU kernel variable at `addr`; 0: no such CPU. `None` for `cpu` means this one.
     fn per_cpu_ptr(&mut self, addr: u64, cpu: Option<u32>) -> u64 {
         let _ = (addr, cpu);

@@ -58,6 +58,8 @@ handles! {
     ErrorRef,
     /// `LLVMDiagnosticInfoRef`.
     Diagnostic,
+    /// `LLVMValueMetadataEntry *`.
+    MetadataEntries,
 }
 
 /// Called by LLVM with each diagnostic.
@@ -130,6 +132,15 @@ api! {
     LLVMGetFirstGlobal as first_global(m: ModuleRef) -> Value;
     LLVMGetNextGlobal as next_global(v: Value) -> Value;
     LLVMGetNamedFunction as named_function(m: ModuleRef, name: *const c_char) -> Value;
+    LLVMGetSection as section(v: Value) -> *const c_char;
+    LLVMIsNull as is_null(v: Value) -> c_int;
+    LLVMGetAlignment as alignment(v: Value) -> c_uint;
+    LLVMSetAlignment as set_alignment(v: Value, bytes: c_uint);
+    LLVMGlobalCopyAllMetadata as global_metadata(v: Value, n: *mut usize) -> MetadataEntries;
+    LLVMValueMetadataEntriesGetKind as entry_kind(e: MetadataEntries, i: c_uint) -> c_uint;
+    LLVMValueMetadataEntriesGetMetadata as entry_metadata(e: MetadataEntries, i: c_uint) -> Metadata;
+    LLVMDisposeValueMetadataEntries as dispose_entries(e: MetadataEntries);
+    LLVMGlobalSetMetadata as set_global_metadata(v: Value, kind: c_uint, m: Metadata);
     LLVMDeleteGlobal as delete_global(v: Value);
     LLVMDeleteFunction as delete_function(f: Value);
     LLVMGetFirstBasicBlock as first_block(f: Value) -> Block;

@@ -257,6 +257,41 @@ impl<'l> Module<'l> {
         }
     }
 
+    /// Makes the declarations of maps variables that programs may write: LLVM makes a section of what may be written, and another one of the same
+    /// name of what may not. Those that name other maps go behind all others, as loaders make maps in order.
+    pub(crate) fn order_maps(&self, section: &str) {
+        let in_section = |global: Value| {
+            let name = self.api.section(global);
+            // SAFETY: LLVM gives a string that ends with a NUL and lives as long as the variable.
+            !name.is_null() && unsafe { std::ffi::CStr::from_ptr(name) }.to_bytes() == section.as_bytes()
+        };
+        for global in self.globals().into_iter().filter(|&g| in_section(g)) {
+            self.api.set_constant(global, 0);
+            if let Some(value) = self.api.initializer(global).get().filter(|&value| self.api.is_null(value) == 0) {
+                self.move_to_end(global, value, section);
+            }
+        }
+    }
+
+    /// Makes a global variable anew, behind all others.
+    fn move_to_end(&self, global: Value, value: Value, section: &str) {
+        let (api, name) = (self.api, self.name(global));
+        let new = api.add_global(self.module, api.type_of(value), c("").as_ptr());
+        api.set_initializer(new, value);
+        api.set_linkage(new, api.linkage(global));
+        api.set_alignment(new, api.alignment(global));
+        self.set_section(new, section);
+        let mut nr = 0;
+        let entries = api.global_metadata(global, &mut nr);
+        for i in 0..nr as c_uint {
+            api.set_global_metadata(new, api.entry_kind(entries, i), api.entry_metadata(entries, i));
+        }
+        api.dispose_entries(entries);
+        api.replace_all_uses(global, new);
+        api.delete_global(global);
+        self.rename(new, &name);
+    }
+
     /// The function of that name.
     pub(crate) fn function(&self, name: &str) -> Option<Value> {
         self.api.named_function(self.module, c(name).as_ptr()).get()

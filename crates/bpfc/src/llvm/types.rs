@@ -43,6 +43,12 @@ impl Module<'_> {
         self.api().di_pointer(di, pointee, 64, 64, 0, c"".as_ptr(), 0)
     }
 
+    /// A pointer to a function; `types` begins with its result.
+    pub(crate) fn di_function_pointer(&self, di: DiBuilder, file: Metadata, types: &[Metadata]) -> Metadata {
+        let function = self.api().di_subroutine(di, file, types.as_ptr(), types.len() as u32, 0);
+        self.di_pointer(di, function)
+    }
+
     /// An array of `count` elements, `bits` in all.
     pub(crate) fn di_array(&self, di: DiBuilder, element: Metadata, bits: u64, count: u64) -> Metadata {
         let subrange = self.api().di_subrange(di, 0, count.cast_signed());

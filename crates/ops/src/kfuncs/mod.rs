@@ -5,6 +5,8 @@
 
 mod cpumask;
 mod iter;
+mod memory;
+mod objects;
 mod scx;
 mod task;
 
@@ -16,13 +18,16 @@ use crate::host::Context;
 pub(crate) type KfuncResult = Result<u64, HostError>;
 pub(crate) type KfuncFn = fn(&mut Context<'_>, &Machine, [u64; 5]) -> KfuncResult;
 
+const TABLES: [&[(&str, KfuncFn)]; 6] =
+    [scx::TABLE, task::TABLE, cpumask::TABLE, iter::TABLE, memory::TABLE, objects::TABLE];
+
 /// The function with that name in the kernel; `None`: not implemented yet.
 pub(crate) fn find(name: &str) -> Option<KfuncFn> {
-    let mut table = [scx::TABLE, task::TABLE, cpumask::TABLE, iter::TABLE].into_iter().flatten();
+    let mut table = TABLES.into_iter().flatten();
     table.find(|(n, _)| *n == name).map(|(_, run)| *run)
 }
 
 /// Names of all kfuncs that are implemented.
 pub fn implemented() -> impl Iterator<Item = &'static str> {
-    [scx::TABLE, task::TABLE, cpumask::TABLE, iter::TABLE].into_iter().flatten().map(|(name, _)| *name)
+    TABLES.into_iter().flatten().map(|(name, _)| *name)
 }

@@ -88,6 +88,51 @@ pub fn task_from_pid(pid: i32) -> Option<RawTask> {
     if p.is_null() { None } else { Some(p) }
 }
 
+/// A pointer that the kernel gave, unless it is null.
+#[inline(always)]
+fn given<T>(pointer: *mut T) -> Option<*mut T> {
+    if pointer.is_null() { None } else { Some(pointer) }
+}
+
+#[inline(always)]
+pub fn task_acquire(p: RawTask) -> Option<RawTask> {
+    // SAFETY: the task is the kernel's; the reference is released by `OwnedTask`.
+    given(unsafe { bpf_task_acquire::call(p) })
+}
+
+#[inline(always)]
+pub fn task_cgroup(p: RawTask) -> Option<RawCgroup> {
+    if !scx_bpf_task_cgroup::exists() {
+        return None;
+    }
+    // SAFETY: the task is the kernel's; the reference is released by `OwnedCgroup`.
+    given(unsafe { scx_bpf_task_cgroup::call(p) })
+}
+
+#[inline(always)]
+pub fn cgroup_from_id(id: u64) -> Option<RawCgroup> {
+    // SAFETY: a plain number; the reference is released by `OwnedCgroup`.
+    given(unsafe { bpf_cgroup_from_id::call(id) })
+}
+
+#[inline(always)]
+pub fn cgroup_ancestor(cgrp: RawCgroup, level: i32) -> Option<RawCgroup> {
+    // SAFETY: the cgroup is the kernel's; the reference is released by `OwnedCgroup`.
+    given(unsafe { bpf_cgroup_ancestor::call(cgrp, level) })
+}
+
+#[inline(always)]
+pub fn cgroup_acquire(cgrp: RawCgroup) -> Option<RawCgroup> {
+    // SAFETY: as in `cgroup_ancestor`.
+    given(unsafe { bpf_cgroup_acquire::call(cgrp) })
+}
+
+#[inline(always)]
+pub fn cgroup_release(cgrp: RawCgroup) {
+    // SAFETY: `OwnedCgroup` held it.
+    unsafe { bpf_cgroup_release::call(cgrp) }
+}
+
 #[inline(always)]
 pub fn task_release(p: RawTask) {
     // SAFETY: `task_from_pid` acquired it.

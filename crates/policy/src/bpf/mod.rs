@@ -6,8 +6,13 @@ pub mod cell;
 pub mod iter;
 pub mod kernel;
 pub mod maps;
+pub mod objects;
+pub mod outer;
+pub mod rings;
+pub mod slots;
 pub mod state;
 mod sys;
+pub mod timer;
 
 use crate::Task;
 use kernel::RawTask;

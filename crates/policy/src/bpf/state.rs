@@ -159,6 +159,14 @@ macro_rules! __state {
         $vis static $N: $crate::ExitRecord = $crate::ExitRecord::__new();
         $crate::__state! { [$n] [] $($rest)* }
     };
+    ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: $kind:ident<$t:ty, $len:literal> = $init:expr; $($rest:tt)*) => {
+        $crate::__describe! { $sym $($doc)* }
+        $(#[doc = $doc])*
+        #[unsafe(export_name = $sym)]
+        #[unsafe(link_section = ".maps")]
+        $vis static $N: $crate::$kind<$t, $len> = $crate::$kind::__new($init);
+        $crate::__state! { [$n] [] $($rest)* }
+    };
     ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: $kind:ident<$k:ty, $t:ty, $len:literal>; $($rest:tt)*) => {
         $crate::__describe! { $sym $($doc)* }
         $(#[doc = $doc])*

@@ -135,6 +135,10 @@ pub mod types {
         }
         cpumask {}
         bpf_cpumask {}
+        bpf_rb_root {}
+        bpf_rb_node {}
+        bpf_list_head {}
+        bpf_list_node {}
         cgroup {
             kn: *const kernfs_node,
             level: i32,
@@ -207,13 +211,6 @@ pub mod types {
     #[repr(transparent)]
     pub struct Kptr<T>(pub *mut T);
 
-    /// The value of a map that holds a set of CPUs.
-    #[derive(Debug)]
-    #[repr(C)]
-    pub struct mask_slot {
-        pub mask: Kptr<bpf_cpumask>,
-    }
-
     /// What the newest form of picking within a set takes.
     #[repr(C)]
     #[derive(Debug)]
@@ -257,9 +254,11 @@ pub mod types {
     }
 }
 
+use core::ffi::c_void;
+
 use types::{
-    bpf_cpumask, bpf_iter_num, bpf_iter_scx_dsq, cpumask, scx_bpf_dsq_insert_vtime_args, scx_bpf_select_cpu_and_args,
-    scx_event_stats, task_struct,
+    bpf_cpumask, bpf_iter_num, bpf_iter_scx_dsq, bpf_list_head, bpf_list_node, bpf_rb_node, bpf_rb_root, cgroup,
+    cpumask, scx_bpf_dsq_insert_vtime_args, scx_bpf_select_cpu_and_args, scx_event_stats, task_struct,
 };
 
 #[allow(improper_ctypes)]
@@ -294,7 +293,21 @@ pub mod kfunc {
         fn scx_bpf_exit_bstr(exit_code: i64, fmt: *mut u8, data: *mut u64, data__sz: u32);
         fn scx_bpf_dump_bstr(fmt: *mut u8, data: *mut u64, data__sz: u32);
         fn bpf_task_from_pid(pid: i32) -> *mut task_struct;
+        fn bpf_task_acquire(p: *mut task_struct) -> *mut task_struct;
         fn bpf_task_release(p: *mut task_struct);
+        fn bpf_cgroup_acquire(cgrp: *mut cgroup) -> *mut cgroup;
+        fn bpf_cgroup_release(cgrp: *mut cgroup);
+        fn bpf_cgroup_ancestor(cgrp: *mut cgroup, level: i32) -> *mut cgroup;
+        fn bpf_cgroup_from_id(cgid: u64) -> *mut cgroup;
+        fn bpf_obj_new_impl(local_type_id__k: u64, meta__ign: *mut c_void) -> *mut c_void;
+        fn bpf_obj_drop_impl(p__alloc: *mut c_void, meta__ign: *mut c_void);
+        fn bpf_rbtree_add_impl(root: *mut bpf_rb_root, node: *mut bpf_rb_node, less: extern "C" fn(*mut bpf_rb_node, *const bpf_rb_node) -> bool, meta__ign: *mut c_void, off: u64) -> i32;
+        fn bpf_rbtree_first(root: *mut bpf_rb_root) -> *mut bpf_rb_node;
+        fn bpf_rbtree_remove(root: *mut bpf_rb_root, node: *mut bpf_rb_node) -> *mut bpf_rb_node;
+        fn bpf_list_push_front_impl(head: *mut bpf_list_head, node: *mut bpf_list_node, meta__ign: *mut c_void, off: u64) -> i32;
+        fn bpf_list_push_back_impl(head: *mut bpf_list_head, node: *mut bpf_list_node, meta__ign: *mut c_void, off: u64) -> i32;
+        fn bpf_list_pop_front(head: *mut bpf_list_head) -> *mut bpf_list_node;
+        fn bpf_list_pop_back(head: *mut bpf_list_head) -> *mut bpf_list_node;
         fn bpf_rcu_read_lock();
         fn bpf_rcu_read_unlock();
         fn bpf_cpumask_create() -> *mut bpf_cpumask;
@@ -352,6 +365,7 @@ pub mod kfunc {
         fn scx_bpf_dispatch_from_dsq_set_vtime___compat(it__iter: *mut bpf_iter_scx_dsq, vtime: u64);
         fn scx_bpf_dispatch_from_dsq___compat(it__iter: *mut bpf_iter_scx_dsq, p: *mut task_struct, dsq_id: u64, enq_flags: u64) -> bool;
         fn scx_bpf_dispatch_vtime_from_dsq___compat(it__iter: *mut bpf_iter_scx_dsq, p: *mut task_struct, dsq_id: u64, enq_flags: u64) -> bool;
+        fn scx_bpf_task_cgroup(p: *mut task_struct) -> *mut cgroup;
         fn scx_bpf_events(events: *mut scx_event_stats, events__sz: usize);
     }
 }
@@ -359,7 +373,7 @@ pub mod kfunc {
 pub mod helper {
     use core::ffi::c_void;
 
-    use super::types::{bpf_timer, task_struct, timer_slot};
+    use super::types::{bpf_timer, cgroup, task_struct, timer_slot};
 
     helpers! {
         1 fn map_lookup_elem(map: *const c_void, key: *const u32) -> *mut c_void;
@@ -376,6 +390,10 @@ pub mod helper {
         94 fn spin_unlock(lock: *mut c_void) -> i64;
         115 fn probe_read_kernel_str(dst: *mut u8, size: u32, from: *const u8) -> i64;
         130 fn ringbuf_output(map: *const c_void, data: *const c_void, size: u64, flags: u64) -> i64;
+        131 fn ringbuf_reserve(map: *const c_void, size: u64, flags: u64) -> *mut c_void;
+        132 fn ringbuf_submit(data: *mut c_void, flags: u64);
+        133 fn ringbuf_discard(data: *mut c_void, flags: u64);
+        134 fn ringbuf_query(map: *const c_void, flags: u64) -> u64;
         156 fn task_storage_get(map: *const c_void, task: *mut task_struct, value: *const c_void, flags: u64) -> *mut c_void;
         157 fn task_storage_delete(map: *const c_void, task: *mut task_struct) -> i64;
         158 fn get_current_task_btf() -> *mut task_struct;
@@ -385,6 +403,10 @@ pub mod helper {
         172 fn timer_cancel(timer: *mut bpf_timer) -> i64;
         177 fn trace_vprintk(fmt: *const u8, fmt_size: u32, data: *const u64, data_len: u32) -> i64;
         194 fn kptr_xchg(map_value: *mut c_void, ptr: *mut c_void) -> *mut c_void;
+        201 fn dynptr_read(dst: *mut c_void, len: u32, src: *const c_void, offset: u32, flags: u64) -> i64;
+        209 fn user_ringbuf_drain(map: *const c_void, callback: extern "C" fn(*mut c_void, *mut c_void) -> i64, ctx: *mut c_void, flags: u64) -> i64;
+        210 fn cgrp_storage_get(map: *const c_void, cgroup: *mut cgroup, value: *const c_void, flags: u64) -> *mut c_void;
+        211 fn cgrp_storage_delete(map: *const c_void, cgroup: *mut cgroup) -> i64;
         195 fn map_lookup_percpu_elem(map: *const c_void, key: *const c_void, cpu: u32) -> *mut c_void;
     }
 }

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
+use super::objects::Objects;
 use super::{ExitDetails, Host, ItemDef, ItemKind, MaskWords, PolicyDef, Words};
 
 /// A global of an instance, as a tool lists it.
@@ -49,20 +50,51 @@ enum Body {
     Nothing,
     Map(RefCell<Values>),
     Queue(RefCell<VecDeque<Rc<dyn Any>>>),
-    Ring(RefCell<VecDeque<Vec<u8>>>),
+    Ring(RefCell<Ring>),
+    UserRing { messages: RefCell<VecDeque<Vec<u8>>>, busy: Cell<bool> },
     Timer { made: Cell<bool>, function: RefCell<Option<Rc<dyn Fn()>>> },
-    MaskSlot(Cell<Option<u32>>),
+    Slot(Cell<Option<u64>>),
+    Objects(Objects),
+}
+
+/// A ring buffer: what user space has not read yet, in order of reservation.
+#[derive(Default)]
+struct Ring {
+    records: VecDeque<Record>,
+    /// Numbers the records.
+    next: u64,
+}
+
+struct Record {
+    number: u64,
+    len: usize,
+    state: State,
+}
+
+enum State {
+    Busy,
+    Ready(Vec<u8>),
+    Discarded,
+}
+
+/// Bytes that a message takes.
+fn room(len: usize) -> usize {
+    (len + RING_HEADER).next_multiple_of(8)
 }
 
 impl Body {
     fn new(kind: ItemKind) -> Self {
         match kind {
-            ItemKind::Map | ItemKind::LruMap | ItemKind::TaskMap => Self::Map(RefCell::default()),
+            ItemKind::Map | ItemKind::LruMap | ItemKind::TaskMap | ItemKind::CgroupMap => Self::Map(RefCell::default()),
             ItemKind::Queue => Self::Queue(RefCell::default()),
             ItemKind::Ring => Self::Ring(RefCell::default()),
             ItemKind::Timer => Self::Timer { made: Cell::default(), function: RefCell::default() },
-            ItemKind::MaskSlot => Self::MaskSlot(Cell::default()),
-            ItemKind::Tunable | ItemKind::Global | ItemKind::PerCpu | ItemKind::ExitRecord => Self::Nothing,
+            ItemKind::UserRing => Self::UserRing { messages: RefCell::default(), busy: Cell::default() },
+            ItemKind::Slot | ItemKind::TaskSlot | ItemKind::CgroupSlot => Self::Slot(Cell::default()),
+            ItemKind::Objects => Self::Objects(Objects::default()),
+            ItemKind::OfMaps | ItemKind::Tunable | ItemKind::Global | ItemKind::PerCpu | ItemKind::ExitRecord => {
+                Self::Nothing
+            }
         }
     }
 }
@@ -181,16 +213,52 @@ impl Instance {
     pub fn take_messages(&self, name: &str) -> Vec<Vec<u8>> {
         let slot = self.slots.iter().find(|slot| slot.def.name == name);
         match slot.map(|slot| &slot.body) {
-            Some(Body::Ring(ring)) => ring.take().into(),
+            Some(Body::Ring(ring)) => ring.borrow_mut().take(),
             _ => Vec::new(),
+        }
+    }
+
+    /// Sends a message to the policy through the user-space ring buffer of that name; false: there is no room, or no such buffer.
+    pub fn send_message(&self, name: &str, message: &[u8]) -> bool {
+        let Some(slot) = self.slots.iter().find(|slot| slot.def.name == name) else { return false };
+        let Body::UserRing { messages, .. } = &slot.body else { return false };
+        let used: usize = messages.borrow().iter().map(|m| room(m.len())).sum();
+        let fits = used + room(message.len()) <= slot.def.len;
+        if fits {
+            messages.borrow_mut().push_back(message.to_vec());
+        }
+        fits
+    }
+
+    /// The cgroup is gone: what was kept for it goes.
+    pub fn cgroup_gone(&self, cgroup: u64) {
+        self.owner_gone(ItemKind::CgroupMap, cgroup);
+    }
+
+    /// The scheduler is gone: gives back what slots still hold.
+    pub fn unload(&self, host: &dyn Host) {
+        for slot in &self.slots {
+            if let Body::Slot(place) = &slot.body
+                && let Some(raw) = place.take()
+            {
+                match slot.def.kind {
+                    ItemKind::TaskSlot => host.task_release(raw),
+                    ItemKind::CgroupSlot => host.cgroup_release(raw),
+                    _ => {}
+                }
+            }
         }
     }
 
     /// The task is gone: what was kept for it goes.
     pub fn task_gone(&self, task: u64) {
-        for slot in self.slots.iter().filter(|slot| slot.def.kind == ItemKind::TaskMap) {
+        self.owner_gone(ItemKind::TaskMap, task);
+    }
+
+    fn owner_gone(&self, kind: ItemKind, owner: u64) {
+        for slot in self.slots.iter().filter(|slot| slot.def.kind == kind) {
             if let Body::Map(map) = &slot.body {
-                map.borrow_mut().remove(&task);
+                map.borrow_mut().remove(&owner);
             }
         }
     }
@@ -219,7 +287,12 @@ impl Instance {
     }
 
     /// The value at `key`; if there is none, `make` makes one where there is room.
-    pub(super) fn map_value(&self, slot: usize, key: u64, make: Option<fn() -> Rc<dyn Any>>) -> Option<Rc<dyn Any>> {
+    pub(super) fn map_value(
+        &self,
+        slot: usize,
+        key: u64,
+        make: Option<&dyn Fn() -> Rc<dyn Any>>,
+    ) -> Option<Rc<dyn Any>> {
         let slot = self.slots.get(slot)?;
         let Body::Map(map) = &slot.body else { return None };
         let mut map = map.borrow_mut();
@@ -269,15 +342,65 @@ impl Instance {
     }
 
     pub(super) fn send(&self, slot: usize, message: Vec<u8>) -> bool {
-        let Some(slot) = self.slots.get(slot) else { return false };
-        let Body::Ring(ring) = &slot.body else { return false };
-        let room = |len: usize| (len + RING_HEADER).next_multiple_of(8);
-        let used: usize = ring.borrow().iter().map(|m| room(m.len())).sum();
-        let fits = used + room(message.len()) <= slot.def.len;
-        if fits {
-            ring.borrow_mut().push_back(message);
+        let Some(record) = self.reserve(slot, message.len()) else { return false };
+        self.commit(slot, record, Some(message));
+        true
+    }
+
+    /// Room for a message of `len` bytes; its number.
+    pub(super) fn reserve(&self, slot: usize, len: usize) -> Option<u64> {
+        let slot = self.slots.get(slot)?;
+        let Body::Ring(ring) = &slot.body else { return None };
+        let mut ring = ring.borrow_mut();
+        if ring.used() + room(len) >= slot.def.len {
+            return None;
         }
-        fits
+        ring.next += 1;
+        let number = ring.next;
+        ring.records.push_back(Record { number, len, state: State::Busy });
+        Some(number)
+    }
+
+    /// Ends a reservation that has not ended yet: with a message, or without.
+    pub(super) fn commit(&self, slot: usize, number: u64, message: Option<Vec<u8>>) {
+        let Some(Body::Ring(ring)) = self.slots.get(slot).map(|s| &s.body) else { return };
+        let mut ring = ring.borrow_mut();
+        let busy = |r: &&mut Record| r.number == number && matches!(r.state, State::Busy);
+        if let Some(record) = ring.records.iter_mut().find(busy) {
+            record.state = message.map_or(State::Discarded, State::Ready);
+        }
+    }
+
+    pub(super) fn nr_unread(&self, slot: usize) -> u64 {
+        match self.slots.get(slot).map(|s| &s.body) {
+            Some(Body::Ring(ring)) => ring.borrow().used() as u64,
+            _ => 0,
+        }
+    }
+
+    /// False: somebody drains it already.
+    pub(super) fn begin_drain(&self, slot: usize) -> bool {
+        matches!(self.slots.get(slot).map(|s| &s.body), Some(Body::UserRing { busy, .. }) if !busy.replace(true))
+    }
+
+    pub(super) fn end_drain(&self, slot: usize) {
+        if let Some(Body::UserRing { busy, .. }) = self.slots.get(slot).map(|s| &s.body) {
+            busy.set(false);
+        }
+    }
+
+    pub(super) fn next_message(&self, slot: usize) -> Option<Vec<u8>> {
+        match &self.slots.get(slot)?.body {
+            Body::UserRing { messages, .. } => messages.borrow_mut().pop_front(),
+            _ => None,
+        }
+    }
+
+    pub(super) fn objects(&self, slot: usize) -> Option<&Objects> {
+        match &self.slots.get(slot)?.body {
+            Body::Objects(objects) => Some(objects),
+            _ => None,
+        }
     }
 
     pub(super) fn create_mask(&self) -> u32 {
@@ -309,17 +432,35 @@ impl Instance {
         before
     }
 
-    pub(super) fn replace_mask(&self, slot: usize, new: Option<u32>) -> Option<u32> {
+    pub(super) fn replace_in_slot(&self, slot: usize, new: Option<u64>) -> Option<u64> {
         match self.slots.get(slot).map(|s| &s.body) {
-            Some(Body::MaskSlot(place)) => place.replace(new),
+            Some(Body::Slot(place)) => place.replace(new),
             _ => None,
         }
     }
 
-    pub(super) fn mask_in(&self, slot: usize) -> Option<u32> {
+    pub(super) fn in_slot(&self, slot: usize) -> Option<u64> {
         match self.slots.get(slot).map(|s| &s.body) {
-            Some(Body::MaskSlot(place)) => place.get(),
+            Some(Body::Slot(place)) => place.get(),
             _ => None,
         }
+    }
+}
+
+impl Ring {
+    /// Bytes that are taken.
+    fn used(&self) -> usize {
+        self.records.iter().map(|r| room(r.len)).sum()
+    }
+
+    /// Takes the finished messages out, up to the first one that is not finished.
+    fn take(&mut self) -> Vec<Vec<u8>> {
+        let mut messages = Vec::new();
+        while self.records.front().is_some_and(|r| !matches!(r.state, State::Busy)) {
+            if let Some(Record { state: State::Ready(message), .. }) = self.records.pop_front() {
+                messages.push(message);
+            }
+        }
+        messages
     }
 }

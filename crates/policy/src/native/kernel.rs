@@ -54,6 +54,13 @@ host_calls! {
     task_running(p: RawTask) -> bool;
     current_task() -> Option<RawTask>;
     task_from_pid(pid: i32) -> Option<RawTask>;
+    task_acquire(p: RawTask) -> Option<RawTask>;
+    task_release(p: RawTask);
+    task_cgroup(p: RawTask) -> Option<RawCgroup>;
+    cgroup_from_id(id: u64) -> Option<RawCgroup>;
+    cgroup_ancestor(cgrp: RawCgroup, level: i32) -> Option<RawCgroup>;
+    cgroup_acquire(cgrp: RawCgroup) -> Option<RawCgroup>;
+    cgroup_release(cgrp: RawCgroup);
     init_task_fork(args: RawInitTask) -> bool;
     exit_task_cancelled(args: RawExitTask) -> bool;
     release_task(args: RawRelease) -> Option<RawTask>;
@@ -110,8 +117,6 @@ pub(crate) mod event {
         sub_bypass_dispatch: "SCX_EV_SUB_BYPASS_DISPATCH";
     }
 }
-
-pub(crate) fn task_release(_p: RawTask) {}
 
 pub(crate) fn rcu_lock() {}
 

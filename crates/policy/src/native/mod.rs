@@ -20,7 +20,17 @@ pub mod library;
 #[doc(hidden)]
 pub mod maps;
 mod mask;
+#[doc(hidden)]
+pub mod objects;
+#[doc(hidden)]
+pub mod outer;
+#[doc(hidden)]
+pub mod rings;
+#[doc(hidden)]
+pub mod slots;
 pub mod state;
+#[doc(hidden)]
+pub mod timer;
 
 use std::fmt;
 
@@ -296,6 +306,44 @@ pub trait Host {
         let _ = cgroup;
         self.missing("cgroups");
         0
+    }
+    /// `bpf_task_acquire`; `None`: the task is going.
+    fn task_acquire(&self, task: u64) -> Option<u64> {
+        let _ = task;
+        self.missing("task_acquire");
+        None
+    }
+    /// `bpf_task_release`, of a task from [`Host::task_from_pid`] or [`Host::task_acquire`].
+    fn task_release(&self, task: u64) {
+        let _ = task;
+    }
+    /// `scx_bpf_task_cgroup`.
+    fn task_cgroup(&self, task: u64) -> Option<u64> {
+        let _ = task;
+        self.missing("scx_bpf_task_cgroup");
+        None
+    }
+    /// `bpf_cgroup_from_id`.
+    fn cgroup_from_id(&self, id: u64) -> Option<u64> {
+        let _ = id;
+        self.missing("bpf_cgroup_from_id");
+        None
+    }
+    /// `bpf_cgroup_ancestor`.
+    fn cgroup_ancestor(&self, cgroup: u64, level: i32) -> Option<u64> {
+        let _ = (cgroup, level);
+        self.missing("bpf_cgroup_ancestor");
+        None
+    }
+    /// `bpf_cgroup_acquire`.
+    fn cgroup_acquire(&self, cgroup: u64) -> Option<u64> {
+        let _ = cgroup;
+        self.missing("bpf_cgroup_acquire");
+        None
+    }
+    /// `bpf_cgroup_release`.
+    fn cgroup_release(&self, cgroup: u64) {
+        let _ = cgroup;
     }
     /// Starts the timer with that number of the calling instance; when it is due, the host calls [`Instance::fire`].
     /// `flags` as `bpf_timer_start` takes them.

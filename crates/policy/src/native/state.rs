@@ -29,7 +29,19 @@ pub enum ItemKind {
     /// A timer.
     Timer,
     /// A place for a set of CPUs.
-    MaskSlot,
+    Slot,
+    /// A place for a task.
+    TaskSlot,
+    /// A place for a cgroup.
+    CgroupSlot,
+    /// Values of cgroups.
+    CgroupMap,
+    /// A ring buffer from user space.
+    UserRing,
+    /// Maps.
+    OfMaps,
+    /// A tree, a list or a place for an object.
+    Objects,
 }
 
 /// An item of state as it was declared.
@@ -253,6 +265,11 @@ macro_rules! __state {
         $(#[doc = $doc])*
         $vis static $N: $crate::Global<$t> = $crate::Global::__new($n, $sym, $init);
         $crate::__state! { [$n + 1] [$($done)* { $N [$($doc)*] [Global<$t>] }] $($rest)* }
+    };
+    ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: $kind:ident<$t:ty, $len:literal> = $init:expr; $($rest:tt)*) => {
+        $(#[doc = $doc])*
+        $vis static $N: $crate::$kind<$t, $len> = $crate::$kind::__new($n, $sym, $init);
+        $crate::__state! { [$n + 1] [$($done)* { $N [$($doc)*] [$kind<$t, $len>] }] $($rest)* }
     };
     ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: $kind:ident<$k:ty, $t:ty, $len:literal>; $($rest:tt)*) => {
         $(#[doc = $doc])*

@@ -2,12 +2,16 @@
 
 use super::super::fault::HostError;
 use super::super::host::Host;
-use super::super::machine::Machine;
-use super::super::maps::{Kind, Map, MapFlags, errno};
+use super::super::machine::{Handles, Invocation, Machine};
+use super::super::maps::{Kind, Map, MapFlags, UserRing, errno, map_type};
 use super::{Ret, bad, err, id, ret};
 
 /// `BPF_LOCAL_STORAGE_GET_F_CREATE`.
 const STORAGE_CREATE: u64 = 1;
+/// Messages that one call takes out at most (BPF_MAX_USER_RINGBUF_SAMPLES).
+const USER_MESSAGES_MAX: u64 = 128 * 1024;
+/// Bytes of a dynptr here: address and size of the data.
+const DYNPTR: usize = 16;
 /// `BPF_RB_NO_WAKEUP | BPF_RB_FORCE_WAKEUP`.
 const RINGBUF_FLAGS: u64 = 3;
 
@@ -50,6 +54,7 @@ impl Machine {
                 let cpu = if h.per_cpu() { cpu.unwrap_or_else(|| host.cpu()) } else { 0 };
                 self.with_key(map, key, |key| h.lookup(&self.mem, key, cpu))
             }
+            Kind::OfMaps(o) => self.with_key(map, key, |key| o.get(key).map_or(0, Handles::map)),
             _ => Ok(0),
         }
     }
@@ -71,7 +76,7 @@ impl Machine {
                     Err(e) => return Ok(err(e)),
                 }
             }
-            Kind::Queue(_) | Kind::Storage(_) | Kind::Ringbuf(_) => return Ok(err(errno::EOPNOTSUPP)),
+            _ => return Ok(err(errno::EOPNOTSUPP)),
         };
         if self.mem.copy(addr, value, map.def.value_size as usize) {
             Ok(0)
@@ -121,6 +126,14 @@ impl Machine {
         }
     }
 
+    /// Whose value of a storage map is at `owner`: the id of a task or, in storages of cgroups, of a cgroup.
+    fn storage_key(&self, map: &Map, owner: u64, host: &mut dyn Host) -> Option<u64> {
+        match map.def.map_type {
+            map_type::CGRP_STORAGE => host.cgroup_storage_key(owner),
+            _ => host.task_storage_key(owner),
+        }
+    }
+
     pub(super) fn storage_get(&self, a: [u64; 5], host: &mut dyn Host) -> Ret {
         let [map, task, value, flags, _] = a;
         let (_, map) = self.map_at(map)?;
@@ -128,7 +141,7 @@ impl Machine {
         if flags & !STORAGE_CREATE != 0 || task == 0 {
             return Ok(0);
         }
-        let Some(key) = host.task_storage_key(task) else { return Ok(0) };
+        let Some(key) = self.storage_key(map, task, host) else { return Ok(0) };
         if let Some(addr) = s.get(key) {
             return Ok(addr);
         }
@@ -152,10 +165,71 @@ impl Machine {
         if task == 0 {
             return Ok(err(errno::EINVAL));
         }
-        Ok(match host.task_storage_key(task) {
+        Ok(match self.storage_key(map, task, host) {
             Some(key) => ret(s.delete(&self.mem, key)),
             None => err(errno::ENOENT),
         })
+    }
+
+    /// Calls `cb(message, ctx)`, the message as a dynptr, for each message from user space until it returns 1; returns how many there were.
+    pub(super) fn user_ringbuf_drain(&self, inv: &mut Invocation<'_>, a: [u64; 5], host: &mut dyn Host) -> Ret {
+        let [map, callback, ctx, flags, _] = a;
+        let (_, map) = self.map_at(map)?;
+        let entry = self.callback(callback)?;
+        let Kind::UserRing(ring) = &map.kind else {
+            return Err(HostError::Misuse(format!("map {} is no user-space ring buffer", map.def.name)));
+        };
+        if flags & !RINGBUF_FLAGS != 0 {
+            return Ok(err(errno::EINVAL));
+        }
+        if ring.busy.replace(true) {
+            return Ok(err(errno::EBUSY));
+        }
+        let drained = self.drain(inv, ring, entry, ctx, host);
+        ring.busy.set(false);
+        drained
+    }
+
+    fn drain(&self, inv: &mut Invocation<'_>, ring: &UserRing, entry: u32, ctx: u64, host: &mut dyn Host) -> Ret {
+        for nr in 0..USER_MESSAGES_MAX {
+            let Some(message) = ring.pop() else { return Ok(nr) };
+            let size = DYNPTR + message.len();
+            let Some(at) = self.mem.alloc(size) else { return Ok(err(errno::ENOMEM)) };
+            let data = at + DYNPTR as u64;
+            let made = self.mem.store(at, data)
+                && self.mem.store(at + 8, message.len() as u64)
+                && self.mem.write(data, &message);
+            debug_assert!(made, "a fresh block is writable");
+            let result = self.exec(inv, entry, [at, ctx, 0, 0, 0], host);
+            self.mem.free(at, size);
+            if result? != 0 {
+                return Ok(nr + 1);
+            }
+        }
+        Ok(USER_MESSAGES_MAX)
+    }
+
+    /// Address of `len` bytes at `offset` of the data behind a dynptr; `None`: it has not so many.
+    fn dynptr(&self, dynptr: u64, offset: u64, len: u64) -> Result<Option<u64>, HostError> {
+        let word = |at| self.mem.load::<u64>(at).ok_or_else(|| bad("dynptr", dynptr));
+        let (data, size) = (word(dynptr)?, word(dynptr.wrapping_add(8))?);
+        let (offset, len) = (offset & 0xffff_ffff, len & 0xffff_ffff);
+        Ok((offset + len <= size).then_some(data + offset))
+    }
+
+    pub(super) fn dynptr_data(&self, a: [u64; 5]) -> Ret {
+        Ok(self.dynptr(a[0], a[1], a[2])?.unwrap_or(0))
+    }
+
+    /// `bpf_dynptr_read(dst, len, src, offset, flags)`.
+    pub(super) fn dynptr_read(&self, a: [u64; 5]) -> Ret {
+        let [dst, len, src, offset, flags] = a;
+        match self.dynptr(src, offset, len)? {
+            _ if flags != 0 => Ok(err(errno::EINVAL)),
+            None => Ok(err(errno::E2BIG)),
+            Some(from) if self.mem.copy(dst, from, len as u32 as usize) => Ok(0),
+            Some(_) => Err(bad("buffer", dst)),
+        }
     }
 
     pub(super) fn ringbuf(&self, helper: usize, a: [u64; 5]) -> Ret {

@@ -34,6 +34,7 @@ helpers! {
     GET_CURRENT_TASK = 35,
     GET_NUMA_NODE_ID = 42,
     PROBE_READ_STR = 45,
+    PERF_EVENT_READ_VALUE = 55,
     MAP_PUSH_ELEM = 87,
     MAP_POP_ELEM = 88,
     MAP_PEEK_ELEM = 89,
@@ -65,6 +66,11 @@ helpers! {
     STRNCMP = 182,
     KPTR_XCHG = 194,
     MAP_LOOKUP_PERCPU_ELEM = 195,
+    DYNPTR_READ = 201,
+    DYNPTR_DATA = 203,
+    USER_RINGBUF_DRAIN = 209,
+    CGRP_STORAGE_GET = 210,
+    CGRP_STORAGE_DELETE = 211,
 }
 
 /// Does this machine have helper `id`?
@@ -101,8 +107,13 @@ impl Machine {
             id::MAP_PEEK_ELEM => self.take(a[0], a[1], false)?,
             id::FOR_EACH_MAP_ELEM => self.for_each(inv, a, host)?,
             id::LOOP => self.bpf_loop(inv, a, host)?,
-            id::TASK_STORAGE_GET => self.storage_get(a, host)?,
-            id::TASK_STORAGE_DELETE => self.storage_delete(a[0], a[1], host)?,
+            id::TASK_STORAGE_GET | id::CGRP_STORAGE_GET => self.storage_get(a, host)?,
+            id::USER_RINGBUF_DRAIN => self.user_ringbuf_drain(inv, a, host)?,
+            id::DYNPTR_READ => self.dynptr_read(a)?,
+            id::DYNPTR_DATA => self.dynptr_data(a)?,
+            // No events are set up: that of any index is missing.
+            id::PERF_EVENT_READ_VALUE => err(errno::ENOENT),
+            id::TASK_STORAGE_DELETE | id::CGRP_STORAGE_DELETE => self.storage_delete(a[0], a[1], host)?,
             id::RINGBUF_OUTPUT | id::RINGBUF_RESERVE | id::RINGBUF_SUBMIT | id::RINGBUF_DISCARD | id::RINGBUF_QUERY => {
                 self.ringbuf(call.id, a)?
             }

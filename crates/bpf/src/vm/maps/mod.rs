@@ -3,20 +3,26 @@
 //! Every function here is finished when it returns: nothing is borrowed across a call of the host or of a callback.
 //! Keys and values come as guest addresses from programs, as bytes from user space.
 
+mod arena;
 mod array;
 mod hash;
+mod of_maps;
 mod queue;
 mod ringbuf;
 mod storage;
 mod user;
+mod user_ring;
 
+pub(super) use arena::Arena;
 pub(super) use array::Array;
 pub(super) use hash::Hash;
+pub(super) use of_maps::OfMaps;
 pub(super) use queue::Queue;
 pub(super) use ringbuf::Ringbuf;
 pub(super) use storage::Storage;
 pub use user::Element;
 pub(super) use user::ElementKey;
+pub(super) use user_ring::UserRing;
 
 use super::fault::MachineError;
 use super::memory::Memory;
@@ -28,13 +34,19 @@ pub mod map_type {
     #![allow(missing_docs)]
     pub const HASH: u32 = 1;
     pub const ARRAY: u32 = 2;
+    pub const PERF_EVENT_ARRAY: u32 = 4;
     pub const PERCPU_HASH: u32 = 5;
     pub const PERCPU_ARRAY: u32 = 6;
     pub const LRU_HASH: u32 = 9;
+    pub const ARRAY_OF_MAPS: u32 = 12;
+    pub const HASH_OF_MAPS: u32 = 13;
     pub const QUEUE: u32 = 22;
     pub const STACK: u32 = 23;
     pub const RINGBUF: u32 = 27;
     pub const TASK_STORAGE: u32 = 29;
+    pub const USER_RINGBUF: u32 = 31;
+    pub const CGRP_STORAGE: u32 = 32;
+    pub const ARENA: u32 = 33;
 }
 
 /// Error numbers, positive.
@@ -69,6 +81,8 @@ impl MapFlags {
 
 /// Longest key: what a program's stack holds.
 const KEY_MAX: u32 = 512;
+/// Pages of an arena at most: 4 GiB.
+const ARENA_PAGES_MAX: u64 = 1 << 20;
 /// Bytes that one map may take in guest memory.
 const MAP_BYTES_MAX: u64 = 1 << 36;
 
@@ -93,6 +107,11 @@ pub(super) enum Kind {
     Queue(Queue),
     Storage(Storage),
     Ringbuf(Ringbuf),
+    OfMaps(OfMaps),
+    UserRing(UserRing),
+    Arena(Arena),
+    /// Perf events, of which the machine has none.
+    PerfEvents,
 }
 
 /// Guest memory that an image's maps need.
@@ -136,7 +155,11 @@ impl Map {
                 HASH | LRU_HASH => Kind::Hash(Hash::new(def, 1, mem)?),
                 PERCPU_HASH => Kind::Hash(Hash::new(def, nr_cpus, mem)?),
                 QUEUE | STACK => Kind::Queue(Queue::new(def, mem)?),
-                TASK_STORAGE => Kind::Storage(Storage::new(def)),
+                TASK_STORAGE | CGRP_STORAGE => Kind::Storage(Storage::new(def)),
+                ARRAY_OF_MAPS | HASH_OF_MAPS => Kind::OfMaps(OfMaps::new(def)),
+                USER_RINGBUF => Kind::UserRing(UserRing::new(def)),
+                ARENA => Kind::Arena(Arena::new(def, mem)?),
+                PERF_EVENT_ARRAY => Kind::PerfEvents,
                 _ => Kind::Ringbuf(Ringbuf::new(def, mem)?),
             };
             maps.push(Map { def: def.clone(), kind });
@@ -150,6 +173,7 @@ impl Map {
             Kind::Array(a) if self.def.max_entries == 1 && !a.per_cpu() && offset < self.def.value_size.max(1) => {
                 Some(a.value(0, 0) + u64::from(offset))
             }
+            Kind::Arena(a) => a.at(offset.into()),
             _ => None,
         }
     }
@@ -161,23 +185,25 @@ fn needed(def: &MapDef, nr_cpus: u32) -> Result<u64, MachineError> {
     let bad = |what: &str| Err(MachineError::BadMap { map: def.name.clone(), what: what.into() });
     let cpus = match def.map_type {
         PERCPU_ARRAY | PERCPU_HASH => u64::from(nr_cpus),
-        ARRAY | HASH | LRU_HASH | QUEUE | STACK | RINGBUF | TASK_STORAGE => 1,
+        ARRAY | HASH | LRU_HASH | QUEUE | STACK | RINGBUF | TASK_STORAGE | CGRP_STORAGE | ARRAY_OF_MAPS
+        | HASH_OF_MAPS | USER_RINGBUF | ARENA | PERF_EVENT_ARRAY => 1,
         other => return Err(MachineError::MapType { map: def.name.clone(), map_type: map_type_name(other) }),
     };
     let entries = u64::from(def.max_entries);
     let value = stride(def.value_size);
-    let wants_entries = !matches!(def.map_type, TASK_STORAGE);
+    let wants_entries = !matches!(def.map_type, TASK_STORAGE | CGRP_STORAGE | PERF_EVENT_ARRAY);
     if wants_entries && entries == 0 {
         return bad("max_entries is 0");
     }
-    if def.value_size == 0 && !matches!(def.map_type, RINGBUF) && def.initial.is_none() {
+    let no_value = matches!(def.map_type, RINGBUF | USER_RINGBUF | ARENA | PERF_EVENT_ARRAY);
+    if def.value_size == 0 && !no_value && def.initial.is_none() {
         return bad("value_size is 0");
     }
     if def.read_only && def.map_type != ARRAY {
         return bad("only arrays can be read-only here");
     }
     let initial = def.initial.as_ref().map_or(0, Vec::len);
-    if initial > def.value_size as usize {
+    if def.map_type != ARENA && initial > def.value_size as usize {
         return bad("initial contents are larger than the value");
     }
     let bytes = match def.map_type {
@@ -191,10 +217,15 @@ fn needed(def: &MapDef, nr_cpus: u32) -> Result<u64, MachineError> {
         }
         QUEUE | STACK if def.key_size != 0 => return bad("key_size must be 0"),
         QUEUE | STACK => value.saturating_mul(entries),
-        RINGBUF if !def.max_entries.is_power_of_two() || !def.max_entries.is_multiple_of(4096) => {
+        RINGBUF | USER_RINGBUF if !def.max_entries.is_power_of_two() || !def.max_entries.is_multiple_of(4096) => {
             return bad("max_entries (the bytes of a ring buffer) must be a power of two and a multiple of 4096");
         }
         RINGBUF => entries * 2,
+        ARENA if entries > ARENA_PAGES_MAX || initial as u64 > entries * arena::PAGE => {
+            return bad("max_entries (the pages of an arena) must be enough for its variables and at most 4 GiB");
+        }
+        ARENA => (entries + 1) * arena::PAGE,
+        ARRAY_OF_MAPS | HASH_OF_MAPS | USER_RINGBUF | PERF_EVENT_ARRAY => 0,
         _ if def.key_size != 4 => return bad("key_size of a storage must be 4"),
         _ => 0,
     };

@@ -1,8 +1,8 @@
 //! Maps as user space sees them: keys and values as bytes; values of per-CPU maps are all CPUs' in a row, each padded to 8 bytes.
 
-use super::{Kind, Map, MapFlags, MapResult, check_flags, errno, stride};
+use super::{Arena, Kind, Map, MapFlags, MapResult, check_flags, errno, map_type, stride};
 use crate::image::MapDef;
-use crate::vm::machine::Machine;
+use crate::vm::machine::{Handles, Machine};
 
 /// An element of a map, as callbacks get it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,7 @@ impl Machine {
                 _ => 0,
             },
             Kind::Storage(s) => s.get(task(key)?)?,
+            Kind::Arena(a) => a.at(0)?,
             _ => 0,
         };
         (addr != 0).then_some(addr)
@@ -117,7 +118,9 @@ impl Machine {
                 let addr = s.get_or_create(&self.mem, task).ok_or(errno::ENOMEM)?;
                 Box::new(move |_| addr)
             }
-            Kind::Ringbuf(_) => return Err(errno::EOPNOTSUPP),
+            Kind::Ringbuf(_) | Kind::OfMaps(_) | Kind::UserRing(_) | Kind::Arena(_) | Kind::PerfEvents => {
+                return Err(errno::EOPNOTSUPP);
+            }
         };
         for cpu in 0..cpus {
             let written = self.mem.write(addr_of(cpu), &value[cpu as usize * step..][..size]);
@@ -136,7 +139,8 @@ impl Machine {
                 Ok(())
             }
             Kind::Queue(_) => Err(errno::ENOENT),
-            Kind::Ringbuf(_) => Err(errno::EOPNOTSUPP),
+            Kind::OfMaps(o) => o.set(key, None),
+            Kind::Ringbuf(_) | Kind::UserRing(_) | Kind::Arena(_) => Err(errno::EOPNOTSUPP),
             _ => Err(errno::EINVAL),
         }
     }
@@ -156,7 +160,8 @@ impl Machine {
                 keys
             }
             Kind::Storage(s) => s.tasks().into_iter().map(|t| t.to_le_bytes().to_vec()).collect(),
-            Kind::Queue(_) | Kind::Ringbuf(_) => Vec::new(),
+            Kind::OfMaps(o) => o.keys(),
+            Kind::Queue(_) | Kind::Ringbuf(_) | Kind::UserRing(_) | Kind::Arena(_) | Kind::PerfEvents => Vec::new(),
         }
     }
 
@@ -179,14 +184,17 @@ impl Machine {
         }
     }
 
-    /// Elements of a hash map, values of a queue, tasks of a storage, capacity of an array.
+    /// Elements of a hash map, values of a queue, tasks of a storage, capacity of an array, messages for programs, pages of an arena in use.
     pub fn map_len(&self, map: usize) -> usize {
         match &self.maps[map].kind {
             Kind::Array(a) => a.entries() as usize,
             Kind::Hash(h) => h.len() as usize,
             Kind::Queue(q) => q.len() as usize,
             Kind::Storage(s) => s.tasks().len(),
-            Kind::Ringbuf(_) => 0,
+            Kind::OfMaps(o) => o.keys().len(),
+            Kind::UserRing(r) => r.len(),
+            Kind::Arena(a) => a.nr_used() as usize,
+            Kind::Ringbuf(_) | Kind::PerfEvents => 0,
         }
     }
 
@@ -198,9 +206,62 @@ impl Machine {
         }
     }
 
+    /// Sends a message to programs through a user-space ring buffer; false: there is no room, or it is none.
+    pub fn user_ringbuf_send(&self, map: usize, message: &[u8]) -> bool {
+        matches!(&self.maps[map].kind, Kind::UserRing(r) if r.push(message))
+    }
+
+    /// The map that a map of maps holds at `key`.
+    pub fn map_inner(&self, map: usize, key: &[u8]) -> Option<usize> {
+        match &self.maps[map].kind {
+            Kind::OfMaps(o) => o.get(key),
+            _ => None,
+        }
+    }
+
+    /// Puts map `inner` into a map of maps at `key`. (New maps cannot be made while the machine runs.)
+    pub fn map_set_inner(&self, map: usize, key: &[u8], inner: usize) -> MapResult {
+        match &self.maps[map].kind {
+            Kind::OfMaps(o) if inner < self.maps.len() => o.set(key, Some(inner)),
+            _ => Err(errno::EINVAL),
+        }
+    }
+
+    /// Allocates `pages` zeroed pages of the arena that programs know by the address `map`, at `at` unless that is 0; 0: there is no room, or
+    /// it is no arena.
+    pub fn arena_alloc(&self, map: u64, at: u64, pages: u32) -> u64 {
+        match self.arena(map) {
+            Some(a) => a.alloc(&self.mem, at, pages.into()).unwrap_or(0),
+            None => 0,
+        }
+    }
+
+    /// Frees pages of an arena.
+    pub fn arena_free(&self, map: u64, at: u64, pages: u32) {
+        if let Some(a) = self.arena(map) {
+            a.free(at, pages.into());
+        }
+    }
+
+    fn arena(&self, map: u64) -> Option<&Arena> {
+        match &self.maps.get(Handles::map_index(map)?)?.kind {
+            Kind::Arena(a) => Some(a),
+            _ => None,
+        }
+    }
+
+    /// The cgroup with this id is gone: frees its values in all storage maps.
+    pub fn cgroup_gone(&self, cgroup: u64) {
+        self.storage_gone(map_type::CGRP_STORAGE, cgroup);
+    }
+
     /// The task with this id is gone: frees its values in all storage maps.
     pub fn task_gone(&self, task: u64) {
-        for m in &self.maps {
+        self.storage_gone(map_type::TASK_STORAGE, task);
+    }
+
+    fn storage_gone(&self, map_type: u32, task: u64) {
+        for m in self.maps.iter().filter(|m| m.def.map_type == map_type) {
             if let Kind::Storage(s) = &m.kind {
                 // Most tasks have no value in most maps.
                 let _ = s.delete(&self.mem, task);

@@ -1,0 +1,174 @@
+//! Objects that a policy makes, and trees and lists of them.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::rc::Rc;
+
+use super::ambient::{call, with};
+use super::cell::Ref;
+use super::maps::maps;
+use super::state::{Item, ItemDef, ItemKind};
+use crate::Object;
+
+macro_rules! nodes {
+    ($($name:ident)*) => {$(
+        /// Where an object has its node on BPF.
+        #[derive(Debug)]
+        pub struct $name;
+
+        impl $name {
+            #[doc(hidden)]
+            pub const ZERO: Self = Self;
+        }
+    )*};
+}
+
+nodes! { InTree InList InSlot }
+
+maps! {
+    /// Objects in an order of the policy's own, behind a lock.
+    Tree<T: Object;> = Objects[1];
+    /// Objects one after the other, behind a lock.
+    List<T: Object;> = Objects[1];
+    /// A place for an object that outlives the operation.
+    ObjectSlot<T: Object;> = Objects[1];
+}
+
+/// What a tree, list or slot holds, and whether it is locked.
+#[derive(Default)]
+pub(super) struct Objects {
+    held: RefCell<VecDeque<Rc<dyn Any>>>,
+    locked: std::cell::Cell<bool>,
+}
+
+/// An object that nobody else has; freed when it is dropped.
+#[derive(Debug)]
+pub struct Owned<T: Object>(Rc<T>);
+
+impl<T: Object> Owned<T> {
+    /// A new one, its fields zero.
+    pub fn new() -> Option<Self> {
+        Some(Self(Rc::new(T::ZERO)))
+    }
+
+    fn of(object: Rc<dyn Any>) -> Option<Self> {
+        object.downcast().ok().map(Self)
+    }
+}
+
+impl<T: Object> Deref for Owned<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// A locked [`Tree`].
+#[derive(Debug)]
+pub struct TreeGuard<'a, T: Object> {
+    slot: usize,
+    tree: PhantomData<&'a T>,
+}
+
+/// A locked [`List`].
+#[derive(Debug)]
+pub struct ListGuard<'a, T: Object> {
+    slot: usize,
+    list: PhantomData<&'a T>,
+}
+
+fn objects<R>(slot: usize, look: impl FnOnce(&Objects) -> R) -> Option<R> {
+    with(|instance| instance.objects(slot).map(look))
+}
+
+/// The members, the first one in front.
+fn members<R>(slot: usize, change: impl FnOnce(&mut VecDeque<Rc<dyn Any>>) -> R) -> Option<R> {
+    objects(slot, |o| change(&mut o.held.borrow_mut()))
+}
+
+fn lock(slot: usize) -> Option<()> {
+    if objects(slot, |o| o.locked.replace(true))? {
+        call(|host| host.error("deadlock: bpf_spin_lock is already held", &[]));
+    }
+    Some(())
+}
+
+macro_rules! locked {
+    ($($name:ident $guard:ident $what:ident;)*) => {$(
+        impl<T: Object> $name<T> {
+            /// Takes its lock until the guard is dropped. Meanwhile no function of the kernel's may be called but the guard's, and no object be made or
+            /// dropped.
+            pub fn lock(&self) -> Option<$guard<'_, T>> {
+                lock(self.slot)?;
+                Some($guard { slot: self.slot, $what: PhantomData })
+            }
+        }
+
+        impl<T: Object> Drop for $guard<'_, T> {
+            fn drop(&mut self) {
+                objects(self.slot, |o| o.locked.set(false));
+            }
+        }
+    )*};
+}
+
+locked! { Tree TreeGuard tree; List ListGuard list; }
+
+impl<T: Object<Place = crate::InTree>> TreeGuard<'_, T> {
+    /// Puts an object in, behind all before which it does not come. `before` is a function or a closure that holds nothing, and the same each time.
+    pub fn insert<F: Fn(&T, &T) -> bool>(&mut self, object: Owned<T>, before: F) {
+        const { assert!(size_of::<F>() == 0, "the function that orders objects cannot hold anything") };
+        let held = members(self.slot, |m| m.clone()).unwrap_or_default();
+        let is_before = |other: &Rc<dyn Any>| other.downcast_ref().is_some_and(|other| before(&object, other));
+        let at = held.partition_point(|other| !is_before(other));
+        members(self.slot, |m| m.insert(at, object.0.clone()));
+    }
+
+    /// The first object, left where it is.
+    pub fn first(&self) -> Option<Ref<'_, T>> {
+        let first = members(self.slot, |m| m.front().cloned())??;
+        first.downcast().ok().map(Ref::new)
+    }
+
+    /// Takes the first object out.
+    pub fn pop_first(&mut self) -> Option<Owned<T>> {
+        Owned::of(members(self.slot, VecDeque::pop_front)??)
+    }
+}
+
+impl<T: Object<Place = crate::InList>> ListGuard<'_, T> {
+    /// Puts an object in front of all others.
+    pub fn push_front(&mut self, object: Owned<T>) {
+        members(self.slot, |m| m.push_front(object.0));
+    }
+
+    /// Puts an object behind all others.
+    pub fn push_back(&mut self, object: Owned<T>) {
+        members(self.slot, |m| m.push_back(object.0));
+    }
+
+    /// Takes the first object out.
+    pub fn pop_front(&mut self) -> Option<Owned<T>> {
+        Owned::of(members(self.slot, VecDeque::pop_front)??)
+    }
+
+    /// Takes the last object out.
+    pub fn pop_back(&mut self) -> Option<Owned<T>> {
+        Owned::of(members(self.slot, VecDeque::pop_back)??)
+    }
+}
+
+impl<T: Object> ObjectSlot<T> {
+    /// Puts an object in, or nothing; what was there before.
+    pub fn replace(&self, object: Option<Owned<T>>) -> Option<Owned<T>> {
+        let old = members(self.slot, |m| {
+            let old = m.pop_front();
+            m.extend(object.map(|object| object.0 as Rc<dyn Any>));
+            old
+        });
+        Owned::of(old??)
+    }
+}

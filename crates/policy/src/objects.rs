@@ -1,0 +1,126 @@
+//! Objects of the policy's own that outlive an operation: made one by one, owned by whoever holds them, kept in trees, lists and slots.
+
+use crate::MapCell;
+
+/// A structure made by [`object!`](crate::object).
+pub trait Object: MapCell {
+    /// What it can be put into: [`InTree`], [`InList`] or [`InSlot`].
+    type Place;
+    /// Its number in the object's BTF.
+    #[cfg(bpf)]
+    #[doc(hidden)]
+    fn __type_id() -> u64;
+    /// Sets all fields to zero.
+    ///
+    /// # Safety
+    /// `this` is a fresh object.
+    #[cfg(bpf)]
+    #[doc(hidden)]
+    unsafe fn __clear(this: *mut Self);
+}
+
+/// Of objects that a [`Tree`](crate::Tree) holds.
+#[derive(Debug)]
+pub struct InTree(());
+/// Of objects that a [`List`](crate::List) holds.
+#[derive(Debug)]
+pub struct InList(());
+/// Of objects that only an [`ObjectSlot`](crate::ObjectSlot) holds.
+#[derive(Debug)]
+pub struct InSlot(());
+
+/// Declares a structure whose values are made one by one ([`Owned::new`](crate::Owned::new)), as [`shared!`](crate::shared) declares one that
+/// maps hold. `in` says what can hold it: `InTree`, `InList`; every object also fits an [`ObjectSlot`](crate::ObjectSlot), `InSlot` is for those that
+/// need nothing else.
+///
+/// ```
+/// use scxr_policy::prelude::*;
+/// object! {
+///     /// A task that waits.
+///     pub struct Waiter in InList {
+///         /// Which.
+///         pub pid: i32,
+///     }
+/// }
+/// state! { static WAITERS as "waiters": List<Waiter>; }
+/// scheduler! {
+///     struct Keeping { name: "keeping" }
+///     impl Ops for Keeping {
+///         fn enqueue(_cx: &Enqueue, p: Task<'_>, _enq_flags: EnqFlags) {
+///             if let Some(waiter) = Owned::<Waiter>::new() {
+///                 waiter.pid.set(p.pid());
+///                 if let Some(mut waiters) = WAITERS.lock() {
+///                     waiters.push_back(waiter);
+///                 }
+///             }
+///         }
+///     }
+/// }
+/// # fn main() {}
+/// ```
+#[macro_export]
+macro_rules! object {
+    ($($(#[$meta:meta])* $vis:vis struct $S:ident in $Place:ident { $($(#[$field_meta:meta])* $field_vis:vis $field:ident: $t:ty),* $(,)? })*) => {$(
+        $(#[$meta])*
+        #[repr(C)]
+        $vis struct $S {
+            __node: $crate::backend::objects::$Place,
+            $($(#[$field_meta])* $field_vis $field: <$t as $crate::MapValue>::Cell,)*
+        }
+        $crate::__object! { $S $Place { $($field: $t),* } }
+    )*};
+}
+
+/// What [`object!`](crate::object) implements.
+#[cfg(bpf)]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __object {
+    ($S:ident $Place:ident { $($field:ident: $t:ty),* }) => {
+        impl $crate::MapCell for $S {
+            const ZERO: Self = Self {
+                __node: $crate::backend::objects::$Place::ZERO,
+                $($field: <<$t as $crate::MapValue>::Cell as $crate::MapCell>::ZERO),*
+            };
+        }
+        impl $crate::Object for $S {
+            type Place = $crate::$Place;
+            #[inline(always)]
+            fn __type_id() -> u64 {
+                unsafe extern "C" {
+                    #[link_name = concat!("scxr.type_id:", stringify!($S))]
+                    safe fn type_id() -> u64;
+                }
+                let _node = |this: &Self| &raw const this.__node;
+                type_id()
+            }
+            #[inline(always)]
+            unsafe fn __clear(this: *mut Self) {
+                // SAFETY: the caller's.
+                unsafe {
+                    $((&raw mut (*this).$field).write(<<$t as $crate::MapValue>::Cell as $crate::MapCell>::ZERO);)*
+                }
+            }
+        }
+    };
+}
+
+/// What [`object!`](crate::object) implements.
+#[cfg(not(bpf))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __object {
+    ($S:ident $Place:ident { $($field:ident: $t:ty),* }) => {
+        impl $crate::MapCell for $S {
+            const ZERO: Self = Self {
+                __node: $crate::backend::objects::$Place::ZERO,
+                $($field: <<$t as $crate::MapValue>::Cell as $crate::MapCell>::ZERO),*
+            };
+            fn put(&self, _bytes: &mut [u8]) {}
+        }
+        impl $crate::Object for $S {
+            type Place = $crate::$Place;
+        }
+        const _: fn(&$S) = |object| _ = &object.__node;
+    };
+}
