@@ -53,10 +53,7 @@ fn refused_when_made() {
     check("mov %r11, 1\nexit", "register r11 does not exist");
     check("mov %r10, 1\nexit", "frame pointer is read-only");
     check("call 9999\nexit", "call to unknown helper 9999");
-    check(
-        "mov %r1, 1\ncall 27\nexit",
-        "main+1 (struct_ops/main): not implemented yet: helper bpf_get_stackid",
-    );
+    check("mov %r1, 1\ncall 27\nexit", "main+1 (struct_ops/main): not implemented yet: helper bpf_get_stackid");
     check("call kfunc 9\nexit", "does not declare");
     check("stxdw [%r10-520], %r1\nexit", "outside of the frame");
     check("stxdw [%r10+0], %r1\nexit", "outside of the frame");

@@ -236,3 +236,47 @@ fn per_cpu_hash_and_odd_keys() {
     assert_eq!(m.map_update(0, b"short", &[0; 32], 0), Err(errno::EINVAL));
     assert_eq!(m.map_lookup(0, b"short"), None);
 }
+
+/// Maps by key, storages by owner, messages from user space, pages.
+#[test]
+fn maps_of_maps_messages_and_pages() {
+    let mut outer = map("outer", map_type::ARRAY_OF_MAPS, 4, 4, 3);
+    outer.inner_values = vec![Some(1), None, Some(2)];
+    let maps = vec![
+        outer,
+        map("a", map_type::QUEUE, 0, 8, 2),
+        map("b", map_type::QUEUE, 0, 8, 2),
+        map("hash", map_type::HASH_OF_MAPS, 4, 4, 1),
+        map("wishes", map_type::USER_RINGBUF, 0, 0, 4096),
+        map("arena", map_type::ARENA, 0, 0, 4),
+        map("groups", map_type::CGRP_STORAGE, 4, 8, 0),
+    ];
+    // r1: context (index) -> pushes 7 to the inner map at index; -1 where there is none
+    let source = "ldxdw %r2, [%r1]\nstxw [%r10-4], %r2\nmov %r2, %r10\nadd %r2, -4\nlddw %r1, map:0\ncall 1\njne %r0, 0, l\nmov %r0, -1\nexit\nl:\nstdw [%r10-16], 7\nmov %r1, %r0\nmov %r2, %r10\nadd %r2, -16\nmov %r3, 0\ncall 87\nexit";
+    let m = machine(source, maps).unwrap_or_else(|e| panic!("{e}"));
+    let mut host = TestHost::default();
+    let mut push = |index: u64| m.run(0, &[index], &mut host).expect("a run").ret as i64;
+    assert_eq!([push(0), push(1), push(2), push(2), push(2), push(9)], [0, -1, 0, 0, -i64::from(errno::E2BIG), -1]);
+    assert_eq!([m.map_len(1), m.map_len(2)], [1, 2]);
+    let key = |n: u32| n.to_le_bytes();
+    assert_eq!(m.map_set_inner(0, &key(1), 2), Ok(()));
+    assert_eq!((m.map_inner(0, &key(1)), m.map_set_inner(0, &key(3), 2)), (Some(2), Err(errno::E2BIG)));
+    assert_eq!((m.map_delete(0, &key(1)), m.map_delete(0, &key(1))), (Ok(()), Err(errno::ENOENT)));
+    assert_eq!((m.map_set_inner(3, &key(70), 1), m.map_set_inner(3, &key(71), 1)), (Ok(()), Err(errno::E2BIG)));
+
+    assert!(m.user_ringbuf_send(4, &[1; 4000]) && !m.user_ringbuf_send(4, &[1; 200]) && m.map_len(4) == 1);
+
+    let arena = |at: u64, n: u32| m.arena_alloc(m.map_address(5), at, n);
+    let first = arena(0, 2);
+    assert!(first != 0 && m.write_u64(first, 5));
+    let third = arena(0, 1);
+    assert_eq!((third, arena(0, 2), arena(first, 1), m.map_len(5)), (first + 8192, 0, 0, 3));
+    m.arena_free(m.map_address(5), first, 1);
+    assert_eq!((arena(first, 1), m.read_u64(first)), (first, Some(0)));
+
+    assert_eq!(m.map_update(6, &9u64.to_le_bytes(), &1u64.to_le_bytes(), MapFlags::ANY), Ok(()));
+    m.task_gone(9);
+    assert_eq!(m.map_len(6), 1);
+    m.cgroup_gone(9);
+    assert_eq!(m.map_len(6), 0);
+}

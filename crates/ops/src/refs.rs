@@ -80,10 +80,11 @@ impl Context<'_> {
             match task_at(address) {
                 Some(p) => kfunc::bpf_task_release(self.k, p),
                 None if self.s.objects.is_object(address) => self.s.objects.free(&self.s.machine, address),
-                None => match Place::at(address) {
-                    Some(Place { kind: Kind::OwnedMask, id, .. }) => _ = self.s.masks.release(id),
-                    _ => {}
-                },
+                None => {
+                    if let Some(Place { kind: Kind::OwnedMask, id, .. }) = Place::at(address) {
+                        self.s.masks.release(id);
+                    }
+                }
             }
         }
         held.len()

@@ -146,6 +146,21 @@ fn simple() {
     assert!(uei.contains(&("reason".into(), Value::Text("unregistered from user space".into()))), "{uei:?}");
 }
 
+/// Statistics of tasks in an arena, which the object allocates page by page.
+#[test]
+fn sdt() {
+    let Some(mut t) = test("tools/scx_sdt.bpf.o") else { return };
+    t.attach();
+    t.noise();
+    t.sleep(S);
+    t.assert_running();
+    let machine = t.s.machine();
+    let arena = machine.map_index("arena").expect("an arena");
+    assert!(machine.map_len(arena) > 3, "{} pages", machine.map_len(arena));
+    t.detach();
+    assert_eq!(t.kind(), ExitKind::Unreg);
+}
+
 /// A timer on the central CPU looks every millisecond for tasks whose slice is over; slices themselves do not end.
 #[test]
 fn central() {

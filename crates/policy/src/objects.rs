@@ -1,22 +1,12 @@
 //! Objects of the policy's own that outlive an operation: made one by one, owned by whoever holds them, kept in trees, lists and slots.
 
 use crate::MapCell;
+use crate::backend::objects::Make;
 
 /// A structure made by [`object!`](crate::object).
-pub trait Object: MapCell {
+pub trait Object: MapCell + Make {
     /// What it can be put into: [`InTree`], [`InList`] or [`InSlot`].
     type Place;
-    /// Its number in the object's BTF.
-    #[cfg(bpf)]
-    #[doc(hidden)]
-    fn __type_id() -> u64;
-    /// Sets all fields to zero.
-    ///
-    /// # Safety
-    /// `this` is a fresh object.
-    #[cfg(bpf)]
-    #[doc(hidden)]
-    unsafe fn __clear(this: *mut Self);
 }
 
 /// Of objects that a [`Tree`](crate::Tree) holds.
@@ -69,58 +59,4 @@ macro_rules! object {
         }
         $crate::__object! { $S $Place { $($field: $t),* } }
     )*};
-}
-
-/// What [`object!`](crate::object) implements.
-#[cfg(bpf)]
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __object {
-    ($S:ident $Place:ident { $($field:ident: $t:ty),* }) => {
-        impl $crate::MapCell for $S {
-            const ZERO: Self = Self {
-                __node: $crate::backend::objects::$Place::ZERO,
-                $($field: <<$t as $crate::MapValue>::Cell as $crate::MapCell>::ZERO),*
-            };
-        }
-        impl $crate::Object for $S {
-            type Place = $crate::$Place;
-            #[inline(always)]
-            fn __type_id() -> u64 {
-                unsafe extern "C" {
-                    #[link_name = concat!("scxr.type_id:", stringify!($S))]
-                    safe fn type_id() -> u64;
-                }
-                let _node = |this: &Self| &raw const this.__node;
-                type_id()
-            }
-            #[inline(always)]
-            unsafe fn __clear(this: *mut Self) {
-                // SAFETY: the caller's.
-                unsafe {
-                    $((&raw mut (*this).$field).write(<<$t as $crate::MapValue>::Cell as $crate::MapCell>::ZERO);)*
-                }
-            }
-        }
-    };
-}
-
-/// What [`object!`](crate::object) implements.
-#[cfg(not(bpf))]
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __object {
-    ($S:ident $Place:ident { $($field:ident: $t:ty),* }) => {
-        impl $crate::MapCell for $S {
-            const ZERO: Self = Self {
-                __node: $crate::backend::objects::$Place::ZERO,
-                $($field: <<$t as $crate::MapValue>::Cell as $crate::MapCell>::ZERO),*
-            };
-            fn put(&self, _bytes: &mut [u8]) {}
-        }
-        impl $crate::Object for $S {
-            type Place = $crate::$Place;
-        }
-        const _: fn(&$S) = |object| _ = &object.__node;
-    };
 }

@@ -61,10 +61,14 @@ wrappers! { Ns, Vtime }
 /// | `PerCpuArray<T, N>`, `PerCpu<T>` | values of each CPU's own |
 /// | `Array<T, N>` | values by index |
 /// | `HashMap<K, T, N>`, `LruHashMap<K, T, N>` | values by key |
-/// | `TaskStorage<T>` | a value for each task |
+/// | `PerCpuHashMap<K, T, N>` | values by key, of each CPU's own |
+/// | `TaskStorage<T>`, `CgroupStorage<T>` | a value for each task, each cgroup |
 /// | `Queue<T, N>`, `Stack<T, N>` | values handed on |
-/// | `RingBuf<N>` | messages to user space |
-/// | `Timer`, `MaskSlot` | a timer, a place for a set of CPUs |
+/// | `RingBuf<N>`, `UserRingBuf<N>` | messages to user space, and from it |
+/// | `ArrayOfMaps<M, N> = [&A, …]`, `HashOfMaps` | maps by index |
+/// | `Tree<T>`, `List<T>`, `ObjectSlot<T>` | objects ([`object!`](crate::object)) |
+/// | `Timer` | a timer |
+/// | `MaskSlot`, `TaskSlot`, `CgroupSlot` | a place for a set of CPUs, a task, a cgroup |
 /// | `ExitRecord` | why the scheduler ended |
 ///
 /// ```

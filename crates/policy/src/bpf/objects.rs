@@ -111,6 +111,17 @@ maps! {
     }
 }
 
+/// How an object is made.
+pub trait Make {
+    /// Its number in the object's BTF.
+    fn type_id() -> u64;
+    /// Sets all fields to zero.
+    ///
+    /// # Safety
+    /// `this` is a fresh object.
+    unsafe fn clear(this: *mut Self);
+}
+
 /// An object that nobody else has; freed when it is dropped (`bpf_obj_drop`).
 #[derive(Debug)]
 pub struct Owned<T: Object>(*mut T);
@@ -121,11 +132,11 @@ impl<T: Object> Owned<T> {
     pub fn new() -> Option<Self> {
         // SAFETY: the number is that of `T`; a pointer that is not null is to a fresh one.
         unsafe {
-            let object: *mut T = bpf_obj_new_impl::call(T::__type_id(), null_mut()).cast();
+            let object: *mut T = bpf_obj_new_impl::call(T::type_id(), null_mut()).cast();
             if object.is_null() {
                 return None;
             }
-            T::__clear(object);
+            T::clear(object);
             Some(Self(object))
         }
     }
@@ -285,4 +296,39 @@ impl<T: Object> ObjectSlot<T> {
         // SAFETY: the slot is in this map; the object goes from us to it, the old one from it to us.
         Owned::found(unsafe { helper::kptr_xchg((&raw mut (*slot).object).cast(), new.cast::<c_void>()) }.cast())
     }
+}
+
+/// What [`object!`](crate::object) implements.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __object {
+    ($S:ident $Place:ident { $($field:ident: $t:ty),* }) => {
+        impl $crate::MapCell for $S {
+            const ZERO: Self = Self {
+                __node: $crate::backend::objects::$Place::ZERO,
+                $($field: <<$t as $crate::MapValue>::Cell as $crate::MapCell>::ZERO),*
+            };
+        }
+        impl $crate::Object for $S {
+            type Place = $crate::$Place;
+        }
+        impl $crate::backend::objects::Make for $S {
+            #[inline(always)]
+            fn type_id() -> u64 {
+                unsafe extern "C" {
+                    #[link_name = concat!("scxr.type_id:", stringify!($S))]
+                    safe fn number() -> u64;
+                }
+                let _node = |this: &Self| &raw const this.__node;
+                number()
+            }
+            #[inline(always)]
+            unsafe fn clear(this: *mut Self) {
+                // SAFETY: the caller's.
+                unsafe {
+                    $((&raw mut (*this).$field).write(<<$t as $crate::MapValue>::Cell as $crate::MapCell>::ZERO);)*
+                }
+            }
+        }
+    };
 }

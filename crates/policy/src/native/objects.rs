@@ -37,6 +37,9 @@ maps! {
     ObjectSlot<T: Object;> = Objects[1];
 }
 
+/// How an object is made: as any value.
+pub trait Make {}
+
 /// What a tree, list or slot holds, and whether it is locked.
 #[derive(Default)]
 pub(super) struct Objects {
@@ -171,4 +174,24 @@ impl<T: Object> ObjectSlot<T> {
         });
         Owned::of(old??)
     }
+}
+
+/// What [`object!`](crate::object) implements.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __object {
+    ($S:ident $Place:ident { $($field:ident: $t:ty),* }) => {
+        impl $crate::MapCell for $S {
+            const ZERO: Self = Self {
+                __node: $crate::backend::objects::$Place::ZERO,
+                $($field: <<$t as $crate::MapValue>::Cell as $crate::MapCell>::ZERO),*
+            };
+            fn put(&self, _bytes: &mut [u8]) {}
+        }
+        impl $crate::Object for $S {
+            type Place = $crate::$Place;
+        }
+        impl $crate::backend::objects::Make for $S {}
+        const _: fn(&$S) = |object| _ = &object.__node;
+    };
 }

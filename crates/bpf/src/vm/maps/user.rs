@@ -29,6 +29,11 @@ impl Machine {
         self.maps.iter().position(|m| m.def.name == name)
     }
 
+    /// Address by which programs know map `map`.
+    pub fn map_address(&self, map: usize) -> u64 {
+        Handles::map(map)
+    }
+
     /// Definition of map `map`, an index into [`Image::maps`](crate::image::Image::maps).
     pub fn map_def(&self, map: usize) -> &MapDef {
         &self.maps[map].def
