@@ -114,7 +114,8 @@ pub(crate) struct MachineArgs {
     /// Set the number of entries of a map before it is made (repeatable)
     #[arg(long, value_name = "MAP=N")]
     pub(crate) resize: Vec<String>,
-    /// Make something happen during the run (repeatable): '1s affinity TASK 0-3', '1s nice TASK 5', '50ms rt cpu2 20ms', '300ms sysrq-s'
+    /// Make something happen during the run (repeatable): '1s affinity TASK 0-3', '1s nice TASK 5', '1s policy TASK fifo:5',
+    /// '50ms rt cpu2 20ms', '300ms sysrq-s', '1s hotplug cpu3 off' (--on vm and host)
     #[arg(long, value_name = "'AT EVENT'")]
     pub(crate) inject: Vec<String>,
     /// Where simulated CPUs may interleave [default: callback]

@@ -6,12 +6,14 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use scxr_host::{Injected, What};
 use scxr_kernel::Machine;
 use scxr_kernel::behavior::{Action, Policy, TaskCx, TaskSpec, Whom};
 use scxr_kernel::cpumask::CpuMask;
 use scxr_kernel::ext::exit::sysrq_reset;
 use scxr_kernel::ids::{CpuId, Ns, TaskId};
 use scxr_workload::params::parse_duration;
+use scxr_workload::threads::Change;
 
 use crate::failure::{Failure, Result};
 use scxr_workload::suggest;
@@ -22,8 +24,10 @@ const PRIORITY: u8 = 50;
 const COMM: &str = "inject";
 
 /// What can be injected, for messages.
-const KNOWN: &str = "affinity TASK CPUS; nice TASK N; rt cpuN TIME; sysrq-s";
-const WORDS: [&str; 4] = ["affinity", "nice", "rt", "sysrq-s"];
+const KNOWN: &str =
+    "affinity TASK CPUS; nice TASK N; policy TASK POLICY[:PRIORITY]; rt cpuN TIME; sysrq-s; hotplug cpuN on|off";
+const WORDS: [&str; 6] = ["affinity", "nice", "policy", "rt", "sysrq-s", "hotplug"];
+const POLICIES: &str = "other, batch, idle, ext, fifo[:1-99] and rr[:1-99]";
 
 /// Something that happens at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +57,20 @@ pub(crate) enum Event {
         /// -20 to 19.
         nice: i8,
     },
+    /// A task's policy changes.
+    Policy {
+        /// Name of the task.
+        task: String,
+        /// The policy.
+        policy: Policy,
+    },
+    /// A CPU goes offline or comes online; on a real kernel only.
+    Hotplug {
+        /// The CPU.
+        cpu: CpuId,
+        /// Which of the two.
+        online: bool,
+    },
     /// A real-time task takes a CPU for a time.
     Rt {
         /// The CPU.
@@ -80,17 +98,19 @@ impl Injection {
                 false => Ok(mask),
             }
         };
+        let one = |text: &str| {
+            let mask = cpus(text.strip_prefix("cpu").unwrap_or(text)).map_err(fail)?;
+            let cpu = mask.first().filter(|_| mask.weight() == 1);
+            cpu.ok_or_else(|| fail("give one CPU, such as cpu2".into()))
+        };
         let event = match (*word, rest) {
             ("affinity", [task, list]) => Event::Affinity { task: task.to_string(), cpus: cpus(list).map_err(fail)? },
             ("nice", [task, nice]) => Event::Nice { task: task.to_string(), nice: parse_nice(nice).map_err(fail)? },
-            ("rt", [cpu, length]) => {
-                let mask = cpus(cpu.strip_prefix("cpu").unwrap_or(cpu)).map_err(fail)?;
-                let cpu = mask.first().filter(|_| mask.weight() == 1);
-                Event::Rt {
-                    cpu: cpu.ok_or_else(|| fail("give one CPU, such as cpu2".into()))?,
-                    length: parse_duration(length).map_err(fail)?,
-                }
+            ("policy", [task, policy]) => {
+                Event::Policy { task: task.to_string(), policy: parse_policy(policy).map_err(fail)? }
             }
+            ("rt", [cpu, length]) => Event::Rt { cpu: one(cpu)?, length: parse_duration(length).map_err(fail)? },
+            ("hotplug", [cpu, state @ ("on" | "off")]) => Event::Hotplug { cpu: one(cpu)?, online: *state == "on" },
             ("sysrq-s", []) => Event::SysrqS,
             (word, _) if WORDS.contains(&word) => {
                 return Err(fail(format!("'{word}' takes other arguments: {KNOWN}")));
@@ -108,6 +128,34 @@ impl Injection {
 fn parse_nice(text: &str) -> Result<i8, String> {
     let nice = text.parse::<i8>().ok().filter(|n| (-20..=19).contains(n));
     nice.ok_or_else(|| format!("'{text}' is not a nice value (-20 to 19)"))
+}
+
+fn parse_policy(text: &str) -> Result<Policy, String> {
+    let (name, priority) = text.split_once(':').unwrap_or((text, "10"));
+    let priority = priority.parse::<u8>().ok().filter(|p| (1..=99).contains(p));
+    let policy = match (name, priority, text.contains(':')) {
+        ("fifo", Some(priority), _) => Some(Policy::Fifo(priority)),
+        ("rr", Some(priority), _) => Some(Policy::RoundRobin(priority)),
+        ("other" | "normal", _, false) => Some(Policy::Normal),
+        ("batch", _, false) => Some(Policy::Batch),
+        ("idle", _, false) => Some(Policy::Idle),
+        ("ext", _, false) => Some(Policy::Ext),
+        _ => None,
+    };
+    policy.ok_or_else(|| format!("'{text}' is no policy; there are {POLICIES}"))
+}
+
+/// For a real kernel.
+pub(crate) fn real(injections: &[Injection]) -> Vec<Injected> {
+    let what = |event: &Event| match event.clone() {
+        Event::Affinity { task, cpus } => What::Change { task, to: Change::affinity(&cpus) },
+        Event::Nice { task, nice } => What::Change { task, to: Change::Nice { nice } },
+        Event::Policy { task, policy } => What::Change { task, to: Change::policy(policy) },
+        Event::Rt { cpu, length } => What::Rt { cpu: cpu.0, length_ns: length },
+        Event::Hotplug { cpu, online } => What::Hotplug { cpu: cpu.0, online },
+        Event::SysrqS => What::SysrqS,
+    };
+    injections.iter().map(|i| Injected { at_ns: i.at, what: what(&i.event), text: i.text.clone() }).collect()
 }
 
 /// The injections of a run, under way.
@@ -129,11 +177,11 @@ impl Injector {
         let (mut pending, mut changers) = (Vec::new(), Vec::new());
         let mut nr_tasks = 0;
         for injection in injections {
-            match injection.event {
-                Event::Affinity { .. } | Event::Nice { .. } => changers.push(nr_tasks),
-                Event::Rt { .. } | Event::SysrqS => {}
+            let is_task = !matches!(injection.event, Event::Hotplug { .. } | Event::SysrqS);
+            if is_task && !matches!(injection.event, Event::Rt { .. }) {
+                changers.push(nr_tasks);
             }
-            nr_tasks += u32::from(injection.event != Event::SysrqS);
+            nr_tasks += u32::from(is_task);
             let target = Rc::new(Cell::new(None));
             prepare(m, injection, &target);
             pending.push(Pending { injection: injection.clone(), target });
@@ -157,7 +205,9 @@ impl Injector {
         let now = self.next_stop();
         while self.next_stop().is_some() && self.next_stop() == now {
             let p = self.pending.remove(0);
-            if let Event::Affinity { task, .. } | Event::Nice { task, .. } = &p.injection.event {
+            if let Event::Affinity { task, .. } | Event::Nice { task, .. } | Event::Policy { task, .. } =
+                &p.injection.event
+            {
                 p.target.set(Some(find(m, task, &p.injection.text)?));
             }
         }
@@ -186,6 +236,9 @@ fn prepare(m: &mut Machine, injection: &Injection, target: &Rc<Cell<Option<TaskI
             spec.affinity = Some(CpuMask::of(cpu));
             return m.spawn(spec);
         }
+        Event::Policy { policy, .. } => Box::new(move |p| Action::SetPolicy(Whom::Task(p), policy)),
+        // Refused where it is read: `crate::resolve`.
+        Event::Hotplug { .. } => return,
         Event::SysrqS => return sysrq(m, at),
     };
     let target = Rc::clone(target);
@@ -229,6 +282,9 @@ mod tests {
         check("  2ms  nice worker-2 -5 ", 2_000_000, Event::Nice { task: task(), nice: -5 });
         let (cpu, length) = (CpuId(2), 20_000_000);
         check("50ms rt cpu2 20ms", 50_000_000, Event::Rt { cpu, length });
+        check("1ns policy worker-2 fifo:7", 1, Event::Policy { task: task(), policy: Policy::Fifo(7) });
+        check("1ns policy worker-2 ext", 1, Event::Policy { task: task(), policy: Policy::Ext });
+        check("1ns hotplug cpu3 off", 1, Event::Hotplug { cpu: CpuId(3), online: false });
         check("300ms sysrq-s", 300_000_000, Event::SysrqS);
     }
 
@@ -239,7 +295,12 @@ mod tests {
             ("1s", "write 'AT EVENT'"),
             ("1 sysrq-s", "no unit"),
             ("1s sysrqs", "did you mean 'sysrq-s'?"),
-            ("1s hotplug 3 off", "unknown event 'hotplug'; there are: affinity"),
+            ("1s hotplg 3 off", "did you mean 'hotplug'?"),
+            ("1s hotplug 3 of", "takes other arguments"),
+            ("1s hotplug 4 off", "CPUs 0 to 3"),
+            ("1s policy worker fair", "'fair' is no policy; there are other, batch"),
+            ("1s policy worker fifo:100", "is no policy"),
+            ("1s policy worker idle:1", "is no policy"),
             ("1s nice worker 20", "-20 to 19"),
             ("1s nice worker", "takes other arguments"),
             ("1s affinity worker 4", "CPUs 0 to 3"),

@@ -13,7 +13,7 @@ use scxr_workload::params::parse_duration;
 use crate::args::{InterleaveArg, MachineArgs};
 use crate::exec::CommandLine;
 use crate::failure::{Failure, Result};
-use crate::inject::Injection;
+use crate::inject::{Event, Injection};
 use crate::session::RunResult;
 
 const MACHINE: &str = "8";
@@ -144,12 +144,19 @@ pub(crate) fn request(args: &MachineArgs) -> Result<Request> {
     if request.has_workload {
         let workload = request.load_workload(request.config.seed)?;
         request.duration = duration(args, workload.duration.unwrap_or(DURATION))?;
-        request.warnings.extend(groups_notice(&workload));
+        if place == Place::Sim {
+            request.warnings.extend(groups_notice(&workload));
+        }
         request.warnings.extend(workload.warnings);
     } else {
         request.duration = duration(args, 0)?;
     }
-    for late in request.inject.iter().filter(|i| i.at >= request.duration) {
+    let offline = request.inject.iter().find(|i| matches!(i.event, Event::Hotplug { .. }));
+    if let Some(i) = offline.filter(|_| place == Place::Sim) {
+        let why = "simulated CPUs cannot go offline yet; --on vm and --on host can";
+        return Err(Failure::input(format_args!("--inject '{}': {why}", i.text)));
+    }
+    for late in request.inject.iter().filter(|i| request.duration > 0 && i.at >= request.duration) {
         let text = format!("--inject '{}' is after the end of the run", late.text);
         request.warnings.push(text);
     }
@@ -190,7 +197,6 @@ fn fits(place: Place, args: &MachineArgs) -> Result<()> {
         };
     }
     let simulated = [
-        ("--inject", !args.inject.is_empty()),
         ("--hz", args.hz.is_some()),
         ("--nohz-full", args.nohz_full.is_some()),
         ("--interleave", args.interleave.is_some()),

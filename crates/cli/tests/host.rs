@@ -126,6 +126,95 @@ fn clang(source: &Path, object: &str) {
     assert!(built, "clang cannot be had; scripts/setup test installs it");
 }
 
+const WORKLOADS: &str = r#"
+of() {
+  for f in $(grep -l "$1" /proc/[0-9]*/task/[0-9]*/comm); do
+    t=${f%comm}; echo "$(cat $f) $(cut -d' ' -f$2 $t/stat) $(grep Cpus_allowed_list $t/status)"
+  done
+}
+echo =groups
+$S run eevdf --on host --workload groups.json --duration 1s --json
+ls -d /sys/fs/cgroup/batch /sys/fs/cgroup/game 2>&1 | sed 's/^/left: /'
+echo =policies
+$S run simple --on host --workload policies.json --duration 300ms --json & p=$!
+up; sleep 0.1
+of '^p-' 18,19,40,41 | sort
+wait $p
+echo =inject
+$S run simple --on host --workload spin:n=3 --duration 1500ms --json --inject '100ms affinity spin-0 1' \
+  --inject '100ms policy spin-1 fifo:7' --inject '100ms nice spin-2 5' --inject '200ms rt cpu0 50ms' --inject '1300ms hotplug cpu1 off' & p=$!
+up; sleep 0.2
+of '^spin' 19,40,41 | sort
+wait $p; cat /sys/devices/system/cpu/online
+echo =missed
+$S run eevdf --on host --workload spin:n=1 --duration 100ms --inject '10ms nice nobody 1' 2>&1; echo "ended $?"
+"#;
+
+/// Task groups, policies and what is injected mean on a real kernel what they say.
+#[test]
+fn workloads_have_groups_policies_and_injections() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        path.to_str().expect("UTF-8").to_owned()
+    };
+    // One task against three on one CPU: groups share it evenly, whatever is in them.
+    let groups = write(
+        "groups.json",
+        r#"{"tasks": {"one": {"taskgroup": "/game", "cpus": [0], "loop": -1, "run": 1000},
+            "three": {"instance": 3, "taskgroup": "/batch/deep", "cpus": [0], "loop": -1, "run": 1000}}}"#,
+    );
+    let task = |name: &str, policy: &str, priority: i32| {
+        format!(
+            r#""p-{name}": {{"policy": "{policy}", "priority": {priority}, "loop": -1, "run": 100, "sleep": 1000}}"#
+        )
+    };
+    let all = [("batch", "SCHED_BATCH", 3), ("ext", "SCHED_EXT", -2), ("fifo", "SCHED_FIFO", 5)];
+    let more = [("idle", "SCHED_IDLE", 0), ("other", "SCHED_OTHER", 1), ("rr", "SCHED_RR", 6)];
+    let tasks: Vec<String> = all.iter().chain(&more).map(|(name, policy, n)| task(name, policy, *n)).collect();
+    let policies = write("policies.json", &format!(r#"{{"tasks": {{{}}}}}"#, tasks.join(", ")));
+    let out = in_guest(&format!("cd {}\n{WORKLOADS}", dir.path().display()), &[&groups, &policies]);
+
+    let text = part(&out, "groups");
+    let (json, left) = text.split_once("\nleft: ").expect("ls was run");
+    let value: Value = serde_json::from_str(json).expect("JSON");
+    let share = |group: &str| {
+        let groups = value["groups"].as_array().expect("groups");
+        groups
+            .iter()
+            .find(|g| g["group"] == group)
+            .and_then(|g| g["share"].as_f64())
+            .unwrap_or_else(|| panic!("{value}"))
+    };
+    let (game, batch) = (share("/game"), share("/batch/deep"));
+    assert!((0.45..0.55).contains(&(game / (game + batch))), "{game} {batch}");
+    assert_eq!(left.matches("No such file").count(), 2, "groups are left: {left}");
+    // Priority as /proc shows it, nice value, real-time priority, policy.
+    let text = part(&out, "policies");
+    has(
+        text,
+        &[
+            "p-batch 23 3 0 3 ",
+            "p-ext 18 -2 0 7 ",
+            "p-fifo -6 0 5 1 ",
+            "p-idle ",
+            "p-other 21 1 0 0 ",
+            "p-rr -7 0 6 2 ",
+        ],
+    );
+    assert!(text.lines().any(|l| l.starts_with("p-idle ") && l.contains(" 0 5 ")), "{text}");
+    let text = part(&out, "inject");
+    has(text, &["spin-0 0 0 0 Cpus_allowed_list:\t1\n", "spin-1 0 7 1 ", "spin-2 5 0 0 "]);
+    let json = &text[text.find('{').expect("an object")..text.rfind('}').expect("its end") + 1];
+    let value: Value = serde_json::from_str(json).expect("JSON");
+    let rt = value["tasks"].as_array().expect("tasks").iter().find(|t| t["comm"] == "rt").expect("the task");
+    assert!(rt["cpu_ns"].as_u64().is_some_and(|ns| (50_000_000..60_000_000).contains(&ns)), "{rt}");
+    assert!(text.trim_end().ends_with("}\n0"), "CPU 1 is offline, and the scheduler was started again: {text}");
+    assert_eq!(value["exit"]["kind"], "none", "{}", value["exit"]);
+    has(part(&out, "missed"), &["--inject '10ms nice nobody 1': no task has the name 'nobody'", "ended 2"]);
+}
+
 /// Without privileges the answer is the same on every machine.
 #[test]
 fn without_root_nothing_is_tried() {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::exec::Exec;
+use crate::inject::Injected;
 
 /// Bytes that are written into a map of the object before it is loaded: a global variable, a member of an operations table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +41,8 @@ pub struct Job {
     pub workload: Option<String>,
     /// A program instead of a workload of ours.
     pub exec: Option<Exec>,
+    /// What else happens.
+    pub inject: Vec<Injected>,
     /// Seed of the workload.
     pub seed: u64,
     /// How long, ns; 0: until somebody stops it, or the program ends.

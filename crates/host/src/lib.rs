@@ -12,6 +12,7 @@
 pub mod class;
 mod exec;
 mod exit;
+mod inject;
 mod job;
 mod loader;
 mod log;
@@ -23,6 +24,7 @@ mod tracing;
 pub mod workers;
 
 pub use exec::{Exec, ExecRecord};
+pub use inject::{Injected, What};
 pub use job::{Edit, Job, Uei};
 pub use loader::{LoadError, ProgramReport, verify};
 pub use record::{Exit, MapDump, Place, Record, RecordError, Recording};

@@ -103,6 +103,8 @@ pub struct Record {
     pub work: Vec<(u64, u32, u64)>,
     /// Maps, where they were asked for.
     pub maps: Vec<MapDump>,
+    /// What was to happen and could not.
+    pub missed: Vec<String>,
     /// What the user should know.
     pub notes: Vec<String>,
     /// Tracepoints and their formats.

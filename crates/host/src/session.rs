@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use scxr_workload::threads::{monotonic_ns, real_time};
+use scxr_workload::threads::{monotonic_ns, real_time, remove_groups};
 
 use crate::class;
 use crate::exec::Running;
 use crate::exit::{self, KernelLog};
+use crate::inject::Injector;
 use crate::job::Job;
 use crate::loader::{self, LoadError, Loaded};
 use crate::machine;
@@ -145,6 +146,7 @@ pub fn run(
         (None, Some(workload)) => Crew::Threads(Workers::start(workers, workload, nr_cpus, job.seed).map_err(failed)?),
         (None, None) => Crew::None,
     };
+    let injector = Injector::new(&job.inject, crew.process()).map_err(|e| failed(e.to_string()))?;
     let what = if matches!(crew, Crew::None) { What::Dump } else { What::All };
     let tracing = Tracing::new(nr_cpus, what)?;
     let mut log = KernelLog::open().ok();
@@ -161,6 +163,7 @@ pub fn run(
         }
     };
     record.start_ns = crew.go().map_err(failed)?;
+    injector.go(record.start_ns);
     let mut run = Run { job, scheduler: &mut scheduler, crew: &mut crew, notes: Vec::new(), restarts: Vec::new() };
     let ended = run.wait(record.start_ns, stop, progress);
     let notes = run.notes;
@@ -172,12 +175,16 @@ pub fn run(
         Crew::None => None,
         Crew::Threads(workers) => {
             let did = workers.stop().map_err(failed)?;
+            remove_groups(did.tasks.iter().map(|t| t.group.as_str()));
             (record.tasks, record.work, record.notes) = (did.tasks, did.work, did.refused);
             None
         }
         Crew::Program(running) => Some(running),
     };
     record.notes.extend(notes);
+    let (injected, missed) = injector.finish();
+    record.tasks.extend(injected);
+    record.missed = missed;
     if let Some(loaded) = &mut scheduler {
         record.counters = class::events();
         let before = recorded(job, loaded);
@@ -219,6 +226,14 @@ impl Crew {
             Crew::None => Ok(monotonic_ns()),
             Crew::Threads(workers) => workers.go(),
             Crew::Program(running) => running.go(),
+        }
+    }
+
+    /// The process whose tasks are meant where a task is named; `None`: those of all processes.
+    fn process(&self) -> Option<u32> {
+        match self {
+            Crew::Threads(workers) => Some(workers.child().id()),
+            Crew::None | Crew::Program(_) => None,
         }
     }
 
@@ -291,7 +306,8 @@ impl Run<'_> {
                 end if passed >= end => return false,
                 end => STEP.min(Duration::from_nanos(end - passed)),
             };
-            if !matches!(self.crew, Crew::Threads(_)) && self.is_gone() && !self.restart(progress) && idle {
+            let may_go = !matches!(self.crew, Crew::Threads(_)) || !self.job.inject.is_empty();
+            if may_go && self.is_gone() && !self.restart(progress) && idle {
                 return true;
             }
             if self.crew.wait(left) {

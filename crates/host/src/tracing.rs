@@ -21,6 +21,9 @@ const PREFIX: &str = "scxr-";
 /// The subsystem of the class's debug dump.
 const DUMP: &str = "sched_ext";
 
+/// There is no such device.
+const ENODEV: i32 = 19;
+
 /// What is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
@@ -98,8 +101,8 @@ impl Tracing {
         let nonblocking = OFlags::NONBLOCK.bits() as i32;
         let mut file = match OpenOptions::new().read(true).custom_flags(nonblocking).open(path) {
             Ok(file) => file,
-            // A possible CPU that is not there.
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            // A possible CPU that is not there, or was never online.
+            Err(e) if e.kind() == io::ErrorKind::NotFound || e.raw_os_error() == Some(ENODEV) => return Ok(Vec::new()),
             Err(e) => return Err(e),
         };
         let mut pages = Vec::new();
@@ -113,7 +116,9 @@ impl Tracing {
                     page.truncate((used + 16).min(len));
                     pages.push(page);
                 }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(pages),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock || e.raw_os_error() == Some(ENODEV) => {
+                    return Ok(pages);
+                }
                 Err(e) => return Err(e),
             }
         }

@@ -33,6 +33,14 @@ impl Policy {
             Policy::Ext => 7,
         }
     }
+
+    /// Real-time priority; 0 for policies that have none.
+    pub fn priority(self) -> u8 {
+        match self {
+            Policy::Fifo(priority) | Policy::RoundRobin(priority) => priority,
+            _ => 0,
+        }
+    }
 }
 
 /// What a new task is.

@@ -9,6 +9,7 @@ use scxr_bpf::load::{GlobalValue, Object, StructOpsInfo};
 use scxr_host::{Edit, Exec, Job};
 
 use crate::failure::{Failure, Result};
+use crate::inject;
 use crate::resolve::Request;
 use crate::scheduler::{Kind, Scheduler};
 use crate::session::Keep;
@@ -40,6 +41,7 @@ pub(super) fn plan(
             argv: line.words.clone(),
             cwd: line.cwd.clone().into(),
         }),
+        inject: inject::real(&request.inject),
         seed,
         duration_ns: request.duration,
         globals: keep.globals,

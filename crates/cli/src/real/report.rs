@@ -72,6 +72,9 @@ pub(super) fn result(
     for task in &mut report.tasks {
         task.share = if total == 0 { 0.0 } else { task.cpu_ns as f64 / total as f64 };
     }
+    if let Some(missed) = record.missed.first() {
+        return Err(Failure::input(missed));
+    }
     let mut notes = record.notes.clone();
     let again =
         |e: &scxr_host::Exit| format!("the scheduler was started again, as it asked for: {} {}", e.reason, e.msg);

@@ -174,7 +174,7 @@ impl Lab {
     }
 }
 
-/// The machine as QEMU builds it. Its CPUs are numbered core by core.
+/// The machine as QEMU builds it.
 fn shape(t: &Topology) -> Result<Shape> {
     if t.nr_cpus() > CPUS_MAX {
         return Err(Failure::input(format_args!(
@@ -190,7 +190,14 @@ fn shape(t: &Topology) -> Result<Shape> {
         cores: cores / llcs,
         threads: t.nr_cpus() as u32 / cores,
         nodes,
-        distances: Vec::new(),
+        distances: match nodes {
+            1 => Vec::new(),
+            _ => t
+                .node_distance
+                .iter()
+                .map(|row| row.iter().map(|d| u8::try_from(*d).unwrap_or(u8::MAX)).collect())
+                .collect(),
+        },
     })
 }
 

@@ -40,6 +40,7 @@ impl Kvm {
             initramfs: None,
             shape: &Shape::flat(1),
             memory_mib: 256,
+            caches: false,
             accelerator: Accelerator::Kvm,
             append: "console=ttyS0 panic=-1",
             wall_limit: limit,

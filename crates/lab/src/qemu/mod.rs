@@ -3,6 +3,7 @@
 mod boot;
 mod diagnose;
 mod kvm;
+mod madt;
 mod shape;
 mod tail;
 
@@ -48,6 +49,12 @@ pub struct Qemu {
 }
 
 impl Qemu {
+    /// Whether it can show a guest who shares caches (QEMU 10). Asked only where it matters, as it takes a moment.
+    fn knows_caches(&self) -> bool {
+        let out = Command::new(&self.program).args(["-machine", "pc,help"]).stdin(Stdio::null()).output();
+        out.is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains("smp-cache="))
+    }
+
     /// The one in `PATH`.
     pub fn find() -> Result<Qemu, QemuError> {
         let missing = || {

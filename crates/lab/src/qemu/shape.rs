@@ -3,13 +3,17 @@
 /// CPUs that QEMU's `pc` machine takes at most.
 const CPUS_MAX: u32 = 255;
 
+/// Who shares which cache: threads of a core the first two, CPUs of a die (of a package, where there is but one) the last.
+const CACHES: &str = "smp-cache.0.cache=l1d,smp-cache.0.topology=core,smp-cache.1.cache=l1i,smp-cache.1.topology=core,\
+    smp-cache.2.cache=l2,smp-cache.2.topology=core,smp-cache.3.cache=l3,smp-cache.3.topology=die";
+
 /// The shape of a virtual machine. CPUs are numbered socket by socket, die by die, core by core.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// Sockets.
     pub sockets: u32,
-    /// Dies of a socket; CPUs of a die share their last-level cache. A guest sees each as a package of its own: QEMU shows
-    /// a guest no last-level cache smaller than a package.
+    /// Dies of a socket; CPUs of a die share their last-level cache. With a QEMU older than 10 a guest sees each as a package
+    /// of its own: it shows a guest no last-level cache smaller than a package.
     pub dies: u32,
     /// Cores of a die.
     pub cores: u32,
@@ -57,16 +61,26 @@ impl Shape {
         [self.sockets, self.dies, self.cores, self.threads].into_iter().map(u64::from).fold(1, u64::saturating_mul)
     }
 
-    /// QEMU's options for a machine of this shape and so much memory, MiB.
-    pub(super) fn args(&self, memory_mib: u32) -> Result<Vec<String>, ShapeError> {
+    /// Whether a guest has to be told who shares caches.
+    pub(super) fn wants_caches(&self) -> bool {
+        self.dies > 1 || self.threads > 1
+    }
+
+    /// QEMU's options for a machine of this shape and so much memory, MiB. `caches`: it can say who shares them.
+    pub(super) fn args(&self, memory_mib: u32, caches: bool) -> Result<Vec<String>, ShapeError> {
         let cpus = match u32::try_from(self.cpus()) {
             Ok(cpus @ 1..=CPUS_MAX) => cpus,
             _ => return Err(ShapeError::Cpus { cpus: self.cpus() }),
         };
         let Shape { sockets, dies, cores, threads, nodes, .. } = *self;
-        let smp = format!("{cpus},sockets={},cores={cores},threads={threads}", sockets * dies);
+        let (packages, in_package) = match (dies, caches) {
+            (1, _) | (_, false) => (sockets * dies, String::new()),
+            (_, true) => (sockets, format!("dies={dies},")),
+        };
+        let smp = format!("{cpus},sockets={packages},{in_package}cores={cores},threads={threads}");
+        let machine = if caches && self.wants_caches() { format!("pc,{CACHES}") } else { "pc".to_owned() };
         let memory = memory_mib.next_multiple_of(nodes.max(1));
-        let mut args = vec!["-smp".into(), smp, "-m".into(), format!("{memory}M")];
+        let mut args = ["-machine", &machine, "-smp", &smp, "-m", &format!("{memory}M")].map(str::to_owned).to_vec();
         if nodes == 0 || !cpus.is_multiple_of(nodes) {
             return Err(ShapeError::Nodes { cpus, nodes });
         }
@@ -106,11 +120,15 @@ mod tests {
     #[test]
     fn shapes_become_options() {
         let check = |shape: &Shape, expect: Result<&str, ShapeError>| {
-            assert_eq!(shape.args(1000).map(|a| a.join(" ")).as_deref(), expect.as_ref().map(|s| *s), "{shape:?}");
+            let expect = expect.map(|e| format!("-machine pc {e}"));
+            assert_eq!(shape.args(1000, false).map(|a| a.join(" ")), expect, "{shape:?}");
         };
         check(&Shape::flat(4), Ok("-smp 4,sockets=1,cores=4,threads=1 -m 1000M"));
         let dies = Shape { sockets: 2, dies: 2, ..Shape::flat(2) };
         check(&dies, Ok("-smp 8,sockets=4,cores=2,threads=1 -m 1000M"));
+        let told = dies.args(1000, true).unwrap();
+        assert!(told[1].starts_with("pc,smp-cache.0") && told[3] == "8,sockets=2,dies=2,cores=2,threads=1", "{told:?}");
+        assert_eq!(Shape::flat(4).args(1000, true), Shape::flat(4).args(1000, false));
         check(&Shape::flat(0), Err(ShapeError::Cpus { cpus: 0 }));
         check(&Shape { threads: 2, ..Shape::flat(128) }, Err(ShapeError::Cpus { cpus: 256 }));
         check(&Shape { nodes: 3, ..Shape::flat(4) }, Err(ShapeError::Nodes { cpus: 4, nodes: 3 }));

@@ -42,7 +42,7 @@ impl Speed {
     }
 
     /// Computes for `ns` of the calling thread's CPU time; keeps what was learnt of the speed.
-    pub(super) fn burn(&mut self, ns: u64) {
+    pub fn burn(&mut self, ns: u64) {
         if ns < UNCHECKED_NS {
             return iterate(self.iterations(ns));
         }

@@ -5,6 +5,7 @@
 //! the process that holds a crew ends, and they with it.
 
 mod burn;
+mod change;
 mod interp;
 mod sync;
 mod sys;
@@ -21,7 +22,8 @@ use crate::ir::{TaskTemplate, Workload};
 use sync::Shared;
 
 pub use burn::Speed;
-pub use sys::{monotonic_ns, ordinary, real_time};
+pub use change::{Change, change};
+pub use sys::{monotonic_ns, name_thread, ordinary, real_time, remove_groups, sleep_until, tid};
 
 /// How long a thread may take to get ready.
 const READY_MAX: Duration = Duration::from_secs(60);
@@ -193,7 +195,7 @@ fn begin(world: &Arc<World>, index: usize, instance: u32, fork: Option<(u32, u32
     let template: &TaskTemplate = &world.workload.tasks[index];
     let comm: String = template.instance_name(instance).chars().take(15).collect();
     let mut refused = Vec::new();
-    sys::set_name(&comm);
+    sys::name_thread(&comm);
     sys::exact_timers();
     let mut attempt = |what: &str, result: io::Result<()>| {
         if let Err(error) = result {

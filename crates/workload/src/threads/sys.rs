@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rustix::process::setpriority_process;
+use rustix::process::{Pid, setpriority_process};
 use rustix::thread::{
     ClockId, CpuSet, Timespec, clock_nanosleep_absolute, futex, gettid, sched_setaffinity, set_current_timer_slack,
     set_name as set_thread_name,
@@ -36,11 +36,13 @@ pub fn ordinary() -> io::Result<()> {
     set_policy(Policy::Normal)
 }
 
-pub(super) fn tid() -> u32 {
+/// Id of the calling thread.
+pub fn tid() -> u32 {
     gettid().as_raw_nonzero().get().unsigned_abs()
 }
 
-pub(super) fn set_name(name: &str) {
+/// Names the calling thread.
+pub fn name_thread(name: &str) {
     if let Ok(name) = CString::new(name) {
         // A name is for people: without one a thread works as well.
         let _ = set_thread_name(&name);
@@ -53,32 +55,45 @@ pub(super) fn exact_timers() {
     let _ = set_current_timer_slack(std::num::NonZeroU64::new(1));
 }
 
-pub(super) fn sleep_until(at_ns: u64) {
+/// Sleeps until then, CLOCK_MONOTONIC, ns.
+pub fn sleep_until(at_ns: u64) {
     let at = Timespec { tv_sec: (at_ns / 1_000_000_000) as i64, tv_nsec: (at_ns % 1_000_000_000) as i64 };
     while clock_nanosleep_absolute(ClockId::Monotonic, &at).is_err() {}
 }
 
 /// `None`: all CPUs.
 pub(super) fn set_affinity(cpus: Option<&CpuMask>) -> io::Result<()> {
+    set_affinity_of(tid(), cpus)
+}
+
+pub(super) fn set_affinity_of(tid: u32, cpus: Option<&CpuMask>) -> io::Result<()> {
     let mut set = CpuSet::new();
     for cpu in (0..CpuSet::MAX_CPU).filter(|&c| cpus.is_none_or(|m| m.test(CpuId(c as u32)))) {
         set.set(cpu);
     }
-    Ok(sched_setaffinity(None, &set)?)
+    Ok(sched_setaffinity(Some(pid(tid)?), &set)?)
 }
 
 pub(super) fn set_nice(nice: i8) -> io::Result<()> {
-    Ok(setpriority_process(Some(gettid()), nice.into())?)
+    set_nice_of(tid(), nice)
+}
+
+pub(super) fn set_nice_of(tid: u32, nice: i8) -> io::Result<()> {
+    Ok(setpriority_process(Some(pid(tid)?), nice.into())?)
+}
+
+fn pid(tid: u32) -> io::Result<Pid> {
+    Pid::from_raw(tid as i32).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
 }
 
 pub(super) fn set_policy(policy: Policy) -> io::Result<()> {
-    let priority = match policy {
-        Policy::Fifo(p) | Policy::RoundRobin(p) => i32::from(p),
-        _ => 0,
-    };
-    let param = libc::sched_param { sched_priority: priority };
-    // SAFETY: pid 0 is the calling thread, and `param` outlives the call, which only reads it.
-    match unsafe { libc::sched_setscheduler(0, policy.number() as i32, &param) } {
+    set_policy_of(tid(), policy.number(), policy.priority())
+}
+
+pub(super) fn set_policy_of(tid: u32, number: u32, priority: u8) -> io::Result<()> {
+    let param = libc::sched_param { sched_priority: priority.into() };
+    // SAFETY: the call only reads `param`, which outlives it; a thread id of nobody is refused.
+    match unsafe { libc::sched_setscheduler(tid as i32, number as i32, &param) } {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(()),
     }
@@ -99,16 +114,10 @@ pub(super) fn cpu_list(mask: &CpuMask) -> String {
 
 /// Puts the calling thread in a cgroup below that of its process; `/` is that one.
 pub(super) fn join_group(group: &str) -> io::Result<()> {
-    let parts: Vec<&str> = group.split('/').filter(|p| !p.is_empty() && *p != "..").collect();
-    if parts.is_empty() {
-        return Ok(());
-    }
-    let own = std::fs::read_to_string("/proc/self/cgroup")?;
-    let own = own.lines().find_map(|l| l.strip_prefix("0::")).unwrap_or("/").trim_start_matches('/').to_owned();
-    let mut path: PathBuf = Path::new("/sys/fs/cgroup").join(own);
-    for part in parts {
-        // Controllers pass from a group to those in it only where that is asked for.
-        let _ = std::fs::write(path.join("cgroup.subtree_control"), "+cpu");
+    let mut path = own_group()?;
+    let parts = parts(group);
+    for part in &parts {
+        let parent = path.clone();
         path.push(part);
         match std::fs::create_dir(&path) {
             Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
@@ -117,8 +126,43 @@ pub(super) fn join_group(group: &str) -> io::Result<()> {
         if std::fs::read_to_string(path.join("cgroup.type"))?.trim() != "threaded" {
             std::fs::write(path.join("cgroup.type"), "threaded")?;
         }
+        // A group of processes may give a controller on once those below it are for threads. Where it is given already, or
+        // the kernel has none, the group exists for its scheduler all the same.
+        let _ = std::fs::write(parent.join("cgroup.subtree_control"), "+cpu");
     }
-    std::fs::write(path.join("cgroup.threads"), tid().to_string())
+    match parts.is_empty() {
+        true => Ok(()),
+        false => std::fs::write(path.join("cgroup.threads"), tid().to_string()),
+    }
+}
+
+/// Removes cgroups that a process below the caller's cgroup made for its threads, once it is gone.
+pub fn remove_groups<'a>(groups: impl Iterator<Item = &'a str>) {
+    let Ok(root) = own_group() else { return };
+    let mut dirs: Vec<PathBuf> = Vec::new();
+    for group in groups {
+        let mut path = root.clone();
+        for part in parts(group) {
+            path.push(part);
+            dirs.push(path.clone());
+        }
+    }
+    // What is inside comes first.
+    dirs.sort_by(|a, b| b.cmp(a));
+    dirs.dedup();
+    // Somebody else's, with tasks in it, stays.
+    dirs.iter().for_each(|dir| drop(std::fs::remove_dir(dir)));
+}
+
+fn parts(group: &str) -> Vec<&str> {
+    group.split('/').filter(|p| !["", ".", ".."].contains(p)).collect()
+}
+
+/// The folder of the cgroup of this process.
+fn own_group() -> io::Result<PathBuf> {
+    let own = std::fs::read_to_string("/proc/self/cgroup")?;
+    let own = own.lines().find_map(|l| l.strip_prefix("0::")).unwrap_or("/").trim_start_matches('/').to_owned();
+    Ok(Path::new("/sys/fs/cgroup").join(own))
 }
 
 /// Waits as long as `word` has this value.
