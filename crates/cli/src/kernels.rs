@@ -112,8 +112,17 @@ fn list(store: &Store, args: &KernelsArgs) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
+/// How systems, and apt, say that a disk is full.
+const NO_ROOM: &str = "No space left on device";
+
 /// Whose affair it is that there is no kernel.
 pub(crate) fn failure(error: KernelError) -> Failure {
+    let text = error.to_string();
+    if text.contains(NO_ROOM) {
+        return Failure::environment(format_args!(
+            "{text}\nscxr: a kernel and the list of packages take about 150 MB; make room, or set XDG_CACHE_HOME to a folder that has it"
+        ));
+    }
     match error {
         KernelError::Apt(AptError::NoApt { .. } | AptError::NoArchive { .. } | AptError::Failed { .. })
         | KernelError::NoCache

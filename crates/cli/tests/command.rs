@@ -22,7 +22,7 @@ fn mistakes_are_explained() {
         ("run simpel", "did you mean 'simple'?"),
         ("run nothing-like-it", "there are eevdf, simple, or give a file"),
         ("run no/such.bpf.o", "no/such.bpf.o: No such file or directory"),
-        ("run crates", "is taken for an object if it ends in .o"),
+        ("run crates", "there is no policy.rs or src/policy.rs in this folder"),
         ("run Cargo.toml", "is taken for an object if it ends in .o"),
         ("run", "required arguments"),
         ("rnu eevdf", "unrecognized subcommand"),

@@ -208,6 +208,11 @@ fn failure(error: VmError) -> Failure {
         VmError::Stopped => {
             Failure::Interrupted("stopped: the virtual machine is gone, and what it had measured with it")
         }
+        VmError::Io { ref source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+            Failure::environment(format_args!(
+                "{error}\nscxr: a guest's files take about 100 MB; make room, or set TMPDIR to a folder that has it"
+            ))
+        }
         _ => Failure::environment(error),
     }
 }
