@@ -26,9 +26,9 @@ fn check(args: &[&str], env: &[(&str, &Path)], code: i32, says: &[&str]) {
 
 /// The folder of the cached 7.2 kernel, which is fetched where it is not there.
 fn kernel() -> PathBuf {
-    let out = scxr(&["kernels", "fetch", "7.2", "--json", "-q"], &[]);
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    let value: serde_json::Value = serde_json::from_slice(&out.stdout).expect("JSON");
+    let ran = support::scxr(&["kernels", "fetch", "7.2", "--json", "-q"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let value: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
     let image = value["kernels"][0]["image"].as_str().expect("an image");
     Path::new(image).parent().expect("a folder").to_owned()
 }
