@@ -124,6 +124,9 @@ pub enum Action {
         /// WF_SYNC.
         sync: bool,
     },
+    /// Look at the caller's own CPU time (clock_gettime(2)): the kernel accounts it up to now, and may find that a slice is over.
+    /// Costs nothing: who computes for a given CPU time pays it out of that.
+    CpuTime,
     /// sched_yield(2).
     Yield,
     /// Make a child.
@@ -136,7 +139,7 @@ pub enum Action {
     SetNice(Whom, i8),
     /// sched_setscheduler(2).
     SetPolicy(Whom, Policy),
-    /// The caller counts one operation of its workload as done, with its latency; costs nothing.
+    /// The caller counts one operation of its workload as done, with its latency.
     Work(Ns),
     /// End.
     Exit,

@@ -16,6 +16,16 @@ pub enum Interleave {
     Insn,
 }
 
+/// What becomes of a request of the fair class to reschedule a CPU (rule 3.6) [PREEMPT_DYNAMIC].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Preemption {
+    /// The CPU is interrupted.
+    Full,
+    /// The CPU sees it when it next returns from the kernel; at the next tick it must. Debian's kernels since 6.13.
+    #[default]
+    Lazy,
+}
+
 /// Settings of a run.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -23,6 +33,11 @@ pub struct Config {
     pub seed: u64,
     /// Ticks a second: 100 to 1000.
     pub hz: u32,
+    /// How the fair class preempts.
+    pub preemption: Preemption,
+    /// Slices of the fair class end when they are over, by a timer of their own, and not at the next tick (rule 3.7) [HRTICK].
+    /// Kernels have it on since 7.2 where interrupts re-arm timers late [CONFIG_HRTIMER_REARM_DEFERRED], as on x86.
+    pub hrtick: bool,
     /// CPUs whose tick stops while one task runs (nohz_full).
     pub nohz_full: CpuMask,
     /// Stop the tick on idle CPUs (NO_HZ_IDLE).
@@ -43,6 +58,8 @@ impl Default for Config {
         Config {
             seed: 1,
             hz: 250,
+            preemption: Preemption::default(),
+            hrtick: true,
             nohz_full: CpuMask::EMPTY,
             nohz_idle: true,
             interleave: Interleave::Callback,

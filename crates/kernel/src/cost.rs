@@ -4,11 +4,14 @@
 //! a 3 GHz x86-64 server core; they are round figures of the order that `perf bench sched` and published
 //! micro-benchmarks show, not measurements of one machine.
 
+use serde::Deserialize;
+
 use crate::ids::Ns;
 use crate::topology::Distance;
 
 /// The cost table. All times in nanoseconds unless the name says otherwise.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct CostTable {
     /// Entry to and exit from the kernel for a system call.
     pub syscall: Ns,
@@ -24,6 +27,8 @@ pub struct CostTable {
     pub select_cpu_scan: Ns,
     /// A timer or device interrupt: entry, handler, exit.
     pub interrupt: Ns,
+    /// An inter-processor interrupt, or work that interrupts its own CPU: entry, handler, exit.
+    pub ipi: Ns,
     /// The periodic tick's handler.
     pub tick: Ns,
     /// Sending an inter-processor interrupt.
@@ -36,6 +41,8 @@ pub struct CostTable {
     pub idle_exit_deep: Ns,
     /// Idle time after which the deep state is in effect.
     pub idle_deep_after: Ns,
+    /// What it costs a task to note that an operation of its workload is done ([`crate::behavior::Action::Work`]).
+    pub work: Ns,
     /// Creating a task.
     pub fork: Ns,
     /// Replacing a task's program.
@@ -56,6 +63,10 @@ pub struct CostTable {
     pub migration: [Ns; 4],
     /// Speed of a hardware thread, of 1024, while another thread of its core is busy.
     pub smt_busy_speed: u32,
+    /// The CPUs take turns, as those of a virtual machine whose time is its instructions; this is how long it takes until each
+    /// has had its own. While n CPUs are busy, whatever the kernel does takes n times as long, and a timer waits for its CPU's
+    /// turn. A task's computing is measured by its own CPU's clock, and so is not affected. 0: no turns.
+    pub turn: Ns,
 }
 
 impl Default for CostTable {
@@ -68,12 +79,14 @@ impl Default for CostTable {
             enqueue: 80,
             select_cpu_scan: 5,
             interrupt: 500,
+            ipi: 500,
             tick: 900,
             ipi_send: 150,
             ipi_latency: [500, 600, 900, 1_400],
             idle_exit_shallow: 1_000,
             idle_exit_deep: 20_000,
             idle_deep_after: 600_000,
+            work: 0,
             fork: 10_000,
             exec: 100_000,
             exit: 10_000,
@@ -84,6 +97,7 @@ impl Default for CostTable {
             kfunc: 20,
             migration: [0, 1_500, 4_000, 8_000],
             smt_busy_speed: 640,
+            turn: 0,
         }
     }
 }
@@ -99,12 +113,14 @@ impl CostTable {
             enqueue: 0,
             select_cpu_scan: 0,
             interrupt: 1,
+            ipi: 1,
             tick: 0,
             ipi_send: 0,
             ipi_latency: [1; 4],
             idle_exit_shallow: 0,
             idle_exit_deep: 0,
             idle_deep_after: Ns::MAX,
+            work: 0,
             fork: 1,
             exec: 1,
             exit: 1,
@@ -115,6 +131,7 @@ impl CostTable {
             kfunc: 0,
             migration: [0; 4],
             smt_busy_speed: 1024,
+            turn: 0,
         }
     }
 

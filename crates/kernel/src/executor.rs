@@ -9,6 +9,7 @@ use std::ptr::NonNull;
 
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
+use rand_core::RngCore as _;
 
 use crate::ids::{CpuId, Ns};
 use crate::lock::LockId;
@@ -200,7 +201,25 @@ impl Kernel {
     #[inline]
     pub fn charge(&mut self, ns: Ns) {
         let cpu = self.exec.this_cpu;
+        let ns = if self.cost.turn > 0 { self.in_turns(ns) } else { ns };
         self.cpus[cpu].clock += ns;
+    }
+
+    /// How long a timer of `target` waits for that CPU's turn: at most for those of all other busy CPUs. (An inter-processor
+    /// interrupt ends the turn of the CPU that sends it.)
+    pub(crate) fn wait_for_turn(&mut self, target: CpuId) -> Ns {
+        let others = Ns::from(self.nr_busy - u32::from(!self.rqs[target].is_idle()));
+        match self.cost.turn * others / (others + 1) {
+            0 => 0,
+            most => Ns::from(self.turns.next_u32()) % most,
+        }
+    }
+
+    /// How long that takes where CPUs take turns ([`crate::cost::CostTable::turn`]).
+    #[cold]
+    fn in_turns(&self, ns: Ns) -> Ns {
+        let me = self.exec.this_cpu;
+        ns * Ns::from(self.nr_busy + u32::from(self.rqs[me].is_idle()))
     }
 
     /// Waits until time `t` or until something brings this CPU forward. Other CPUs run meanwhile.

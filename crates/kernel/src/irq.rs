@@ -19,6 +19,8 @@ pub enum Ipi {
     NohzBalance,
     /// Something has come that needs the tick [nohz_full_kick_work].
     NohzFull,
+    /// Start the timer of the slice [rq->hrtick_csd].
+    Hrtick,
 }
 
 /// Work that runs as soon as interrupts are on again [irq_work].
@@ -66,6 +68,8 @@ pub(crate) struct CpuIrq {
     timer_seq: u64,
     /// When the next tick comes; NEVER while it is stopped.
     pub(crate) next_tick: Ns,
+    /// When the slice of the running fair task ends [rq->hrtick_timer]; NEVER while nothing is to be seen to then.
+    pub(crate) hrtick: Ns,
     /// A balancing softirq is pending.
     pub(crate) balance_softirq: bool,
 }
@@ -78,6 +82,7 @@ impl Default for CpuIrq {
             timers: BinaryHeap::new(),
             timer_seq: 0,
             next_tick: NEVER,
+            hrtick: NEVER,
             balance_softirq: false,
         }
     }
@@ -101,7 +106,7 @@ impl CpuIrq {
         }
         let ipi = self.ipis.front().map_or(NEVER, |&(t, _)| t);
         let timer = self.timers.peek().map_or(NEVER, |Reverse((t, ..))| *t);
-        ipi.min(timer).min(self.next_tick)
+        ipi.min(timer).min(self.next_tick).min(self.hrtick)
     }
 }
 
@@ -111,7 +116,8 @@ impl Kernel {
         let cost = self.cost.ipi_send;
         self.charge(cost);
         let me = self.this_cpu();
-        let at = self.now() + CostTable::by_distance(&self.cost.ipi_latency, self.topology.distance(me, target));
+        let latency = CostTable::by_distance(&self.cost.ipi_latency, self.topology.distance(me, target));
+        let at = self.now() + latency;
         self.cpus[target].irq.add_ipi(at, ipi);
         self.exec.bring_forward(target, at);
     }
@@ -137,6 +143,7 @@ impl Kernel {
     /// Starts a timer on this CPU.
     pub(crate) fn start_timer(&mut self, at: Ns, timer: Timer) {
         let me = self.this_cpu();
+        let at = at + self.wait_for_turn(me);
         let irq = &mut self.cpus[me].irq;
         irq.timer_seq += 1;
         irq.timers.push(Reverse((at, irq.timer_seq, timer)));
@@ -160,19 +167,24 @@ impl Kernel {
     fn take_one(&mut self) -> Taken {
         let me = self.this_cpu();
         let now = self.now();
-        let cost = self.cost.interrupt;
+        let (cost, ipi_cost) = (self.cost.interrupt, self.cost.ipi);
         let irq = &mut self.cpus[me].irq;
         if let Some(work) = irq.works.pop_front() {
-            self.charge(cost);
+            self.charge(ipi_cost);
             self.run_irq_work(work);
             return Taken::Other;
         }
         let timer_at = irq.timers.peek().map_or(NEVER, |Reverse((t, ..))| *t);
         match irq.ipis.front() {
-            Some(&(t, ipi)) if t <= timer_at.min(irq.next_tick) => {
+            Some(&(t, ipi)) if t <= timer_at.min(irq.next_tick).min(irq.hrtick) => {
                 irq.ipis.pop_front();
-                self.charge(cost);
+                self.charge(ipi_cost);
                 self.run_ipi(ipi);
+            }
+            _ if irq.hrtick < timer_at.min(irq.next_tick) => {
+                irq.hrtick = NEVER;
+                self.charge(cost);
+                fair::hrtick(self, me);
             }
             _ if timer_at <= irq.next_tick => {
                 if let Some(Reverse((_, _, timer))) = irq.timers.pop() {
@@ -196,6 +208,7 @@ impl Kernel {
             Ipi::IrqWork(work) => self.run_irq_work(work),
             Ipi::NohzBalance => fair::nohz_balance(self, me),
             Ipi::NohzFull => self.reevaluate_tick(me),
+            Ipi::Hrtick => fair::hrtick_start(self, me),
         }
     }
 

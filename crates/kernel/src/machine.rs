@@ -23,6 +23,9 @@ pub struct Machine {
     now: Ns,
 }
 
+/// Number of the random stream of [`State::turns`].
+const TURN_STREAM: u64 = 0x7475_726e;
+
 impl Machine {
     /// Boots a machine at time 0.
     pub fn new(topology: Topology, config: Config, sink: Box<dyn Sink>) -> Machine {
@@ -45,6 +48,8 @@ impl Machine {
             sink,
             nr_events: 0,
             nr_forks_refused: 0,
+            nr_busy: 0,
+            turns: rand_pcg::Pcg32::new(config.seed, TURN_STREAM),
             stop: false,
             boot: Boot::default(),
             config,

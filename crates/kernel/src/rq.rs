@@ -44,6 +44,8 @@ pub struct Rq {
     pub nr_running: u32,
     /// The running task is to be rescheduled [TIF_NEED_RESCHED].
     pub need_resched: bool,
+    /// It is when it next returns to its own code, or else at the next tick [TIF_NEED_RESCHED_LAZY].
+    pub need_resched_lazy: bool,
     /// Highest class that the next pick must look at [rq->next_class].
     pub next_class: ClassId,
     /// May tasks be placed here? [cpu_active]
@@ -75,6 +77,7 @@ impl Rq {
             stop,
             nr_running: 0,
             need_resched: false,
+            need_resched_lazy: false,
             next_class: ClassId::Idle,
             active: true,
             nr_switches: 0,

@@ -58,6 +58,10 @@ pub struct State {
     pub nr_events: u64,
     /// Forks that failed because there were [`Config::nr_tasks_max`] tasks.
     pub nr_forks_refused: u64,
+    /// CPUs that do not run their idle task.
+    pub(crate) nr_busy: u32,
+    /// Stream of the waits for a CPU's turn.
+    pub(crate) turns: rand_pcg::Pcg32,
     /// Set to end the run early.
     pub stop: bool,
     pub(crate) boot: crate::boot::Boot,

@@ -7,6 +7,7 @@ use crate::class::{ClassId, wf};
 use crate::executor::Kernel;
 use crate::ids::{CpuId, Ns, TaskId, WaitQueueId};
 use crate::irq::Timer;
+use crate::lock::LockId;
 use crate::rq::StopWork;
 use crate::task::{Body, KthreadNext, TaskState};
 use crate::topology::CAPACITY_SCALE;
@@ -26,11 +27,12 @@ pub(crate) fn cpu_main(k: &mut Kernel, cpu: CpuId) {
     loop {
         k.quiescent_state(cpu);
         k.take_interrupts();
-        if k.rqs[cpu].need_resched {
+        let curr = k.rqs[cpu].curr;
+        let own_code = matches!(k.task(curr).body, Body::User(_));
+        if k.rqs[cpu].need_resched || own_code && k.rqs[cpu].need_resched_lazy {
             k.schedule();
             continue;
         }
-        let curr = k.rqs[cpu].curr;
         match k.task(curr).body {
             Body::Idle => k.idle(cpu),
             Body::Kthread(body) => {
@@ -149,8 +151,11 @@ impl Kernel {
             Action::Run(work) => return self.task_mut(p).work_left = work,
             Action::Work(ns) => {
                 let pid = self.task(p).pid;
-                return self.emit(EventKind::Work { pid, ns });
+                self.emit(EventKind::Work { pid, ns });
+                let cost = self.cost.work;
+                return self.charge(cost);
             }
+            Action::CpuTime => return self.task_sched_runtime(p),
             Action::Wait(queue) => return self.wait_on(p, queue, None),
             Action::WaitTimeout(queue, ns) => return self.wait_on(p, queue, Some(ns)),
             _ => {}
@@ -183,10 +188,19 @@ impl Kernel {
                 self.set_scheduler(whom(w), policy, nice).ok();
             }
             Action::Exit => self.begin_exit(),
-            Action::Run(_) | Action::Work(_) | Action::Wait(_) | Action::WaitTimeout(..) => {
+            Action::Run(_) | Action::Work(_) | Action::CpuTime | Action::Wait(_) | Action::WaitTimeout(..) => {
                 unreachable!("done above")
             }
         }
+    }
+
+    /// [task_sched_runtime] of the caller.
+    fn task_sched_runtime(&mut self, p: TaskId) {
+        let cpu = self.lock_task_rq(p);
+        self.update_rq_clock(cpu);
+        crate::class::update_curr(self, cpu);
+        crate::ext::rq_clock_invalidate(self, cpu);
+        self.unlock(LockId::Rq(cpu));
     }
 
     fn sleep_until(&mut self, p: TaskId, at: Ns) {

@@ -310,4 +310,58 @@ impl Workload {
             false => self.name.split(':').next().unwrap_or(&self.name),
         }
     }
+
+    /// Which pipes are pipes of the kernel, and not queues in memory: those that are written by tasks that are about to sleep.
+    pub(crate) fn kernel_pipes(&self) -> Vec<bool> {
+        fn mark(ops: &[Op], instances: u32, kernel: &mut [bool]) {
+            for op in ops {
+                let (first, n) = match op {
+                    Op::Repeat(_, body) => {
+                        mark(body, instances, kernel);
+                        continue;
+                    }
+                    Op::Send { to: Target::One(p), sync: true } => (p.0, 1),
+                    Op::Send { to: Target::Own(p) | Target::Reply(p), sync: true } => (p.0, instances.max(1)),
+                    _ => continue,
+                };
+                kernel.iter_mut().skip(first as usize).take(n as usize).for_each(|k| *k = true);
+            }
+        }
+        let mut kernel = vec![false; self.resources.pipes.len()];
+        for task in &self.tasks {
+            task.program.phases.iter().for_each(|phase| mark(&phase.ops, task.instances, &mut kernel));
+        }
+        kernel
+    }
+}
+
+/// Bytes of a page, the unit in which pipes of the kernel hold messages.
+const PAGE_BYTES: usize = 4096;
+/// Bytes that they hold by default.
+const PIPE_BYTES: usize = 65_536;
+
+/// A pipe of the kernel that holds about as many messages as a workload asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KernelPipe {
+    /// Bytes of a message.
+    pub(crate) size: usize,
+    /// Bytes of the pipe, in whole pages, a power of two.
+    pub(crate) bytes: usize,
+}
+
+impl KernelPipe {
+    pub(crate) fn new(capacity: u32) -> KernelPipe {
+        let size = (PIPE_BYTES / capacity.max(1) as usize).clamp(16, 128);
+        let bytes = (capacity as usize * size).next_power_of_two().clamp(PAGE_BYTES, PIPE_BYTES);
+        KernelPipe { size, bytes }
+    }
+
+    pub(crate) fn pages(self) -> usize {
+        self.bytes / PAGE_BYTES
+    }
+
+    /// Messages that a page holds; none lies in two pages.
+    pub(crate) fn messages_per_page(self) -> u32 {
+        (PAGE_BYTES / self.size) as u32
+    }
 }

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use scxr_kernel::behavior::Action;
 use scxr_kernel::ids::{Ns, WaitQueueId};
 
-use crate::ir::Resources;
+use crate::ir::{KernelPipe, Workload};
 
 /// A queue in the kernel and how many were told to wait there.
 #[derive(Debug)]
@@ -37,6 +37,11 @@ impl Waiters {
         self.nr -= nr;
         let queue = self.queue;
         (nr > 0).then_some(Action::Wake { queue, nr, sync })
+    }
+
+    /// The step of a system call that finds nobody waiting here.
+    pub(crate) fn wake_nobody(&self) -> Action {
+        Action::Wake { queue: self.queue, nr: 0, sync: false }
     }
 
     pub(crate) fn wake_all(&mut self) -> Option<Action> {
@@ -147,29 +152,85 @@ pub(crate) struct Msg {
     pub(crate) from: u32,
 }
 
-/// A bounded queue of messages. As in a pipe, a writer wakes a reader and a reader wakes a writer, one at a time.
+/// A page of a kernel's pipe.
+#[derive(Clone, Copy, Debug)]
+struct Page {
+    /// Messages that were put in it.
+    put: u32,
+    /// Those that are still there.
+    left: u32,
+}
+
+/// Room for messages.
+#[derive(Debug)]
+enum Room {
+    /// A queue in memory holds so many. Whoever waits for room is woken when there is some.
+    Messages(usize),
+    /// A pipe of the kernel holds so many pages of so many messages. Whoever waits for room is woken when the pipe was full
+    /// and a page becomes free [pipe_read].
+    Pages { pages: VecDeque<Page>, max: usize, each: u32 },
+}
+
+/// A bounded queue of messages. A writer wakes a reader and a reader wakes a writer, one at a time.
 #[derive(Debug)]
 pub(crate) struct Pipe {
     messages: VecDeque<Msg>,
-    capacity: usize,
+    room: Room,
     pub(crate) readers: Waiters,
     pub(crate) writers: Waiters,
 }
 
 impl Pipe {
+    /// Putting in and taking out are system calls.
+    pub(crate) fn is_kernel(&self) -> bool {
+        matches!(self.room, Room::Pages { .. })
+    }
+
     /// Puts a message in; `None` if there is no room; otherwise the step that wakes a reader.
     pub(crate) fn put(&mut self, msg: Msg, sync: bool) -> Option<Option<Action>> {
-        if self.messages.len() >= self.capacity {
-            return None;
+        match &mut self.room {
+            Room::Messages(capacity) if self.messages.len() >= *capacity => return None,
+            Room::Messages(_) => {}
+            Room::Pages { pages, max, each } => {
+                let is_full = pages.len() >= *max;
+                match pages.back_mut().filter(|p| p.put < *each) {
+                    Some(page) => (page.put, page.left) = (page.put + 1, page.left + 1),
+                    None if is_full => return None,
+                    None => pages.push_back(Page { put: 1, left: 1 }),
+                }
+            }
         }
         self.messages.push_back(msg);
         Some(self.readers.wake(1, sync))
     }
 
+    /// The step of a writer that was woken and has written: it wakes the next, if there is room still [pipe_write].
+    pub(crate) fn next_writer(&mut self) -> Option<Action> {
+        match &self.room {
+            Room::Pages { pages, max, .. } if pages.len() < *max => self.writers.wake(1, true),
+            _ => None,
+        }
+    }
+
     /// Takes a message out, with the step that wakes a writer.
     pub(crate) fn take(&mut self) -> Option<(Msg, Option<Action>)> {
         let msg = self.messages.pop_front()?;
-        Some((msg, self.writers.wake(1, false)))
+        let wake = match &mut self.room {
+            Room::Messages(_) => self.writers.wake(1, false),
+            Room::Pages { pages, max, .. } => {
+                let was_full = pages.len() >= *max;
+                let page = pages.front_mut().map(|p| {
+                    p.left -= 1;
+                    p.left
+                });
+                let freed = page == Some(0);
+                if freed {
+                    pages.pop_front();
+                }
+                if was_full && freed { self.writers.wake(1, true) } else { None }
+            }
+        };
+        Some((msg, wake))
     }
 }
 
@@ -193,7 +254,9 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(resources: &Resources, templates: usize, alloc: &mut dyn FnMut() -> WaitQueueId) -> Shared {
+    pub(crate) fn new(workload: &Workload, alloc: &mut dyn FnMut() -> WaitQueueId) -> Shared {
+        let resources = &workload.resources;
+        let kernel = workload.kernel_pipes();
         let mut gate = |users| Gate { opened: 0, arrived: 0, users, waiters: Waiters::new(alloc()) };
         let barriers = resources.barriers.iter().map(|&users| gate(users)).collect();
         let suspends = (0..resources.suspends).map(|_| gate(0)).collect();
@@ -202,13 +265,13 @@ impl Shared {
         let mutexes = (0..resources.mutexes).map(|_| mutex(waiters())).collect();
         let sem = |waiters| Sem { count: 0, waiters };
         let sems = (0..resources.sems).map(|_| sem(waiters())).collect();
-        let mut pipe = |&capacity: &u32| Pipe {
-            messages: VecDeque::new(),
-            capacity: capacity as usize,
-            readers: waiters(),
-            writers: waiters(),
+        let mut pipe = |(i, &capacity): (usize, &u32)| {
+            let of = KernelPipe::new(capacity);
+            let pages = Room::Pages { pages: VecDeque::new(), max: of.pages(), each: of.messages_per_page() };
+            let room = if kernel[i] { pages } else { Room::Messages(capacity as usize) };
+            Pipe { messages: VecDeque::new(), room, readers: waiters(), writers: waiters() }
         };
-        let pipes = resources.pipes.iter().map(&mut pipe).collect();
+        let pipes = resources.pipes.iter().enumerate().map(&mut pipe).collect();
         let cond = |queue| Cond { queue, arriving: VecDeque::new(), queued: VecDeque::new() };
         Shared {
             mutexes,
@@ -219,7 +282,43 @@ impl Shared {
             pipes,
             timers: vec![None; resources.timers as usize],
             start: None,
-            forked: vec![0; templates],
+            forked: vec![0; workload.tasks.len()],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pipe(room: Room) -> Pipe {
+        let waiters = || Waiters::new(WaitQueueId(0));
+        Pipe { messages: VecDeque::new(), room, readers: waiters(), writers: waiters() }
+    }
+
+    const MSG: Msg = Msg { sent: 0, from: 0 };
+
+    #[test]
+    fn a_writer_waits_for_a_whole_page_of_a_kernels_pipe() {
+        let mut p = pipe(Room::Pages { pages: VecDeque::new(), max: 2, each: 3 });
+        let puts = (0..8).filter(|_| p.put(MSG, true).is_some()).count();
+        assert_eq!(puts, 6);
+        p.writers.wait();
+        // The first two leave the page in use.
+        for wakes in [false, false, true, false] {
+            let (_, wake) = p.take().unwrap();
+            assert_eq!(wake.is_some(), wakes);
+        }
+        // A page is free, and what is left is on one of the two.
+        assert_eq!((0..8).filter(|_| p.put(MSG, true).is_some()).count(), 3);
+    }
+
+    #[test]
+    fn a_queue_in_memory_has_room_for_each_message_that_left() {
+        let mut p = pipe(Room::Messages(2));
+        assert_eq!((0..8).filter(|_| p.put(MSG, false).is_some()).count(), 2);
+        p.writers.wait();
+        assert!(p.take().unwrap().1.is_some());
+        assert!(p.put(MSG, false).is_some());
     }
 }

@@ -9,7 +9,7 @@ use scxr_kernel::ids::{Ns, WaitQueueId};
 
 use crate::ir::{Loops, Op, Phase, Since, Target, TaskTemplate, TimerRef, Workload};
 use crate::rng::Stream;
-use crate::shared::{Msg, Shared, Ticket, Timer};
+use crate::shared::{Msg, Shared, Ticket, Timer, Waiters};
 
 /// What a step costs that needs no kernel: an uncontended lock, a signal that nobody waits for.
 const FAST_PATH_NS: Ns = 30;
@@ -22,7 +22,7 @@ impl Workload {
     /// The tasks that exist from the start, to be forked at the beginning of the run; those with a delay sleep first.
     /// `alloc` makes a wait queue of the machine on which they will run.
     pub fn tasks(&self, alloc: &mut dyn FnMut() -> WaitQueueId) -> Vec<TaskSpec> {
-        let shared = Shared::new(&self.resources, self.tasks.len(), alloc);
+        let shared = Shared::new(self, alloc);
         let workload = Rc::new(self.clone());
         let world = World { workload: Rc::clone(&workload), shared: Rc::new(RefCell::new(shared)) };
         let instances = |(index, t): (usize, &TaskTemplate)| {
@@ -66,6 +66,8 @@ impl World {
             mark: 0,
             release: 0,
             message: None,
+            waited: false,
+            then: None,
         };
         TaskSpec {
             comm: template.instance_name(instance),
@@ -140,10 +142,17 @@ struct Interpreter {
     mark: Ns,
     release: Ns,
     message: Option<Msg>,
+    /// The step has waited.
+    waited: bool,
+    /// What comes right after the step.
+    then: Option<Action>,
 }
 
 impl Behavior for Interpreter {
     fn next(&mut self, cx: &TaskCx) -> Action {
+        if let Some(action) = self.then.take() {
+            return action;
+        }
         let world = self.world.clone();
         let template = &world.workload.tasks[self.template];
         for _ in 0..FREE_STEPS_MAX {
@@ -346,17 +355,29 @@ impl Interpreter {
                 let pipe = &mut shared.pipes[self.pipe(to)];
                 let msg = Msg { sent: cx.now, from: self.instance };
                 match pipe.put(msg, sync) {
-                    None => Some(pipe.writers.wait()),
-                    Some(wake) => self.fast(wake),
+                    None => {
+                        self.waited = true;
+                        Some(pipe.writers.wait())
+                    }
+                    Some(wake) => {
+                        let next = if self.waited { pipe.next_writer() } else { None };
+                        let call = wake.or_else(|| self.call(pipe.is_kernel(), &pipe.writers));
+                        self.then = next;
+                        self.fast(call)
+                    }
                 }
             }
             Op::Recv { from } => {
                 let pipe = &mut shared.pipes[self.pipe(from)];
                 match pipe.take() {
-                    None => Some(pipe.readers.wait()),
+                    None => {
+                        self.waited = true;
+                        Some(pipe.readers.wait())
+                    }
                     Some((msg, wake)) => {
+                        let call = wake.or_else(|| self.call(pipe.is_kernel(), &pipe.readers));
                         self.message = Some(msg);
-                        self.fast(wake)
+                        self.fast(call)
                     }
                 }
             }
@@ -387,12 +408,18 @@ impl Interpreter {
 
     fn done(&mut self, action: Action) -> Option<Action> {
         self.stage = Stage::Done;
+        self.waited = false;
         Some(action)
     }
 
     /// The step is over; it costs a system call if there is somebody to wake, and next to nothing otherwise.
     fn fast(&mut self, wake: Option<Action>) -> Option<Action> {
         self.done(wake.unwrap_or(Action::Run(FAST_PATH_NS)))
+    }
+
+    /// The system call in which nobody is woken. One that has waited goes on in that in which it waited.
+    fn call(&mut self, kernel: bool, waiters: &Waiters) -> Option<Action> {
+        (kernel && !self.waited).then(|| waiters.wake_nobody())
     }
 
     fn pipe(&self, target: Target) -> usize {

@@ -114,6 +114,15 @@ pub(crate) fn dequeue_task(k: &mut Kernel, cpu: CpuId, p: TaskId, flags: u64) ->
     }
 }
 
+/// [sched_class.update_curr]: the running task of `cpu` is accounted up to the run queue's clock. Rq lock held.
+pub(crate) fn update_curr(k: &mut Kernel, cpu: CpuId) {
+    match k.curr(cpu).class {
+        ClassId::Fair => fair::update_curr(k, cpu),
+        ClassId::Ext => ext::update_curr(k, cpu),
+        _ => {}
+    }
+}
+
 /// [sched_class.yield_task]: the running task of this CPU yields. Rq lock held.
 pub(crate) fn yield_task(k: &mut Kernel, cpu: CpuId) {
     match k.curr(cpu).class {

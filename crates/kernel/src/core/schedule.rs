@@ -3,6 +3,7 @@
 use scxr_trace::{EventKind, SwitchOut};
 
 use crate::class::{self, ClassId, deq};
+use crate::config::Preemption;
 use crate::cost::CostTable;
 use crate::executor::Kernel;
 use crate::ext;
@@ -49,6 +50,14 @@ impl Kernel {
         }
     }
 
+    /// [resched_curr_lazy]: the same on behalf of the fair class (rule 3.6).
+    pub(crate) fn resched_curr_lazy(&mut self, cpu: CpuId) {
+        match self.config.preemption {
+            Preemption::Lazy if !self.rqs[cpu].is_idle() => self.rqs[cpu].need_resched_lazy = true,
+            _ => self.resched_curr(cpu),
+        }
+    }
+
     /// [resched_cpu]: the same from outside the run queue's lock.
     pub fn resched_cpu(&mut self, cpu: CpuId) {
         self.lock(LockId::Rq(cpu));
@@ -73,6 +82,7 @@ impl Kernel {
         }
         let next = class::pick_next_task(self, cpu);
         self.rqs[cpu].need_resched = false;
+        self.rqs[cpu].need_resched_lazy = false;
         self.put_prev_set_next(cpu, prev, next);
         let next_class = self.task(next).class;
         self.rqs[cpu].next_class = next_class;
@@ -102,6 +112,8 @@ impl Kernel {
     fn context_switch(&mut self, cpu: CpuId, prev: TaskId, next: TaskId, blocked: bool) {
         self.rqs[cpu].nr_switches += 1;
         self.rqs[cpu].curr = next;
+        let idle = self.rqs[cpu].idle;
+        self.nr_busy = self.nr_busy + u32::from(prev == idle) - u32::from(next == idle);
         self.emit_switch_out(cpu, prev, blocked);
         self.emit_switch_in(next);
         let cost = self.cost.context_switch;

@@ -19,15 +19,23 @@ impl Kernel {
     /// The tick follows a switch: it stops on an idle CPU, and on a full-nohz CPU that does not need it.
     pub(crate) fn tick_switch(&mut self, cpu: CpuId, _prev: TaskId, next: TaskId) {
         let idle = next == self.rqs[cpu].idle;
+        if idle {
+            self.cpus[cpu].irq.hrtick = NEVER;
+        }
         let stop = if idle { self.config.nohz_idle } else { self.can_stop_tick(cpu) };
         self.set_tick(cpu, !stop);
     }
 
+    /// The next tick of `cpu`, which is this CPU.
+    fn arm_tick(&mut self, cpu: CpuId) {
+        let now = self.now();
+        self.cpus[cpu].irq.next_tick = self.tick_after(now) + self.wait_for_turn(cpu);
+    }
+
     /// Starts or stops the tick of `cpu`, which is this CPU.
     fn set_tick(&mut self, cpu: CpuId, on: bool) {
-        let now = self.now();
         match (on, self.cpus[cpu].irq.next_tick) {
-            (true, NEVER) => self.cpus[cpu].irq.next_tick = self.tick_after(now),
+            (true, NEVER) => self.arm_tick(cpu),
             (false, _) => self.cpus[cpu].irq.next_tick = NEVER,
             _ => {}
         }
@@ -66,8 +74,7 @@ impl Kernel {
     /// [sched_tick], as an interrupt on this CPU. Ticks that would have come while it runs are skipped.
     pub(crate) fn sched_tick(&mut self) {
         let cpu = self.this_cpu();
-        let now = self.now();
-        self.cpus[cpu].irq.next_tick = self.tick_after(now);
+        self.arm_tick(cpu);
         let cost = self.cost.tick;
         self.charge(cost);
         let idle = self.rqs[cpu].is_idle();
@@ -77,6 +84,9 @@ impl Kernel {
         }
         self.lock(LockId::Rq(cpu));
         self.update_rq_clock(cpu);
+        if self.rqs[cpu].need_resched_lazy {
+            self.resched_curr(cpu);
+        }
         class::task_tick(self, cpu);
         ext::scx_tick(self, cpu);
         class::run_balance_callbacks(self, cpu);
@@ -86,8 +96,7 @@ impl Kernel {
             fair::trigger_load_balance(self, cpu);
         }
         if self.cpus[cpu].irq.next_tick <= self.now() {
-            let now = self.now();
-            self.cpus[cpu].irq.next_tick = self.tick_after(now);
+            self.arm_tick(cpu);
         }
         self.reevaluate_tick(cpu);
     }

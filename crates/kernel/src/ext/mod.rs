@@ -36,7 +36,9 @@ pub(crate) use bypass::timer;
 pub(crate) use enable::boot;
 pub(crate) use enqueue::{dequeue_task, enqueue_task, run_deferred, run_deferred_irq, select_task_rq, task_woken};
 pub(crate) use exit::disable_irq_work;
-pub(crate) use pick::{can_stop_tick, pick_task, put_prev_task, set_next_task, task_tick, wakeup_preempt, yield_task};
+pub(crate) use pick::{
+    can_stop_tick, pick_task, put_prev_task, set_next_task, task_tick, update_curr, wakeup_preempt, yield_task,
+};
 pub(crate) use task::{
     cancel_fork, check_setscheduler, fork, post_fork, pre_fork, reweight_task, set_cpus_allowed, switched_from,
     switching_to, task_dead, task_freed, task_should_scx,

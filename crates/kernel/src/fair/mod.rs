@@ -1,8 +1,8 @@
 //! The fair class: EEVDF, with CPU selection and load balancing, after Linux 7.2 [kernel/sched/fair.c].
 //!
-//! Choices where the kernel has options: preemption mode "full" (a lazy request to reschedule is an ordinary one),
-//! HRTICK off (slices end at ticks), buddies, groups and bandwidth not present, cache-aware balancing off. The features
-//! that are on are those of the kernel's defaults.
+//! Choices where the kernel has options: preemption is lazy and HRTICK on unless [`crate::config::Config`] says otherwise;
+//! buddies, groups and bandwidth not present, cache-aware balancing off. The features that are on are those of the
+//! kernel's defaults.
 //!
 //! | file | idea |
 //! | --- | --- |
@@ -11,6 +11,7 @@
 //! | `vruntime` | virtual time, lag, placement, pick |
 //! | `queue` | coming, leaving, running; delayed dequeue |
 //! | `preempt` | wakeup preemption |
+//! | `hrtick` | the timer that ends slices |
 //! | `pelt`, `load` | load tracking, and where it is applied |
 //! | `domains`, `stats` | who is balanced with whom; what groups look like |
 //! | `select`, `idlest` | CPU selection of wakeups; of births and execs |
@@ -21,6 +22,7 @@
 mod balance;
 mod domains;
 mod entity;
+mod hrtick;
 mod idle;
 mod idlest;
 mod imbalance;
@@ -38,10 +40,13 @@ mod vruntime;
 pub use entity::{CfsRq, Entity};
 
 pub(crate) use balance::active_balance;
+pub(crate) use hrtick::{start as hrtick_start, timer as hrtick};
 pub(crate) use idle::update_idle;
 pub(crate) use load::update_rt;
 pub(crate) use preempt::{prio_changed, switched_to, wakeup_preempt};
-pub(crate) use queue::{dequeue_task, enqueue_task, pick_task, put_prev_task, set_next_task, task_tick, yield_task};
+pub(crate) use queue::{
+    dequeue_task, enqueue_task, pick_task, put_prev_task, set_next_task, task_tick, update_curr, yield_task,
+};
 pub(crate) use select::select_task_rq;
 pub(crate) use trigger::{nohz_balance, run_rebalance_domains, trigger_load_balance};
 

@@ -19,7 +19,7 @@ pub(crate) fn wakeup_preempt(k: &mut Kernel, cpu: CpuId, p: TaskId, wake_flags: 
     match (idle(curr), idle(p)) {
         (true, false) => {
             cancel_protection(k, curr);
-            return k.resched_curr(cpu);
+            return k.resched_curr_lazy(cpu);
         }
         (false, true) => return,
         _ => {}
@@ -36,7 +36,7 @@ pub(crate) fn wakeup_preempt(k: &mut Kernel, cpu: CpuId, p: TaskId, wake_flags: 
         if short {
             cancel_protection(k, curr);
         }
-        return k.resched_curr(cpu);
+        return k.resched_curr_lazy(cpu);
     }
     shorten_protection(k, cpu);
 }

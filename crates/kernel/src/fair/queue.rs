@@ -4,7 +4,7 @@ use crate::class::{Pick, deq, enq};
 use crate::executor::Kernel;
 use crate::fair::entity::{CfsRq, Terms};
 use crate::fair::vruntime::vdelta;
-use crate::fair::{load, mru, trigger};
+use crate::fair::{hrtick, load, mru, trigger};
 use crate::ids::{CpuId, TaskId};
 use crate::state::State;
 use crate::task::{OnRq, Task, TaskState};
@@ -42,7 +42,7 @@ pub(crate) fn update_curr(k: &mut Kernel, cpu: CpuId) {
         q.avg_vruntime(se.on_rq.then(|| se.terms()));
     }
     if q.nr_queued > 1 && (reached || se.vruntime >= se.vprot) {
-        k.resched_curr(cpu);
+        k.resched_curr_lazy(cpu);
     }
 }
 
@@ -81,6 +81,7 @@ pub(crate) fn enqueue_task(k: &mut Kernel, cpu: CpuId, p: TaskId, flags: u64) {
     mru::push_head(k, cpu, p);
     k.rqs[cpu].nr_running += 1;
     trigger::note_overload(k, cpu);
+    hrtick::update(k, cpu);
 }
 
 fn place(k: &mut Kernel, cpu: CpuId, p: TaskId, flags: u64) {
@@ -169,6 +170,7 @@ pub(crate) fn dequeue_task(k: &mut Kernel, cpu: CpuId, p: TaskId, flags: u64) ->
         return false;
     }
     remove_entity(k, cpu, p, sleep);
+    hrtick::update(k, cpu);
     true
 }
 
@@ -290,6 +292,9 @@ pub(crate) fn set_next_task(k: &mut Kernel, cpu: CpuId, p: TaskId, first: bool) 
         t.se.protect(q.tree.slices().map(|(lo, _)| lo));
     }
     k.set_exec_start(cpu, p);
+    if first {
+        hrtick::start(k, cpu);
+    }
 }
 
 /// The tick (rule 3.5) [task_tick_fair].

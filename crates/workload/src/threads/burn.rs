@@ -50,13 +50,7 @@ impl Speed {
         let (mut now, end) = (start, start + ns);
         let mut learnt = false;
         while now < end {
-            let left = end - now;
-            // Half of what is left, so that a wrong idea of the speed does not lead past the end.
-            let part = match left {
-                _ if !learnt => left.min(FIRST_NS) / 2,
-                left if left <= UNCHECKED_NS => left,
-                left => left / 2,
-            };
+            let part = stretch(end - now, !learnt);
             let n = self.iterations(part).max(16);
             iterate(n);
             let then = thread_ns();
@@ -66,6 +60,17 @@ impl Speed {
             }
             now = then;
         }
+    }
+}
+
+/// How long a thread computes before it looks at its CPU time again, where `left` ns are left to compute, ns. It does not look
+/// where that is all.
+pub fn stretch(left: u64, first: bool) -> u64 {
+    match left {
+        left if left <= UNCHECKED_NS => left,
+        left if first => left.min(FIRST_NS) / 2,
+        // Half of what is left, so that a wrong idea of the speed does not lead past the end.
+        left => left / 2,
     }
 }
 

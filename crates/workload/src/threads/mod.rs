@@ -21,7 +21,7 @@ use scxr_kernel::prio::{cgroup_weight, weight_of};
 use crate::ir::{TaskTemplate, Workload};
 use sync::Shared;
 
-pub use burn::Speed;
+pub use burn::{Speed, stretch};
 pub use change::{Change, change};
 pub use sys::{monotonic_ns, name_thread, ordinary, real_time, remove_groups, sleep_until, tid};
 

@@ -10,10 +10,7 @@ use std::thread::Thread;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
-use crate::ir::{Op, Target, Workload};
-
-/// Bytes that Linux's pipes hold.
-const PIPE_BYTES: usize = 65_536;
+use crate::ir::{KernelPipe, Workload};
 
 /// State, and how many wait for it to change.
 #[derive(Debug, Default)]
@@ -159,7 +156,7 @@ pub(super) struct Msg {
 /// A bounded queue of messages.
 #[derive(Debug)]
 pub(super) enum Pipe {
-    /// pipe(2), whose wakeups are synchronous; messages of so many bytes.
+    /// pipe(2), whose wakeups are synchronous; messages of so many bytes ([`KernelPipe`]).
     Kernel { read: OwnedFd, write: OwnedFd, size: usize },
     /// A queue in memory, whose wakeups are not.
     Memory { queue: Mutex<MemoryQueue>, not_empty: Condvar, not_full: Condvar, capacity: usize },
@@ -176,8 +173,7 @@ pub(super) struct MemoryQueue {
 impl Pipe {
     fn kernel(capacity: u32) -> io::Result<Pipe> {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
-        let size = (PIPE_BYTES / capacity.max(1) as usize).clamp(16, 128);
-        let bytes = (capacity as usize * size).next_power_of_two().clamp(4096, PIPE_BYTES);
+        let KernelPipe { size, bytes } = KernelPipe::new(capacity);
         // An unprivileged user may have used up what pipes may hold: this one then holds what it does.
         let _ = fcntl_setpipe_size(&write, bytes);
         Ok(Pipe::Kernel { read, write, size })
@@ -263,7 +259,7 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(workload: &Workload) -> io::Result<Shared> {
         let r = &workload.resources;
-        let sync = sync_pipes(workload);
+        let sync = workload.kernel_pipes();
         let pipe = |(i, &capacity): (usize, &u32)| match sync[i] {
             true => Pipe::kernel(capacity),
             false => Ok(Pipe::Memory {
@@ -285,27 +281,4 @@ impl Shared {
             forked: workload.tasks.iter().map(|_| AtomicU32::new(0)).collect(),
         })
     }
-}
-
-/// Which pipes are written by tasks that are about to sleep.
-fn sync_pipes(workload: &Workload) -> Vec<bool> {
-    fn mark(ops: &[Op], instances: u32, sync: &mut [bool]) {
-        for op in ops {
-            let (first, n) = match op {
-                Op::Repeat(_, body) => {
-                    mark(body, instances, sync);
-                    continue;
-                }
-                Op::Send { to: Target::One(p), sync: true } => (p.0, 1),
-                Op::Send { to: Target::Own(p) | Target::Reply(p), sync: true } => (p.0, instances.max(1)),
-                _ => continue,
-            };
-            sync.iter_mut().skip(first as usize).take(n as usize).for_each(|s| *s = true);
-        }
-    }
-    let mut sync = vec![false; workload.resources.pipes.len()];
-    for task in &workload.tasks {
-        task.program.phases.iter().for_each(|phase| mark(&phase.ops, task.instances, &mut sync));
-    }
-    sync
 }

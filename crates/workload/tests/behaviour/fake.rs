@@ -129,6 +129,7 @@ fn describe(action: &Action) -> String {
         Action::Wait(_) => "wait".into(),
         Action::WaitTimeout(_, ns) => format!("wait {ns}"),
         Action::Wake { nr, sync, .. } => format!("wake {nr}{}", if *sync { " sync" } else { "" }),
+        Action::CpuTime => "look".into(),
         Action::Yield => "yield".into(),
         Action::Fork(spec) => format!("fork {}", spec.comm),
         Action::Exec => "exec".into(),
