@@ -169,7 +169,8 @@ impl Analyzer {
             | EventKind::Tick { .. }
             | EventKind::Kick { .. }
             | EventKind::Enabled { .. }
-            | EventKind::Disabled { .. } => {}
+            | EventKind::Disabled { .. }
+            | EventKind::Ext { .. } => {}
         }
     }
 

@@ -77,6 +77,9 @@ pub struct Rules {
     /// with sched_switch. `ran_ns` is the time between the switches. A trace that lost events, or that counts only parts
     /// of the time, does not keep it.
     pub whole_time: bool,
+    /// Kernel code can be preempted: a task may lose its CPU on its way to sleep, and be woken before it has slept. A wakeup of
+    /// a task that has not left its CPU is told like any other. So it is on Linux.
+    pub preemptible: bool,
     /// No task waits longer than this, ns, while a scheduler is enabled.
     pub watchdog_ns: Option<u64>,
 }
@@ -101,6 +104,8 @@ struct Task {
     state: State,
     /// Made by an event that was seen.
     known: bool,
+    /// It was there when the trace began, and may have been doing anything.
+    from_start: bool,
     exiting: bool,
     /// Woken before it left its CPU, which it was about to do.
     woken_early: bool,
@@ -209,6 +214,7 @@ impl Checker {
         self.tasks.entry(pid).or_insert(Task {
             state: State::New,
             known: false,
+            from_start: false,
             exiting: false,
             woken_early: false,
             cpu: None,
@@ -228,7 +234,7 @@ impl Checker {
     fn judge(&mut self, t: u64, cpu: u32, kind: &EventKind) {
         match *kind {
             EventKind::SwitchIn { pid: 0 } | EventKind::SwitchOut { pid: 0, .. } => {}
-            EventKind::Fork { pid, .. } => self.fork(t, cpu, pid),
+            EventKind::Fork { pid, parent, .. } => self.fork(t, cpu, pid, parent),
             EventKind::Waking { pid, .. } => self.waking(t, cpu, pid),
             EventKind::Select { pid, .. } => self.select(t, cpu, pid),
             EventKind::Enqueue { pid, on, .. } => self.enqueue(t, cpu, pid, on),
@@ -258,18 +264,20 @@ impl Checker {
                 self.disabled = true;
                 self.custody.clear();
             }
-            EventKind::Weight { .. } | EventKind::Work { .. } => {}
+            EventKind::Weight { .. } | EventKind::Ext { .. } | EventKind::Work { .. } => {}
         }
     }
 
-    fn fork(&mut self, t: u64, cpu: u32, pid: u32) {
+    fn fork(&mut self, t: u64, cpu: u32, pid: u32, parent: u32) {
         let task = self.task(pid);
+        task.from_start = parent == 0;
         if std::mem::replace(&mut task.known, true) || task.state != State::New {
             self.violation(t, cpu, Rule::Lifecycle, format!("pid {pid} is made twice"));
         }
     }
 
     fn waking(&mut self, t: u64, cpu: u32, pid: u32) {
+        let preemptible = self.rules.preemptible;
         let task = self.task(pid);
         match task.state {
             State::New | State::Blocked => {
@@ -277,6 +285,7 @@ impl Checker {
                 task.since = t;
             }
             State::Running(_) => task.woken_early = true,
+            State::Runnable if preemptible => {}
             State::Runnable => {
                 let what = format!("pid {pid} is woken although it waits to run");
                 self.violation(t, cpu, Rule::Lifecycle, what);
@@ -307,6 +316,7 @@ impl Checker {
 
     fn enqueue(&mut self, t: u64, cpu: u32, pid: u32, on: u32) {
         self.leave_early(t, pid);
+        let preemptible = self.rules.preemptible;
         let task = self.task(pid);
         let at = task.cpu;
         match task.state {
@@ -314,6 +324,7 @@ impl Checker {
                 task.state = State::Runnable;
                 task.since = t;
             }
+            State::Running(_) if preemptible => task.woken_early = false,
             // A sleeper whose dequeue is delayed may be moved like a waiting task.
             State::Runnable | State::Blocked => {}
             State::Running(at) => {
@@ -406,12 +417,13 @@ impl Checker {
         }
         let task = self.task(pid);
         let (known, allowed, since) = (task.known, task.may_use(cpu), task.since);
+        let from_start = task.from_start;
         let state = std::mem::replace(&mut task.state, State::Running(cpu));
         let at = task.cpu.replace(cpu);
         task.woken_early = false;
         match state {
             State::Runnable => self.watchdog(t, cpu, pid, since),
-            State::New if !known => {}
+            State::New if !known || from_start => {}
             State::Running(other) => {
                 let what = format!("pid {pid} is switched in while it runs on cpu{other}");
                 self.violation(t, cpu, Rule::TaskRunsOnce, what);

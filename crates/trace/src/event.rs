@@ -78,13 +78,15 @@ pub enum EventKind {
     Enabled { name: String },
     /// A scheduler is gone; every task runs under the fair class from here on.
     Disabled { name: String, kind: ExitKind },
+    /// The class counted an event of its own, of those that `scx_bpf_events` tells (traces of real kernels only).
+    Ext { name: String, delta: i64 },
     /// A unit of work that a workload counts as one operation ended (a message, a request, a frame); `ns` is its latency.
     Work { pid: u32, ns: u64 },
 }
 
 impl EventKind {
     /// Names of all kinds, as a trace writes them, in the order of the schema.
-    pub const NAMES: [&'static str; 20] = [
+    pub const NAMES: [&'static str; 21] = [
         "fork",
         "weight",
         "affinity",
@@ -104,6 +106,7 @@ impl EventKind {
         "idle_out",
         "enabled",
         "disabled",
+        "ext",
         "work",
     ];
 
@@ -130,7 +133,8 @@ impl EventKind {
             EventKind::IdleOut => 16,
             EventKind::Enabled { .. } => 17,
             EventKind::Disabled { .. } => 18,
-            EventKind::Work { .. } => 19,
+            EventKind::Ext { .. } => 19,
+            EventKind::Work { .. } => 20,
         }
     }
 

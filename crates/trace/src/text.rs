@@ -177,6 +177,7 @@ impl EventKind {
             EventKind::Disabled { name, kind } => {
                 write!(f, " name={} kind={}", Quoted(name), kind.name())
             }
+            EventKind::Ext { name, delta } => write!(f, " name={} delta={delta}", Quoted(name)),
             EventKind::Work { pid, ns } => write!(f, " pid={pid} ns={ns}"),
         }
     }
@@ -241,6 +242,7 @@ fn parse_kind(kind: &str, f: &mut Fields<'_>) -> Result<EventKind, String> {
         "kick" => EventKind::Kick { target: f.number("target")?, flags: f.hex("flags")? },
         "enabled" => EventKind::Enabled { name: f.name("name")? },
         "disabled" => EventKind::Disabled { name: f.name("name")?, kind: f.one_of("kind", &ExitKind::ALL)? },
+        "ext" => EventKind::Ext { name: f.name("name")?, delta: f.number("delta")? },
         _ if !EventKind::NAMES.contains(&kind) => {
             return Err(format!("there is no event of the kind '{kind}'"));
         }
@@ -377,6 +379,7 @@ mod tests {
             Just(EventKind::IdleOut),
             name.prop_map(|name| EventKind::Enabled { name }),
             (name, exit).prop_map(|(name, kind)| EventKind::Disabled { name, kind }),
+            (name, any::<i64>()).prop_map(|(name, delta)| EventKind::Ext { name, delta }),
             (pid, any::<u64>()).prop_map(|(pid, ns)| EventKind::Work { pid, ns }),
         ]
     }

@@ -17,12 +17,12 @@ fn check(run: &str, expect: &[Rule]) {
     assert_eq!(check_with(Rules::default(), run), expect, "{run}");
 }
 
-const FORK: &str = "0 0 fork pid=1 parent=0 comm=a group=/ weight=100 policy=0\n";
+const FORK: &str = "0 0 fork pid=1 parent=9 comm=a group=/ weight=100 policy=0\n";
 
 #[test]
 fn a_whole_life_is_sound() {
     check(
-        "0 0 fork pid=1 parent=0 comm=a group=/ weight=100 policy=0
+        "0 0 fork pid=1 parent=9 comm=a group=/ weight=100 policy=0
          0 0 affinity pid=1 cpus=0-1
          1 0 select pid=1 prev=0 cpu=1
          1 0 migrate pid=1 from=0 to=1
@@ -246,4 +246,34 @@ fn violations_say_where() {
         v,
         "event 1 at 7 ns on cpu2: DsqOrder: pid 1 is inserted by vtime in the built-in queue 0x8000000000000001"
     );
+}
+
+#[test]
+fn who_was_there_from_the_start_may_have_been_queued() {
+    let trace = "0 0 fork pid=1 parent=0 comm=a group=/ weight=100 policy=0\n1 0 switch_in pid=1";
+    check(trace, &[]);
+}
+
+#[test]
+fn preemptible_kernels_wake_tasks_that_have_not_slept() {
+    let rules = || Rules { preemptible: true, ..Rules::default() };
+    // It loses its CPU on its way to sleep, and is woken before it has slept; then it is woken while it still runs.
+    let trace = FORK.to_string()
+        + "1 0 enqueue pid=1 on=0 flags=0x0
+           2 0 switch_in pid=1
+           3 0 switch_out pid=1 why=preempted ran_ns=1
+           4 0 waking pid=1 waker=0 sync=0
+           5 0 switch_in pid=1
+           6 0 waking pid=1 waker=0 sync=0
+           6 0 enqueue pid=1 on=0 flags=0x0
+           7 0 switch_out pid=1 why=preempted ran_ns=2";
+    assert_eq!(check_with(rules(), &trace), []);
+    assert_eq!(check_with(Rules::default(), &trace), [Rule::Lifecycle, Rule::Lifecycle]);
+    // Nobody is switched in who sleeps, there neither.
+    let asleep = FORK.to_string()
+        + "1 0 enqueue pid=1 on=0 flags=0x0
+           2 0 switch_in pid=1
+           3 0 switch_out pid=1 why=blocked ran_ns=1
+           4 0 switch_in pid=1";
+    assert_eq!(check_with(rules(), &asleep), [Rule::RunnableOnly]);
 }

@@ -153,7 +153,7 @@ impl Sink for Watch {
 
 /// The rules that hold for every scheduler here: their tasks leave queues in order, and none may be lost.
 pub(crate) fn rules() -> Rules {
-    Rules { vtime_order: true, one_place: true, whole_time: true, watchdog_ns: Some(30 * S) }
+    Rules { vtime_order: true, one_place: true, whole_time: true, watchdog_ns: Some(30 * S), preemptible: false }
 }
 
 /// A machine that runs.

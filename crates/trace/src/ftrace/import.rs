@@ -200,6 +200,10 @@ impl<'a> Teller<'a> {
                 let task = self.known.get(&pid).copied().cloned().unwrap_or(unknown);
                 self.tell_task(t, cpu, &task, parent);
             }
+            "sched_ext_event" => {
+                let (name, delta) = (r.format.text(&r.record, "name"), r.format.number(&r.record, "delta") as i64);
+                self.emit(t, cpu, EventKind::Ext { name, delta });
+            }
             "sched_process_exit" => self.emit(t, cpu, EventKind::Exit { pid: number("pid") }),
             _ => {}
         }

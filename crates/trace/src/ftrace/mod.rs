@@ -11,8 +11,8 @@ mod ring;
 pub use format::{FormatError, Formats};
 pub use import::{Imported, Importer, KnownTask, import};
 
-/// The tracepoints that are read, by subsystem; a kernel may lack the last one.
-pub const EVENTS: [(&str, &str); 8] = [
+/// The tracepoints that are read, by subsystem; a kernel may lack the last ones.
+pub const EVENTS: [(&str, &str); 9] = [
     ("sched", "sched_switch"),
     ("sched", "sched_waking"),
     ("sched", "sched_wakeup"),
@@ -21,4 +21,5 @@ pub const EVENTS: [(&str, &str); 8] = [
     ("sched", "sched_process_fork"),
     ("sched", "sched_process_exit"),
     ("sched_ext", "sched_ext_dump"),
+    ("sched_ext", "sched_ext_event"),
 ];
