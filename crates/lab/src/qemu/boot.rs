@@ -76,7 +76,8 @@ impl Guest {
         // The self-tests of ciphers would be a third of the boot.
         let fixed = "console=ttyS0 panic=-1 oops=panic quiet rdinit=/init cryptomgr.notests";
         // The time-stamp counter counts ns there: a kernel that is told so need not measure it, early or late.
-        let counted = "nokaslr norandmaps tsc=reliable tsc_early_khz=1000000";
+        // The kernel's statistics of memory accesses (kdamond, since 6.17) would interrupt the workload 40 times a second.
+        let counted = "nokaslr norandmaps tsc=reliable tsc_early_khz=1000000 damon_stat.enabled=0";
         let same = if matches!(self.clock, Clock::Icount { .. }) { counted } else { "" };
         let parts = [fixed, same].into_iter().chain(self.append.iter().map(String::as_str));
         parts.filter(|p| !p.is_empty()).collect::<Vec<_>>().join(" ")
@@ -195,6 +196,11 @@ pub(super) enum Accelerator {
     Kvm,
 }
 
+/// All CPUs together get a turn of this length, us. With instruction-counted time QEMU executes one CPU after the other, each
+/// for its part of the time to the next timer, and a CPU's clock goes on while others execute. With ticks alone that would
+/// be milliseconds; so there is a timer for nothing but this: that of a network's buffer to which nothing is connected.
+const TURN_US: u32 = 50;
+
 impl Accelerator {
     /// QEMU's options. `caches`: the CPUs say who shares their caches. Those of `max`'s own maker do not, and QEMU 10.0 aborts
     /// where a kernel asks for what is behind this level.
@@ -204,7 +210,8 @@ impl Accelerator {
             // Nothing random, no clock but the instruction counter, one thread for all CPUs.
             Accelerator::Icount(shift) => format!(
                 "-accel tcg,thread=single -icount shift={shift},sleep=off -rtc base=2026-01-01T00:00:00,clock=vm \
-                 -cpu max,-rdrand,-rdseed{maker} -seed 1"
+                 -cpu max,-rdrand,-rdseed{maker} -seed 1 -netdev hubport,hubid=0,id=beat \
+                 -object filter-buffer,id=turns,netdev=beat,interval={TURN_US}"
             ),
             Accelerator::Tcg => format!("-accel tcg,thread=multi -cpu max{maker}"),
             Accelerator::Kvm => "-accel kvm -cpu host".to_owned(),
