@@ -105,6 +105,10 @@ pub(crate) struct MachineArgs {
     /// Ticks a second, 100 to 1000 [default: 250]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(crate) hz: Option<u32>,
+    /// What things cost in simulated time: `server`, `lab` (the guest of --on vm), or a .toml file [default: server; with
+    /// `compare --on sim,vm`: lab]
+    #[arg(long, value_name = "TABLE|FILE")]
+    pub(crate) cost: Option<String>,
     /// CPUs whose tick stops while they run one task, such as 2-7
     #[arg(long, value_name = "CPUS")]
     pub(crate) nohz_full: Option<String>,
@@ -168,6 +172,13 @@ pub(crate) struct CompareArgs {
     pub(crate) scheds: Vec<String>,
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
+    /// With --on sim,vm: how close the two have to be; where they are not, the exit code is 1 [default: the built-in
+    /// tolerances, and the exit code tells nothing of them]
+    #[arg(long, value_name = "FILE.toml")]
+    pub(crate) tolerance: Option<PathBuf>,
+    /// With --on sim,vm: spin, pipe, hackbench, schbench and mixed on 1, 2, 4 and 8 CPUs, as Markdown
+    #[arg(long, conflicts_with_all = ["machine", "workload"])]
+    pub(crate) matrix: bool,
     /// Number of seeds, from --seed on
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub(crate) seeds: u64,

@@ -21,6 +21,12 @@ pub(crate) fn compare(args: &CompareArgs) -> Result<Outcome> {
     if let Some(places) = fidelity::places(&machine.on)? {
         return fidelity::compare(args, places);
     }
+    if args.tolerance.is_some() || args.matrix {
+        let option = if args.matrix { "--matrix" } else { "--tolerance" };
+        return Err(Failure::input(format_args!(
+            "{option}: it belongs to a comparison of two places; add --on sim,vm"
+        )));
+    }
     let request = resolve::request(machine)?;
     let options = scheduler::Options { args: &[], native: machine.native, include: &machine.include };
     let prepare = |s: &String| scheduler::prepare(s, &options);

@@ -9,6 +9,7 @@
 mod args;
 mod build;
 mod compare;
+mod cost;
 mod crash;
 mod effects;
 mod exec;

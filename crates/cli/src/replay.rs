@@ -13,6 +13,9 @@ pub(crate) fn command(q: &Request, sched: &str, sched_args: &[String], args: &Ma
     option("--duration", format!("{}ns", q.duration));
     option("--seed", seed.to_string());
     option("--hz", q.config.hz.to_string());
+    if let Some(table) = &args.cost {
+        option("--cost", table.clone());
+    }
     if let Some(list) = &args.nohz_full {
         option("--nohz-full", list.clone());
     }

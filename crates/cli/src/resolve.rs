@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use scxr_abi::KernelVersion;
-use scxr_kernel::config::{Config, Interleave};
+use scxr_kernel::config::{Config, Interleave, Preemption};
 use scxr_kernel::cpumask::CpuMask;
 use scxr_kernel::ids::Ns;
 use scxr_kernel::topology::Topology;
@@ -11,6 +11,7 @@ use scxr_workload::Workload;
 use scxr_workload::params::parse_duration;
 
 use crate::args::{InterleaveArg, MachineArgs};
+use crate::cost;
 use crate::exec::CommandLine;
 use crate::failure::{Failure, Result};
 use crate::inject::{Event, Injection};
@@ -52,6 +53,8 @@ pub(crate) struct Request {
     pub(crate) workload: String,
     /// Length, ns.
     pub(crate) duration: Ns,
+    /// In a simulation: the tasks by which a virtual machine is watched run, too.
+    pub(crate) watched: bool,
     /// What else happens.
     pub(crate) inject: Vec<Injection>,
     /// Variables to write before loading.
@@ -120,7 +123,7 @@ pub(crate) fn request(args: &MachineArgs) -> Result<Request> {
     };
     let topology = Topology::parse(machine).map_err(|e| Failure::input(format_args!("--machine: {e}")))?;
     let nr_cpus = topology.nr_cpus();
-    let config = config(args, nr_cpus)?;
+    let config = config(args, nr_cpus, kernel)?;
     let inject = args.inject.iter().map(|i| Injection::parse(i, nr_cpus));
     let mut request = Request {
         place,
@@ -135,6 +138,7 @@ pub(crate) fn request(args: &MachineArgs) -> Result<Request> {
         config,
         workload: args.workload.clone().unwrap_or_else(|| WORKLOAD.into()),
         duration: 0,
+        watched: false,
         inject: inject.collect::<Result<_>>()?,
         set: pairs("--set", "VAR=VALUE", &args.set)?,
         resize: resize(&args.resize)?,
@@ -198,6 +202,7 @@ fn fits(place: Place, args: &MachineArgs) -> Result<()> {
     }
     let simulated = [
         ("--hz", args.hz.is_some()),
+        ("--cost", args.cost.is_some()),
         ("--nohz-full", args.nohz_full.is_some()),
         ("--interleave", args.interleave.is_some()),
     ];
@@ -226,8 +231,16 @@ fn duration(args: &MachineArgs, unless_given: Ns) -> Result<Ns> {
     }
 }
 
-fn config(args: &MachineArgs, nr_cpus: usize) -> Result<Config> {
-    let mut config = Config { seed: args.seed.unwrap_or(SEED), ..Config::default() };
+/// The settings of a kernel: lazy preemption is Debian's choice since 6.13; slices have their own timer since 7.1.
+fn config(args: &MachineArgs, nr_cpus: usize, kernel: KernelVersion) -> Result<Config> {
+    let since = |major, minor| (kernel.major, kernel.minor) >= (major, minor);
+    let mut config = Config {
+        seed: args.seed.unwrap_or(SEED),
+        preemption: if since(6, 13) { Preemption::Lazy } else { Preemption::Full },
+        hrtick: since(7, 1),
+        cost: cost::table(args.cost.as_deref().unwrap_or(cost::SERVER))?,
+        ..Config::default()
+    };
     if let Some(hz) = args.hz {
         if !(100..=1000).contains(&hz) {
             return Err(Failure::input(format_args!("--hz {hz}: 100 to 1000 ticks a second are possible")));

@@ -4,7 +4,7 @@
 //! about = "what this shows"
 //! scheduler = "simple"          # or a file, relative to this one
 //! args = ["-f"]                 # options of the scheduler
-//! machine = "2x4x2"             # and workload, duration, seed, hz, nohz_full, kernel, interleave, set, resize, inject:
+//! machine = "2x4x2"             # and workload, duration, seed, hz, cost, nohz_full, kernel, interleave, set, resize, inject:
 //! inject = ["5ms nice hog 3"]   # as the options of the same names
 //!
 //! [expect]                      # values of the report, by their place in the JSON
@@ -41,6 +41,7 @@ pub(crate) struct Scenario {
     seed: Option<u64>,
     hz: Option<u32>,
     nohz_full: Option<String>,
+    cost: Option<String>,
     kernel: Option<String>,
     interleave: Option<String>,
     #[serde(default)]
@@ -111,6 +112,7 @@ impl Scenario {
         or(&mut m.workload, &workload);
         or(&mut m.duration, &self.duration);
         or(&mut m.nohz_full, &self.nohz_full);
+        or(&mut m.cost, &self.cost.as_deref().map(|c| self.beside(c, ".toml")));
         or(&mut m.kernel, &self.kernel);
         m.seed = m.seed.or(self.seed);
         m.hz = m.hz.or(self.hz);

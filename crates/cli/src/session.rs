@@ -1,6 +1,8 @@
 //! One run, from a request to a result. Prints nothing.
 
+mod interference;
 mod loaded;
+mod watched;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -22,6 +24,7 @@ use crate::inject::Injector;
 use crate::interrupt;
 use crate::resolve::{Place, Request};
 use crate::scheduler::{Kind, Scheduler};
+pub(crate) use interference::Interference;
 pub(crate) use loaded::value_json;
 use loaded::{Loaded, Refusal};
 
@@ -31,7 +34,7 @@ const STRETCHES: u64 = 100;
 const STRETCH_MAX: Ns = 10_000_000;
 
 /// The class's watchdog unless a scheduler asks for less, and what it may be late by: it looks at every half of it, ns.
-const WATCHDOG_NS: u64 = 45_000_000_000;
+pub(crate) const WATCHDOG_NS: u64 = 45_000_000_000;
 
 /// What a run is to keep besides its report.
 #[derive(Clone, Copy, Debug, Default)]
@@ -117,6 +120,10 @@ pub(crate) struct RunResult {
     pub(crate) topology: Option<Topology>,
     /// What the user should know; for standard error.
     pub(crate) notes: Vec<String>,
+    /// How often a task of the workload was preempted by one of the system's.
+    pub(crate) interference: u64,
+    /// Rules of every run that the events break (on a real kernel; in a simulation that is a bug of ours).
+    pub(crate) violations: Vec<String>,
 }
 
 impl RunResult {
@@ -173,7 +180,11 @@ fn simulate(
     let mut config = request.config.clone();
     config.seed = seed;
     let mut m = Machine::new(request.topology.clone(), config, Box::new(Rc::clone(&sink)));
-    let last_boot_pid = last_pid(&m);
+    let mut last_boot_pid = last_pid(&m);
+    let nr_tasks = workload.tasks.iter().map(|t| t.instances as usize).sum();
+    let watched = request.watched.then(|| watched::spawn(&mut m, nr_tasks));
+    last_boot_pid += watched.as_ref().map_or(0, |(nr, _)| *nr);
+    sink.borrow_mut().interference.iter_mut().for_each(|(_, first)| *first = last_boot_pid + 1);
     sink.borrow_mut().analyzer.iter_mut().for_each(|a| a.workload_from(last_boot_pid + 1));
     let mut injector = Injector::new(&mut m, &request.inject);
     if let Some(ops) = loaded.ops() {
@@ -181,7 +192,10 @@ fn simulate(
     }
     let mut setup = Setup::default();
     for spec in workload.tasks(&mut || m.wait_queue()) {
-        m.spawn(spec);
+        m.spawn(match &watched {
+            Some((_, gate)) => gate.before(spec),
+            None => spec,
+        });
         setup.tasks += 1;
     }
     let begin = Instant::now();
@@ -198,6 +212,7 @@ fn simulate(
     setup.started = setup.tasks - m.nr_spawns_pending().min(setup.tasks);
     setup.forks_refused = m.state().nr_forks_refused;
     drop(m);
+    let interference = sink.borrow().interference.as_ref().map_or(0, |(i, _)| i.nr());
     let (mut report, trace) = sink.borrow_mut().finish(end);
     crash::unwatch();
     report.tasks.retain(|t| t.pid > last_boot_pid && !injector.is_changer(t.pid - last_boot_pid - 1));
@@ -221,6 +236,8 @@ fn simulate(
         kernel: None,
         topology: None,
         notes: Vec::new(),
+        interference,
+        violations: Vec::new(),
     })
 }
 
@@ -230,7 +247,7 @@ fn rules(scheduler: &Scheduler, loaded: &Loaded) -> Rules {
     let timeout_ms = loaded.ops().map_or(0, |ops| u64::from(ops.attrs().timeout_ms));
     let watchdog_ns = if timeout_ms == 0 { WATCHDOG_NS } else { timeout_ms * 1_500_000 };
     let vtime_order = scheduler.object.is_none() && !matches!(scheduler.kind, Kind::Eevdf);
-    Rules { watchdog_ns: Some(watchdog_ns), one_place: true, whole_time: true, vtime_order }
+    Rules { watchdog_ns: Some(watchdog_ns), one_place: true, whole_time: true, vtime_order, preemptible: false }
 }
 
 /// The result where the kernel, or its verifier, would have refused the scheduler: nothing ran.
@@ -253,6 +270,8 @@ fn refused(scheduler: &Scheduler, seed: u64, keep: Keep, msg: String, start: Ins
         kernel: None,
         topology: None,
         notes: Vec::new(),
+        interference: 0,
+        violations: Vec::new(),
     }
 }
 
@@ -315,6 +334,8 @@ struct RunSink {
     recorder: Option<Recorder>,
     /// Judges our own work, in debug builds.
     checker: Option<Checker>,
+    /// Where it is told apart, with the first pid of the workload.
+    interference: Option<(Interference, u32)>,
 }
 
 impl RunSink {
@@ -327,6 +348,7 @@ impl RunSink {
             })),
             recorder: keep.trace.then(Recorder::new),
             checker: cfg!(debug_assertions).then(|| Checker::new(rules)),
+            interference: request.watched.then(|| (Interference::default(), u32::MAX)),
         }
     }
 
@@ -351,6 +373,9 @@ impl Sink for RunSink {
         self.position.t.set(t);
         if let Some(analyzer) = &mut self.analyzer {
             analyzer.take(t, cpu, &kind);
+        }
+        if let Some((interference, first)) = &mut self.interference {
+            interference.see(cpu, &kind, |pid| pid >= *first);
         }
         if let Some(checker) = &mut self.checker {
             checker.event(t, cpu, kind.clone());

@@ -71,6 +71,31 @@ fn schedulers_and_the_fair_class_share_by_weight_on_both_kernels() {
     }
 }
 
+/// The simulation against the newest and the oldest kernel, within the built-in tolerances. Where a change of the model takes it
+/// further away, this fails; docs/fidelity.md has all figures.
+#[test]
+fn the_model_is_as_close_to_both_kernels_as_is_allowed() {
+    let tolerances = root().join("crates/cli/fidelity/tolerances.toml");
+    for (kernel, workload, duration) in [("7.2", "mixed", "500ms"), ("6.16", "spin:n=3", "500ms")] {
+        let head = ["compare", "eevdf", "simple", "--on", "sim,vm", "--kernel", kernel, "--machine", "1", "--json"];
+        let tail = ["--workload", workload, "--duration", duration, "--tolerance", tolerances.to_str().unwrap()];
+        let ran = run(&[&head[..], &tail[..]].concat());
+        let value: Value = serde_json::from_str(&ran.stdout).expect("JSON on standard output");
+        let rows = value["cells"][0]["rows"].as_array().expect("rows");
+        let differ: Vec<&Value> = rows.iter().filter(|r| r["verdict"] == "differ").collect();
+        let agree = rows.iter().filter(|r| r["verdict"] == "agree").count();
+        assert_eq!(ran.code, i32::from(!differ.is_empty()), "the exit code tells of differences: {differ:?}");
+        assert!(agree >= 6, "{kernel} {workload}: {rows:?}");
+        // Shares, switches and what the checker says are what the model stands for; the rest may differ by a single figure.
+        let telling = |r: &&&Value| {
+            let metric = r["metric"].as_str().unwrap_or_default();
+            metric.starts_with("share of") || ["switches", "operations", "rules broken"].contains(&metric)
+        };
+        assert_eq!(differ.iter().filter(telling).count(), 0, "{kernel} {workload}: {differ:?}");
+        assert!(differ.len() <= 2, "{kernel} {workload}: {differ:?}");
+    }
+}
+
 #[test]
 fn a_scheduler_that_forgets_tasks_is_ejected_by_the_real_class() {
     let lost = root().join("scenarios/policies/never_dispatches.rs");

@@ -7,11 +7,11 @@ use scxr_analyze::{Analyzer, Options, Place};
 use scxr_host::{MapDump, Recording};
 use scxr_kernel::topology::Topology;
 use scxr_ops::decode;
-use scxr_trace::{Event, EventKind, Recorder, Sink};
+use scxr_trace::{Checker, Event, EventKind, Recorder, Rules, Sink};
 
 use crate::failure::{Failure, Result};
 use crate::scheduler::{Kind, Scheduler};
-use crate::session::{Exit, Keep, RunResult, Setup, value_json};
+use crate::session::{Exit, Interference, Keep, RunResult, Setup, WATCHDOG_NS, value_json};
 
 /// Listens to a recording.
 struct Listener {
@@ -21,6 +21,8 @@ struct Listener {
     grows: bool,
     analyzer: Analyzer,
     recorder: Option<Recorder>,
+    checker: Checker,
+    interference: Interference,
 }
 
 impl Sink for Listener {
@@ -39,6 +41,8 @@ impl Sink for Listener {
         if !foreign {
             self.analyzer.take(t, cpu, &kind);
         }
+        self.interference.see(cpu, &kind, |pid| self.own.contains(&pid));
+        self.checker.event(t, cpu, kind.clone());
         if let Some(recorder) = &mut self.recorder {
             recorder.event(t, cpu, kind);
         }
@@ -61,10 +65,18 @@ pub(super) fn result(
         grows: record.exec.is_some(),
         analyzer: Analyzer::new(Options { places, end_ns: None }),
         recorder: keep.trace.then(Recorder::new),
+        checker: Checker::new(rules()),
+        interference: Interference::default(),
     };
+    if !matches!(scheduler.kind, Kind::Eevdf) {
+        listener.checker.event(0, 0, EventKind::Enabled { name: scheduler.name.clone() });
+    }
     let imported = recording.events(&mut listener).map_err(Failure::environment)?;
     let duration = record.end_ns.saturating_sub(record.start_ns);
-    let Listener { own, analyzer, recorder, .. } = listener;
+    let Listener { own, analyzer, recorder, mut checker, interference, .. } = listener;
+    // What is not there cannot be judged; nor can what comes after an ejection, whose time is not in the trace.
+    let whole = !imported.lost && record.exit.kind == "none" && !record.notes.iter().any(|n| n.contains("had no room"));
+    let violations = if whole { checker.finish(duration) } else { Vec::new() };
     let mut report = analyzer.finish(duration);
     // The workload's own tasks, forked ones included, are what the reader asked about.
     report.tasks.retain(|t| own.contains(&t.pid));
@@ -81,6 +93,11 @@ pub(super) fn result(
     notes.extend(record.restarts.iter().map(again));
     if imported.lost {
         notes.push("some records of the kernel's tracepoints were lost; figures are too low".into());
+    }
+    let violations: Vec<String> = violations.iter().map(ToString::to_string).collect();
+    if let Some(first) = violations.first() {
+        let nr = violations.len();
+        notes.push(format!("{nr} rules that hold in every run are broken in the kernel's trace; first: {first}"));
     }
     let exit = Exit {
         kind: record.exit.kind.clone(),
@@ -111,7 +128,14 @@ pub(super) fn result(
         kernel: Some(record.release.clone()),
         topology: None,
         notes,
+        interference: interference.nr(),
+        violations,
     })
+}
+
+/// The rules that a real kernel's trace is held to: all but those about dispatch queues, of which it does not tell.
+fn rules() -> Rules {
+    Rules { watchdog_ns: Some(WATCHDOG_NS), preemptible: true, ..Rules::default() }
 }
 
 /// The machine of a record, for the report: as many CPUs in the same places.

@@ -48,7 +48,36 @@ struct Verdict {
     load_us: u64,
     insns: u64,
     states: u64,
-    programs: Vec<ProgramReport>,
+    /// Against the kernel that was asked before.
+    change: Option<Change>,
+    programs: Vec<ProgramVerdict>,
+}
+
+/// One program's statistics.
+#[derive(Debug, Serialize)]
+struct ProgramVerdict {
+    #[serde(flatten)]
+    report: ProgramReport,
+    /// Against the last kernel that had gone through it.
+    change: Option<Change>,
+}
+
+/// How much more it is than on another kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+struct Change {
+    insns: i64,
+    states: i64,
+}
+
+impl Change {
+    fn of((insns, states): (u64, u64), before: (u64, u64)) -> Change {
+        Change { insns: insns as i64 - before.0 as i64, states: states as i64 - before.1 as i64 }
+    }
+
+    /// ` +12`, or nothing.
+    fn shown(change: Option<Change>, of: fn(&Change) -> i64) -> String {
+        change.map(|c| of(&c)).filter(|n| *n != 0).map_or(String::new(), |n| format!(" {n:+}"))
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -75,7 +104,8 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
     }
     let mut verdicts = Vec::new();
     for kernel in args.kernel.as_deref().unwrap_or(KERNELS).split(',').map(str::trim) {
-        verdicts.push(ask(kernel, &prepared, args)?);
+        let verdict = ask(kernel, &prepared, args, &verdicts)?;
+        verdicts.push(verdict);
     }
     let refused = verdicts.iter().any(|v| !v.accepted);
     match args.json {
@@ -87,7 +117,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
     Ok(if refused { Outcome::SchedulerAtFault } else { Outcome::Fine })
 }
 
-fn ask(kernel: &str, prepared: &scheduler::Prepared, args: &VerifyArgs) -> Result<Verdict> {
+fn ask(kernel: &str, prepared: &scheduler::Prepared, args: &VerifyArgs, before: &[Verdict]) -> Result<Verdict> {
     let lab = Lab::new(kernel, args.quiet)?;
     let btf = lab.btf()?;
     let btf = btf.as_deref().map(KernelBtf::parse).transpose().map_err(Failure::environment)?;
@@ -103,6 +133,10 @@ fn ask(kernel: &str, prepared: &scheduler::Prepared, args: &VerifyArgs) -> Resul
         LoadError::Verifier { program, reason, line, log } => RefusedJson { program: Some(program), line, reason, log },
         other => RefusedJson { program: None, line: None, reason: other.to_string(), log: String::new() },
     });
+    let insns = said.programs.iter().map(|p| p.insns).sum();
+    let states = said.programs.iter().map(|p| p.states).sum();
+    // What a refusal left out says nothing of the rest.
+    let last = before.last().filter(|v| v.accepted && refused.is_none());
     Ok(Verdict {
         kernel: kernel.to_owned(),
         release: lab.kernel.release.to_string(),
@@ -110,10 +144,20 @@ fn ask(kernel: &str, prepared: &scheduler::Prepared, args: &VerifyArgs) -> Resul
         refused,
         left_out: planned.notes,
         load_us: said.load_us,
-        insns: said.programs.iter().map(|p| p.insns).sum(),
-        states: said.programs.iter().map(|p| p.states).sum(),
-        programs: said.programs,
+        insns,
+        states,
+        change: last.map(|v| Change::of((insns, states), (v.insns, v.states))),
+        programs: said.programs.into_iter().map(|report| program(report, before)).collect(),
     })
+}
+
+fn program(report: ProgramReport, before: &[Verdict]) -> ProgramVerdict {
+    let same = |v: &Verdict| {
+        let found = v.programs.iter().find(|p| p.report.name == report.name)?;
+        Some((found.report.insns, found.report.states))
+    };
+    let change = before.iter().rev().find_map(same).map(|b| Change::of((report.insns, report.states), b));
+    ProgramVerdict { report, change }
 }
 
 /// A table of the kernels, one of the programs, then refusals.
@@ -122,32 +166,28 @@ fn text(verdicts: &[Verdict]) -> String {
     for v in verdicts {
         let verdict = if v.accepted { "accepted" } else { "refused" };
         let load = format!("{}.{:03} ms", v.load_us / 1000, v.load_us % 1000);
-        let numbers = [v.programs.len().to_string(), v.insns.to_string(), v.states.to_string(), load];
+        let insns = format!("{}{}", v.insns, Change::shown(v.change, |c| c.insns));
+        let states = format!("{}{}", v.states, Change::shown(v.change, |c| c.states));
+        let numbers = [v.programs.len().to_string(), insns, states, load];
         kernels.add_row([v.release.clone(), verdict.into()].into_iter().chain(numbers).collect::<Vec<_>>());
     }
     let mut out = finish(kernels, 2);
-    let mut names: Vec<&str> = verdicts.iter().flat_map(|v| v.programs.iter().map(|p| p.name.as_str())).collect();
+    let mut names: Vec<&str> =
+        verdicts.iter().flat_map(|v| v.programs.iter().map(|p| p.report.name.as_str())).collect();
     names.sort_unstable();
     names.dedup();
-    let mut header = vec!["instructions (states) of"];
-    header.extend(verdicts.iter().map(|v| v.kernel.as_str()));
-    let mut programs = table(&header);
+    let mut programs = table(&["program", "kernel", "instructions", "states", "stack", "time"]);
     for name in names {
-        let mut row = vec![name.to_owned()];
-        let mut before = None;
+        let mut first = Some(name.to_owned());
         for v in verdicts {
-            let found = v.programs.iter().find(|p| p.name == name);
-            row.push(found.map_or(String::new(), |p| {
-                let change = before.filter(|b| *b != p.insns).map_or(String::new(), |b| {
-                    format!(" {}{}", if p.insns > b { "+" } else { "-" }, p.insns.abs_diff(b))
-                });
-                format!("{}{change} ({})", p.insns, p.states)
-            }));
-            before = found.map(|p| p.insns).or(before);
+            let Some(p) = v.programs.iter().find(|p| p.report.name == name) else { continue };
+            let insns = format!("{}{}", p.report.insns, Change::shown(p.change, |c| c.insns));
+            let states = format!("{}{}", p.report.states, Change::shown(p.change, |c| c.states));
+            let (stack, time) = (format!("{} B", p.report.stack), format!("{} us", p.report.usec));
+            programs.add_row([first.take().unwrap_or_default(), v.kernel.clone(), insns, states, stack, time]);
         }
-        programs.add_row(row);
     }
-    out += &finish(programs, 1);
+    out += &finish(programs, 2);
     for v in verdicts {
         v.left_out.iter().for_each(|note| out += &format!("{}: {note}\n", v.release));
         if let Some(r) = &v.refused {
@@ -171,4 +211,56 @@ fn finish(mut table: Table, nr_left: usize) -> String {
     table.column_iter_mut().skip(nr_left).for_each(|c| c.set_cell_alignment(CellAlignment::Right));
     let lines: Vec<String> = table.to_string().lines().map(|l| l.trim_end().to_owned()).collect();
     lines.join("\n") + "\n\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(kernel: &str, programs: &[(&str, u64)], before: &[Verdict]) -> Verdict {
+        let report = |(name, insns): &(&str, u64)| ProgramReport {
+            name: (*name).to_owned(),
+            insns: *insns,
+            states: 1,
+            states_peak: 1,
+            stack: "8".into(),
+            usec: 3,
+        };
+        let programs: Vec<ProgramVerdict> = programs.iter().map(|p| program(report(p), before)).collect();
+        let insns = programs.iter().map(|p| p.report.insns).sum();
+        Verdict {
+            kernel: kernel.into(),
+            release: kernel.into(),
+            accepted: true,
+            refused: None,
+            left_out: Vec::new(),
+            load_us: 1500,
+            insns,
+            states: 1,
+            change: before.last().map(|b| Change::of((insns, 1), (b.insns, b.states))),
+            programs,
+        }
+    }
+
+    #[test]
+    fn changes_are_against_the_kernel_before() {
+        let mut all = Vec::new();
+        for (kernel, programs) in
+            [("6.16", &[("a", 10), ("b", 5)][..]), ("7.0", &[("a", 12)][..]), ("7.2", &[("a", 12), ("b", 4)][..])]
+        {
+            let verdict = verdict(kernel, programs, &all);
+            all.push(verdict);
+        }
+        let insns = |v: usize, p: usize| all[v].programs[p].change.map(|c| c.insns);
+        assert_eq!([insns(0, 0), insns(1, 0), insns(2, 0), insns(2, 1)], [None, Some(2), Some(0), Some(-1)]);
+        assert_eq!(all[1].change, Some(Change { insns: -3, states: 0 }));
+        let text = text(&all);
+        for line in [
+            " 7.0     accepted         1         12 -3",
+            " a        6.16              10",
+            "          7.0            12 +2",
+        ] {
+            assert!(text.contains(line), "'{line}' is not in\n{text}");
+        }
+    }
 }

@@ -1,0 +1,99 @@
+//! The tasks by which a run in a virtual machine is watched, for a simulation that is compared with one: what they take, they
+//! take on both sides.
+
+use scxr_kernel::Machine;
+use scxr_kernel::behavior::{Action, Behavior, Policy, TaskCx, TaskSpec};
+use scxr_kernel::ids::{Ns, WaitQueueId};
+use scxr_workload::threads::stretch;
+
+const MS: Ns = 1_000_000;
+
+/// Sleeps until each multiple of `period` (and `phase`), and computes.
+fn periodic(period: Ns, phase: Ns, run: Ns) -> impl FnMut(&TaskCx) -> Action {
+    let mut due = phase;
+    let mut sleeps = false;
+    move |_: &TaskCx| {
+        sleeps = !sleeps;
+        match sleeps {
+            true => Action::SleepUntil(due),
+            false => {
+                due += period;
+                Action::Run(run)
+            }
+        }
+    }
+}
+
+/// Time for the fork of a task, and for what comes before the first.
+const FORK_NS: Ns = 200_000;
+const SETUP_NS: Ns = MS;
+
+/// The workload's tasks wait here until all are there, and are then woken together. They do as real threads do.
+pub(super) struct Gate(WaitQueueId);
+
+impl Gate {
+    /// The task as it is, but that it waits first.
+    pub(super) fn before(&self, spec: TaskSpec) -> TaskSpec {
+        let thread = Thread { gate: Some(self.0), behavior: spec.behavior, left: 0, first: true, looks: false };
+        TaskSpec { behavior: Box::new(thread), ..spec }
+    }
+}
+
+/// A task of the workload that does as a real thread does: it waits at the gate, and while it computes it looks at its CPU time
+/// now and then, upon which the kernel accounts it.
+struct Thread {
+    gate: Option<WaitQueueId>,
+    behavior: Box<dyn Behavior>,
+    /// What is left to compute, ns.
+    left: Ns,
+    /// It has not looked yet.
+    first: bool,
+    /// It is about to look.
+    looks: bool,
+}
+
+impl Behavior for Thread {
+    fn next(&mut self, cx: &TaskCx) -> Action {
+        if let Some(gate) = self.gate.take() {
+            return Action::Wait(gate);
+        }
+        if std::mem::take(&mut self.looks) {
+            return Action::CpuTime;
+        }
+        if self.left == 0 {
+            match self.behavior.next(cx) {
+                Action::Run(ns) => (self.left, self.first) = (ns, true),
+                other => return other,
+            }
+        }
+        let part = stretch(self.left, self.first);
+        self.looks = part < self.left;
+        self.first = false;
+        self.left -= part;
+        Action::Run(part)
+    }
+}
+
+/// Has them forked; how many there are, and the gate at which `nr_tasks` of the workload are to wait. Periods are those of
+/// `scxr_host` and of the guest's init, times were measured there.
+pub(super) fn spawn(m: &mut Machine, nr_tasks: usize) -> (u32, Gate) {
+    let gate = m.wait_queue();
+    let mut step = 0;
+    let open = move |_: &TaskCx| {
+        step += 1;
+        match step {
+            1 => Action::SleepUntil(SETUP_NS + FORK_NS * nr_tasks as Ns),
+            2 => Action::Wake { queue: gate, nr: u32::MAX, sync: false },
+            _ => Action::Exit,
+        }
+    };
+    let mut go = TaskSpec::new("go", open);
+    go.policy = Policy::Fifo(50);
+    m.spawn(go);
+    let mut watch = TaskSpec::new("watch", periodic(50 * MS, 50 * MS, 3_000));
+    watch.policy = Policy::Fifo(50);
+    let beat = TaskSpec::new("beat", periodic(100 * MS, 96 * MS, 12_000));
+    m.spawn(watch);
+    m.spawn(beat);
+    (3, Gate(gate))
+}
