@@ -5,7 +5,7 @@ mod support;
 use scxr_bpf::btf::KernelBtf;
 use scxr_bpf::image::Image;
 use scxr_bpf::load::{KconfigValue, LoadOptions, Object};
-use scxr_bpf::vm::{FaultKind, Machine, Options, map_type};
+use scxr_bpf::vm::{FaultKind, Machine, Options};
 use support::host::{KERNEL, TestHost};
 use support::options;
 
@@ -19,23 +19,9 @@ fn image() -> Image {
     object.load(&kernel, &load).expect("load")
 }
 
-/// The image with its map of maps, which the machine does not have yet, made a plain array.
-fn runnable() -> Image {
-    let mut image = image();
-    let outer = image.maps.iter_mut().find(|m| m.name == "outer").expect("outer");
-    outer.map_type = map_type::ARRAY;
-    image
-}
-
-#[test]
-fn maps_in_maps_are_named() {
-    let error = Machine::new(image(), &options()).err().expect("refused").to_string();
-    assert_eq!(error, "map outer: not implemented yet: map type ARRAY_OF_MAPS");
-}
-
 #[test]
 fn a_compiled_object_runs() {
-    let m = Machine::new(runnable(), &options()).unwrap_or_else(|e| panic!("{e}"));
+    let m = Machine::new(image(), &options()).unwrap_or_else(|e| panic!("{e}"));
     let select_cpu = m.program_index("test_select_cpu").expect("the program");
     let mut host = TestHost::default();
     // hidden += 3 + limits[3]; returns hidden + 1.
@@ -46,7 +32,7 @@ fn a_compiled_object_runs() {
 
 #[test]
 fn a_fault_names_the_source_line() {
-    let m = Machine::new(runnable(), &Options { insn_budget: 1, ..options() }).unwrap_or_else(|e| panic!("{e}"));
+    let m = Machine::new(image(), &Options { insn_budget: 1, ..options() }).unwrap_or_else(|e| panic!("{e}"));
     let select_cpu = m.program_index("test_select_cpu").expect("the program");
     let fault = m.run(select_cpu, &[KERNEL, 3, 0], &mut TestHost::default()).unwrap_err();
     assert_eq!(fault.kind, FaultKind::Budget);
