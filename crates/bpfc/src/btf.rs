@@ -68,6 +68,21 @@ fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.'
 }
 
+/// Integers in Rust and in C.
+const INTEGERS: [(&str, &str); 11] = [
+    ("u8", "unsigned char"),
+    ("i8", "char"),
+    ("u16", "unsigned short"),
+    ("i16", "short"),
+    ("u32", "unsigned int"),
+    ("i32", "int"),
+    ("u64", "unsigned long long"),
+    ("i64", "long long"),
+    ("usize", "unsigned long long"),
+    ("isize", "long long"),
+    ("bool", "_Bool"),
+];
+
 /// A symbol's name as [`Btf::sanitize_names`] leaves it.
 pub(crate) fn sanitized(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii() && is_plain(c as u8) { c } else { '_' }).collect()
@@ -186,6 +201,17 @@ impl Btf {
                     *byte = b'_';
                 }
                 at += 1;
+            }
+        }
+    }
+
+    /// Gives integers the names that C has for them: tools write types of variables into headers by their names.
+    pub(crate) fn name_integers(&mut self) {
+        for record in self.records.clone().into_iter().filter(|r| r.kind == kind::INT) {
+            let name = self.name_at(record.at);
+            if let Some((_, c)) = INTEGERS.iter().find(|(rust, _)| *rust == name) {
+                let name = self.add_string(c);
+                self.put(record.at, name);
             }
         }
     }

@@ -32,6 +32,10 @@ const HOST_ATTRIBUTES: &[&str] = &[
 /// Inlining and the simplest clean-up, so that an access to a nested field is one chain of values.
 const EARLY_PASSES: &str = "always-inline,function(sroa,early-cse)";
 
+/// Clean-up after relocations that are not used are gone, and how often at most: one may depend on another.
+const LATE_PASSES: &str = "function(adce,simplifycfg)";
+const UNUSED_ROUNDS_MAX: usize = 8;
+
 /// The instruction set to compile for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cpu {
@@ -198,6 +202,13 @@ impl Compiler {
         let lowered = Lowered { descriptions, ..lower::lower(&module, &session)? };
         module.verify().map_err(fail)?;
         module.run("default<O3>", &machine).map_err(fail)?;
+        // LLVM keeps relocations of fields whose values nobody uses, and branches around them
+        for _ in 0..UNUSED_ROUNDS_MAX {
+            if module.drop_unused("llvm.bpf.passthrough") == 0 {
+                break;
+            }
+            module.run(LATE_PASSES, &machine).map_err(fail)?;
+        }
         let folder = source.parent().unwrap_or(Path::new("/"));
         let (places, refused) =
             (Places { policy: folder }, |refusals| Error::Refused { name: name.to_owned(), refusals });

@@ -1,6 +1,8 @@
 //! `--on host`, as root on a kernel that may be broken: in virtual machines, where a shell drives it. Also the refusals that
 //! need no kernel.
 
+#[path = "../src/scheduler/clang/programs.rs"]
+mod programs;
 mod support;
 
 use std::path::Path;
@@ -119,7 +121,7 @@ fn what_a_kernel_refuses_is_told_with_the_way_out() {
 }
 
 fn clang(source: &Path, object: &str) {
-    let built = ["clang", "clang-19", "clang-18", "clang-17", "clang-16"].iter().any(|clang| {
+    let built = programs::CLANG.iter().any(|clang| {
         let args = ["-target", "bpf", "-mcpu=v3", "-O2", "-g", "-c", "-o", object];
         Command::new(clang).args(args).arg(source).status().is_ok_and(|s| s.success())
     });

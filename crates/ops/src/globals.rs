@@ -27,10 +27,14 @@ pub enum Value {
 /// Arrays longer than this are cut.
 const ARRAY_MAX: u32 = 4096;
 
+/// What the names of format strings begin with, which are no variables of a policy's.
+const FORMAT: &str = "__format_";
+
 /// All globals of writable and read-only data sections, and all per-CPU array maps of integers, in order of the object.
 pub(crate) fn read_bpf(machine: &Machine) -> Vec<(String, Value)> {
     let image = machine.image();
-    let globals = image.globals.iter().filter_map(|g| {
+    let own = image.globals.iter().filter(|g| !g.name.starts_with(FORMAT));
+    let globals = own.filter_map(|g| {
         let base = machine.map_value_addr(g.map, &0u32.to_le_bytes(), 0)?;
         let bytes = machine.read_bytes(base + u64::from(g.offset), g.size as usize)?;
         Some((g.name.clone(), decode(&image.btf, g.type_id, &bytes)?))

@@ -145,6 +145,7 @@ impl BpfScheduler {
             random: RefCell::new(Random::new(options.seed)),
             printed: RefCell::default(),
             gap: RefCell::default(),
+            nr_insns: Default::default(),
         }))
     }
 }

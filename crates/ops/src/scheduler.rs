@@ -1,6 +1,6 @@
 //! A loaded BPF object as the class's scheduler.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -66,6 +66,8 @@ pub struct BpfScheduler {
     pub(crate) random: RefCell<Random>,
     pub(crate) printed: RefCell<Printed>,
     pub(crate) gap: RefCell<Option<String>>,
+    /// Instructions of operations.
+    pub(crate) nr_insns: Cell<u64>,
 }
 
 impl BpfScheduler {
@@ -77,6 +79,11 @@ impl BpfScheduler {
     /// What the object used first that is not implemented yet, if that ended it: no fault of the scheduler's.
     pub fn gap(&self) -> Option<String> {
         self.gap.borrow().clone()
+    }
+
+    /// Instructions that its operations have executed.
+    pub fn nr_insns(&self) -> u64 {
+        self.nr_insns.get()
     }
 
     /// Global variables and per-CPU maps, in order of the object.
@@ -121,6 +128,7 @@ impl BpfScheduler {
     ) -> Option<u64> {
         match result {
             Ok(outcome) => {
+                self.nr_insns.set(self.nr_insns.get() + outcome.insns);
                 context.pay(outcome.insns);
                 if !context.held.is_empty() {
                     let nr = context.release_held();

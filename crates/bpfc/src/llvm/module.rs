@@ -332,6 +332,17 @@ impl<'l> Module<'l> {
         self.api.as_function(self.api.called_value(call)).get()
     }
 
+    /// Erases calls of functions whose names begin so where nobody uses the result; how many.
+    pub(crate) fn drop_unused(&self, prefix: &str) -> usize {
+        let defined = self.functions().into_iter().filter(|&f| !self.is_declaration(f));
+        let calls = defined.flat_map(|f| self.instructions(f)).filter_map(|i| self.as_call(i));
+        let is_unused =
+            |&c: &Value| self.callee(c).is_some_and(|f| self.name(f).starts_with(prefix)) && self.users(c).is_empty();
+        let unused: Vec<Value> = calls.filter(is_unused).collect();
+        unused.iter().for_each(|&call| self.api.erase(call));
+        unused.len()
+    }
+
     /// What an instruction does, as far as it is of interest.
     pub(crate) fn code(&self, instruction: Value) -> Code {
         let bits = |operand| {

@@ -40,6 +40,20 @@ pub fn policy(items: &str, body: &str) -> String {
     )
 }
 
+/// An integer's name in C, shortly.
+fn short(name: &str) -> &str {
+    const SHORT: [(&str, &str); 7] = [
+        ("int", "i32"),
+        ("unsigned int", "u32"),
+        ("long long", "i64"),
+        ("unsigned long long", "u64"),
+        ("unsigned char", "u8"),
+        ("char", "i8"),
+        ("_Bool", "bool"),
+    ];
+    SHORT.iter().find(|(c, _)| *c == name).map_or(name, |(_, short)| short)
+}
+
 /// An object, read.
 pub struct Object {
     pub sections: BTreeMap<String, Vec<u8>>,
@@ -196,7 +210,7 @@ impl Btf {
         match ty.kind {
             2 => format!("{}*", self.spell(ty.size_or_type)),
             3 => "array".to_owned(),
-            _ => ty.name.clone(),
+            _ => short(&ty.name).to_owned(),
         }
     }
 

@@ -170,7 +170,7 @@ mod tests {
         let simple = scheduler::prepare("simple", &Options::default()).unwrap();
         let Kind::Bpf(object) = &simple.kind else { panic!() };
         let name =
-            object.globals().iter().find(|g| g.read_only && g.size == 8 || g.type_name == "bool").unwrap().clone();
+            object.globals().iter().find(|g| g.read_only && g.size == 8 || g.type_name == "_Bool").unwrap().clone();
         let set = [(name.name.clone(), "1".to_owned())];
         let Planned { job, .. } = of_object(Job::default(), object, &set, &[], None).unwrap();
         assert_eq!(job.edits.len(), 1, "{:?}", job.edits);

@@ -1,12 +1,13 @@
 //! Schedulers in C, compiled where clang is installed.
 
+mod programs;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::failure::{Failure, Result};
+use programs::CLANG;
 
-/// Programs that are tried, in this order.
-const CLANG: [&str; 5] = ["clang", "clang-19", "clang-18", "clang-17", "clang-16"];
 /// What the kernel's and the scx repository's own builds use.
 const FLAGS: [&str; 8] = [
     "-target",

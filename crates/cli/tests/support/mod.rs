@@ -1,5 +1,7 @@
 //! Running the command.
 
+#![allow(dead_code, reason = "each test file uses a part")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -25,4 +27,10 @@ pub(crate) fn scxr<S: AsRef<str>>(args: &[S]) -> Ran {
     let Output { status, stdout, stderr } = command.output().expect("the command starts");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
     Ran { code: status.code().expect("no signal ended it"), stdout: text(stdout), stderr: text(stderr) }
+}
+
+/// Says something, of a test that passes, too.
+pub(crate) fn say(text: &str) {
+    use std::io::Write as _;
+    std::io::stderr().write_all(format!("{}\n", text.trim_end()).as_bytes()).expect("standard error takes a line");
 }

@@ -2,6 +2,8 @@
 //! class's own invariants.
 
 mod checks;
+#[path = "../../../cli/src/scheduler/clang/programs.rs"]
+mod clang;
 mod common;
 mod conserve;
 mod memory;

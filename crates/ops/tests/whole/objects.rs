@@ -8,10 +8,10 @@ use std::rc::Rc;
 use scxr_bpf::load::Object;
 use scxr_ops::{BpfScheduler, OpsError, SchedulerOptions, Value};
 
+use crate::clang::CLANG;
 use crate::common::{Sched, Setup, model};
 use crate::skip::skipped;
 
-const CLANG: [&str; 5] = ["clang", "clang-19", "clang-18", "clang-17", "clang-16"];
 const FLAGS: [&str; 7] = ["-target", "bpf", "-mcpu=v3", "-O2", "-g", "-Wall", "-Werror"];
 
 /// `objects/NAME.bpf.c`, compiled with a macro defined. `None`: there is no clang, which is an error in CI.

@@ -287,50 +287,60 @@ pub fn reenqueue_local() {
     }
 }
 
-/// Room for `struct scx_event_stats`, which grows from kernel to kernel.
+/// Room for `struct scx_event_stats`, which grows from kernel to kernel, in words.
 const EVENTS_MAX: usize = 20;
-/// The counters' structure as the kernel filled it in.
-pub type RawEvents = [u64; EVENTS_MAX];
 
-#[inline(always)]
-pub fn events() -> Option<RawEvents> {
-    if !scx_bpf_events::exists() {
-        return None;
-    }
-    let mut events = [0; EVENTS_MAX];
-    // SAFETY: the structure is ours and has that size.
-    unsafe { scx_bpf_events::call(events.as_mut_ptr().cast(), EVENTS_MAX * 8) };
-    Some(events)
+/// Each counter is read at once: a structure that a function of the kernel's wrote to would be copied wherever it goes, since nothing
+/// tells the compiler that the kernel does not keep its address. What is not used of these values goes away.
+macro_rules! counters {
+    ($($name:ident: $has:ident $field:ident;)*) => {
+        /// The counters; `None`: this kernel has no such one.
+        #[derive(Debug)]
+        pub struct RawEvents { $($name: Option<i64>,)* }
+
+        #[inline(always)]
+        pub fn events() -> Option<RawEvents> {
+            if !scx_bpf_events::exists() {
+                return None;
+            }
+            let mut events = [0u64; EVENTS_MAX];
+            // SAFETY: the structure is ours and has that size.
+            unsafe { scx_bpf_events::call(events.as_mut_ptr().cast(), EVENTS_MAX * 8) };
+            let at = events.as_ptr().cast();
+            // SAFETY: the loader places each field that there is within the structure.
+            let value = |address: *const i64| unsafe { address.read() };
+            Some(RawEvents {
+                $($name: if types::$has() { Some(value(types::scx_event_stats::$field(at))) } else { None },)*
+            })
+        }
+
+        pub mod event {
+            use super::RawEvents;
+
+            $(
+                #[inline(always)]
+                pub fn $name(events: &RawEvents) -> Option<i64> {
+                    events.$name
+                }
+            )*
+        }
+    };
 }
 
-pub mod event {
-    use super::{RawEvents, load, types};
-
-    macro_rules! counters {
-        ($($name:ident: $has:ident $field:ident;)*) => {$(
-            #[inline(always)]
-            pub fn $name(events: &RawEvents) -> Option<i64> {
-                let address = types::scx_event_stats::$field(events.as_ptr().cast());
-                if types::$has() { Some(load(address)) } else { None }
-            }
-        )*};
-    }
-
-    counters! {
-        select_cpu_fallback: has_select_cpu_fallback SCX_EV_SELECT_CPU_FALLBACK;
-        dispatch_local_dsq_offline: has_dispatch_local_dsq_offline SCX_EV_DISPATCH_LOCAL_DSQ_OFFLINE;
-        dispatch_keep_last: has_dispatch_keep_last SCX_EV_DISPATCH_KEEP_LAST;
-        enq_skip_exiting: has_enq_skip_exiting SCX_EV_ENQ_SKIP_EXITING;
-        enq_skip_migration_disabled: has_enq_skip_migration_disabled SCX_EV_ENQ_SKIP_MIGRATION_DISABLED;
-        reenq_immed: has_reenq_immed SCX_EV_REENQ_IMMED;
-        reenq_local_repeat: has_reenq_local_repeat SCX_EV_REENQ_LOCAL_REPEAT;
-        refill_slice_dfl: has_refill_slice_dfl SCX_EV_REFILL_SLICE_DFL;
-        bypass_duration: has_bypass_duration SCX_EV_BYPASS_DURATION;
-        bypass_dispatch: has_bypass_dispatch SCX_EV_BYPASS_DISPATCH;
-        bypass_activate: has_bypass_activate SCX_EV_BYPASS_ACTIVATE;
-        insert_not_owned: has_insert_not_owned SCX_EV_INSERT_NOT_OWNED;
-        sub_bypass_dispatch: has_sub_bypass_dispatch SCX_EV_SUB_BYPASS_DISPATCH;
-    }
+counters! {
+    select_cpu_fallback: has_select_cpu_fallback SCX_EV_SELECT_CPU_FALLBACK;
+    dispatch_local_dsq_offline: has_dispatch_local_dsq_offline SCX_EV_DISPATCH_LOCAL_DSQ_OFFLINE;
+    dispatch_keep_last: has_dispatch_keep_last SCX_EV_DISPATCH_KEEP_LAST;
+    enq_skip_exiting: has_enq_skip_exiting SCX_EV_ENQ_SKIP_EXITING;
+    enq_skip_migration_disabled: has_enq_skip_migration_disabled SCX_EV_ENQ_SKIP_MIGRATION_DISABLED;
+    reenq_immed: has_reenq_immed SCX_EV_REENQ_IMMED;
+    reenq_local_repeat: has_reenq_local_repeat SCX_EV_REENQ_LOCAL_REPEAT;
+    refill_slice_dfl: has_refill_slice_dfl SCX_EV_REFILL_SLICE_DFL;
+    bypass_duration: has_bypass_duration SCX_EV_BYPASS_DURATION;
+    bypass_dispatch: has_bypass_dispatch SCX_EV_BYPASS_DISPATCH;
+    bypass_activate: has_bypass_activate SCX_EV_BYPASS_ACTIVATE;
+    insert_not_owned: has_insert_not_owned SCX_EV_INSERT_NOT_OWNED;
+    sub_bypass_dispatch: has_sub_bypass_dispatch SCX_EV_SUB_BYPASS_DISPATCH;
 }
 
 #[inline(always)]

@@ -91,8 +91,8 @@ struct user_exit_info {
     kind: i32,
     exit_cpu: i32,
     exit_code: i64,
-    reason: [u8; 128],
-    msg: [u8; 1024],
+    reason: [i8; 128],
+    msg: [i8; 1024],
 }
 
 // SAFETY: written once, by `exit`; `kind` last and atomically.

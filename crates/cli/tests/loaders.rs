@@ -1,0 +1,152 @@
+//! Any loader takes our objects, unchanged: bpftool and a skeleton of libbpf's, on stock kernels in QEMU. veristat too, where it is on the
+//! path. None of them knows anything of scxr.
+
+#[path = "support/skip.rs"]
+mod skip;
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use skip::skipped;
+use support::{root, scxr};
+
+/// What the guest does with the objects beside it.
+const SCRIPT: &str = "#!/bin/sh
+mkdir -p /sys/fs/bpf/ops /sys/fs/bpf/progs
+state=/sys/kernel/sched_ext/state
+for o in *.bpf.o; do
+  bpftool struct_ops register $o /sys/fs/bpf/ops >/dev/null || exit 1
+  sleep 0.2
+  echo $o $(cat $state) $(cat /sys/kernel/sched_ext/root/ops)
+  rm /sys/fs/bpf/ops/*
+  n=0
+  while [ $(cat $state) != disabled ] && [ $n -lt 50 ]; do sleep 0.1; n=$((n + 1)); done
+  echo $o $(cat $state)
+done
+bpftool prog loadall simple.bpf.o /sys/fs/bpf/progs && ls /sys/fs/bpf/progs
+if [ -x skeleton ]; then ./skeleton || exit 2; fi
+if [ -x veristat ]; then ./veristat -q -o csv -e file,prog,verdict,insns *.bpf.o || exit 3; fi
+";
+
+/// A program on the path, or where only root's path leads.
+fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let dirs = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
+    dirs.map(|dir| dir.join(name)).find(|p| p.is_file())
+}
+
+/// bpftool, if it is new enough to know links of struct_ops.
+fn bpftool() -> Option<PathBuf> {
+    let path = program("bpftool");
+    let version = path.as_ref().and_then(|p| Command::new(p).arg("version").output().ok());
+    let version = version.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
+    let number = |text: &str| text.split('.').map(|n| n.trim().parse().unwrap_or(0)).collect::<Vec<u32>>();
+    let found = version.lines().find_map(|l| l.strip_prefix("bpftool v")).map(number).unwrap_or_default();
+    if found < vec![7, 3] {
+        assert!(std::env::var_os("CI").is_none(), "bpftool 7.3 or newer is needed, there is: {version}");
+        skipped("bpftool 7.3 or newer is needed (scripts/setup test installs it where the distribution has it)");
+        return None;
+    }
+    path
+}
+
+fn build(source: &str, name: &str, dir: &Path) {
+    let (source, object) = (root().join(source), dir.join(format!("{name}.bpf.o")));
+    let ran = scxr(&["build", source.to_str().expect("UTF-8"), "-q", "-o", object.to_str().expect("UTF-8")]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+}
+
+/// The skeleton's header, and a C program with it; linked with the libbpf that `scxr` is built with.
+fn skeleton(bpftool: &Path, dir: &Path) {
+    let made =
+        Command::new(bpftool).args(["gen", "skeleton", "simple.bpf.o", "name", "simple"]).current_dir(dir).output();
+    let made = made.expect("bpftool starts");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    std::fs::write(dir.join("simple.skel.h"), made.stdout).expect("a file");
+    let builds = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../debug/build");
+    let builds = std::fs::read_dir(builds).into_iter().flatten().flatten().map(|e| e.path().join("out"));
+    let Some(libbpf) = builds.into_iter().find(|dir| dir.join("libbpf.a").is_file()) else {
+        return skipped("the skeleton needs libbpf as a debug build leaves it");
+    };
+    let source = root().join("crates/cli/tests/loaders/skeleton.c");
+    let mut cc = Command::new("cc");
+    cc.args(["-O1", "-Wall", "-Werror", "-I"]).arg(libbpf.join("include")).arg("-I").arg(dir).arg(source);
+    cc.arg(libbpf.join("libbpf.a")).args(["-lelf", "-lz", "-o"]).arg(dir.join("skeleton"));
+    let output = cc.output().expect("a C compiler, which Rust needs, too");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Objects of these policies go through all loaders on a kernel.
+#[track_caller]
+fn check(kernel: &str, policies: &[(&str, &str)]) {
+    let Some(bpftool) = bpftool() else { return };
+    let dir = tempfile::tempdir().expect("a folder");
+    policies.iter().for_each(|(name, source)| build(source, name, dir.path()));
+    skeleton(&bpftool, dir.path());
+    std::fs::write(dir.path().join("load.sh"), SCRIPT).expect("a script");
+    std::fs::set_permissions(dir.path().join("load.sh"), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .expect("a mode");
+    if let Some(veristat) = program("veristat") {
+        std::fs::copy(veristat, dir.path().join("veristat")).expect("a copy");
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scxr"));
+    command.args([
+        "run",
+        "eevdf",
+        "--on",
+        "vm",
+        "--kernel",
+        kernel,
+        "--machine",
+        "2",
+        "--json",
+        "-q",
+        "--exec",
+        "./load.sh",
+    ]);
+    command.args(["--take", ".", "--take"]).arg(&bpftool).current_dir(dir.path());
+    let output = command.output().expect("it starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let value: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let (exec, said) = (&value["exec"], value["exec"]["stdout"].as_str().expect("text"));
+    assert_eq!(exec["code"], 0, "{kernel}: {exec}");
+    for (name, _) in policies {
+        for line in [format!("{name}.bpf.o enabled {name}"), format!("{name}.bpf.o disabled")] {
+            assert!(said.lines().any(|l| l == line), "{kernel}: {line}: {exec}");
+        }
+    }
+    assert_eq!(said.lines().filter(|l| l.starts_with("simple_")).count(), 8, "{kernel}: pinned programs: {exec}");
+    if dir.path().join("skeleton").is_file() {
+        assert!(said.contains("enabled\nvirtual time goes on\ndisabled\n"), "{kernel}: the skeleton: {exec}");
+    }
+    if dir.path().join("veristat").is_file() {
+        assert!(said.contains("simple_enqueue,success") && !said.contains("failure"), "{kernel}: veristat: {exec}");
+    }
+}
+
+const SIMPLE: (&str, &str) = ("simple", "schedulers/simple");
+
+#[test]
+fn the_oldest_kernel_of_the_lab() {
+    check("6.16", &[SIMPLE]);
+}
+
+#[test]
+fn the_newest_kernel_of_the_lab() {
+    check("7.2", &[SIMPLE, ("tasks", "crates/policy/policies/tasks.rs"), ("masks", "crates/policy/policies/masks.rs")]);
+}
+
+/// All of them: minutes.
+#[test]
+#[ignore = "boots four kernels with eight objects each; run it with --ignored after a change of bpfc"]
+fn every_policy_on_every_kernel() {
+    let names = ["lookups", "masks", "moves", "operations", "queues", "tasks", "timers"];
+    let sources: Vec<String> = names.iter().map(|n| format!("crates/policy/policies/{n}.rs")).collect();
+    let mut policies: Vec<(&str, &str)> = names.iter().copied().zip(sources.iter().map(String::as_str)).collect();
+    policies.push(SIMPLE);
+    for kernel in ["6.16", "6.18", "7.0", "7.2"] {
+        check(kernel, &policies);
+    }
+}
