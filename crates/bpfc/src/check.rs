@@ -16,9 +16,16 @@ use crate::lower::Kfuncs;
 pub(crate) struct Places<'a> {
     /// Folder of the policy's source.
     pub(crate) policy: &'a Path,
+    /// Folder of the policy crate's: it may be below the other, and is none of the policy's.
+    pub(crate) policy_crate: &'a Path,
 }
 
 impl Places<'_> {
+    /// Is this a file of the policy's own?
+    pub(crate) fn owns(&self, file: &Path) -> bool {
+        file.starts_with(self.policy) && !file.starts_with(self.policy_crate)
+    }
+
     /// Where a call is in the policy's own files: what a panic function is told of its caller, else the innermost position
     /// in debug information.
     pub(super) fn site(&self, module: &Module<'_>, call: Value) -> Option<Site> {
@@ -28,6 +35,9 @@ impl Places<'_> {
     }
 
     fn own(&self, site: Site) -> Option<Site> {
+        if !self.owns(Path::new(&site.file)) {
+            return None;
+        }
         let file = Path::new(&site.file).strip_prefix(self.policy).ok()?.to_string_lossy().into_owned();
         (site.line != 0).then_some(Site { file, ..site })
     }
@@ -91,6 +101,9 @@ pub(crate) fn from_diagnostics(text: &str, places: &Places<'_>) -> Result<Vec<Re
     // one that has a place says more than the same without
     let placed: BTreeSet<String> = found.iter().filter(|r| r.site.is_some()).map(|r| r.what.clone()).collect();
     found.retain(|r| r.site.is_some() || !placed.contains(&r.what));
+    // arithmetic of 128 bits is done by functions that return them
+    let wide: BTreeSet<Option<Site>> = found.iter().filter(|r| r.what == WIDE).map(|r| r.site.clone()).collect();
+    found.retain(|r| r.what != WIDE_RETURN || !wide.contains(&r.site));
     Ok(found.into_iter().collect())
 }
 
@@ -111,6 +124,9 @@ fn diagnostic(line: &str, places: &Places<'_>) -> Option<Refusal> {
     Some(Refusal { site, what: what.to_owned(), hint })
 }
 
+const WIDE: &str = "arithmetic of 128 bits";
+const WIDE_RETURN: &str = "a function that returns more than 64 bits";
+
 /// Words of LLVM's messages, what they mean, and what to do.
 const DIAGNOSTICS: &[(&str, &str, &str)] = &[
     ("stack limit", "more than 512 bytes on the stack of a function", "keep large values in a map or a global"),
@@ -118,8 +134,8 @@ const DIAGNOSTICS: &[(&str, &str, &str)] = &[
     ("memset", "a value that is too large to be cleared in line", "keep large values in a map or a global"),
     ("memmove", "a value that is too large to be moved in line", "keep large values in a map or a global"),
     ("memcmp", "values that are too large to be compared in line", "compare them in parts"),
-    ("ti3'", "arithmetic of 128 bits", "use 64 bits"),
-    ("small returns", "a function that returns more than 64 bits", "make it #[inline(always)]"),
+    ("ti3'", WIDE, "use 64 bits"),
+    ("small returns", WIDE_RETURN, "make it #[inline(always)]"),
     ("signed division", "a signed division", "divide the absolute values, or compile for v4"),
     (
         "arguments",
@@ -171,7 +187,7 @@ const PANICS: &[(&str, &str, &str)] = &[
     ("cell::panic_already", "a RefCell that is borrowed twice", "keep state in state!"),
     ("len_mismatch", "copying between slices of different lengths", "copy element by element with zip"),
     ("slice", "a slice out of bounds", "use .get(range) or a bounded iterator"),
-    ("panicking", "a panic", "return, or report with scx_error!"),
+    ("panicking", "panic!, assert! or the like", "return, or report with scx_error!"),
 ];
 
 #[cfg(test)]
@@ -194,7 +210,10 @@ mod tests {
             Some("a panic can be reached: an index out of bounds"),
         );
         check("_ZN4core6option13unwrap_failed17h0123456789abcdefE", Some("a panic can be reached: unwrap of None"));
-        check("_ZN4core9panicking5panic17h0123456789abcdefE", Some("a panic can be reached: a panic"));
+        check(
+            "_ZN4core9panicking5panic17h0123456789abcdefE",
+            Some("a panic can be reached: panic!, assert! or the like"),
+        );
         check(
             "_ZN4core3num14overflow_panic3add17h0123456789abcdefE",
             Some("a panic can be reached: arithmetic that overflows"),
@@ -208,7 +227,7 @@ mod tests {
                     a.rs:0:0: in function t_enqueue i32 (ptr): Looks like the BPF stack limit is exceeded. Please move\n\
                     a.rs:9:1: in function t_enqueue i32 (ptr): Looks like the BPF stack limit is exceeded. Please move\n";
         let here = std::env::current_dir().unwrap();
-        let places = Places { policy: &here };
+        let places = Places { policy: &here, policy_crate: Path::new("/nowhere") };
         let found: Vec<String> = from_diagnostics(text, &places).unwrap().iter().map(Refusal::to_string).collect();
         let expect = [
             "a.rs:8:10: arithmetic of 128 bits (use 64 bits)",

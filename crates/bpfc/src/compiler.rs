@@ -211,7 +211,7 @@ impl Compiler {
         }
         let folder = source.parent().unwrap_or(Path::new("/"));
         let (places, refused) =
-            (Places { policy: folder }, |refusals| Error::Refused { name: name.to_owned(), refusals });
+            (Places { policy: folder, policy_crate }, |refusals| Error::Refused { name: name.to_owned(), refusals });
         let mut refusals = check::refusals(&module, &lowered.kfuncs, &places);
         refusals.extend(check::recursion(&module, &places));
         refusals.extend(check::code::refusals(&module, options.cpu, &places));
@@ -221,7 +221,7 @@ impl Compiler {
             refusals.retain(|r| !placed || r.site.is_some());
             return Err(refused(refusals));
         }
-        module.attribute_lines(|file| file.starts_with(folder));
+        module.attribute_lines(|file| places.owns(file));
         let emit = |kind| {
             module
                 .emit(&machine, kind)

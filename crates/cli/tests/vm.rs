@@ -126,3 +126,24 @@ fn what_the_verifier_refuses_is_told_with_its_line() {
     assert!(refused["line"].as_str().is_some_and(|l| l.contains("null_store.bpf.c:16")), "{refused}");
     assert!(refused["reason"].as_str().unwrap().contains("invalid mem access"), "{refused}");
 }
+
+/// A policy that `scxr build` takes and the verifier does not: an owned task is forgotten.
+#[test]
+fn a_policys_refusal_has_rust_lines_and_a_hint() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let source = dir.path().join("forgets.rs");
+    let text = "use scxr_policy::prelude::*;\nstate! { static NR as \"nr\": Global<u64> = 0; }\nscheduler! {\n    pub struct F { name: \"forgets\" }\n    \
+        impl Ops for F {\n        fn enqueue(cx: &Enqueue, p: Task<'_>, enq_flags: EnqFlags) {\n            \
+        if let Some(other) = OwnedTask::from_pid(p.pid()) {\n                NR.fetch_add(1);\n                core::mem::forget(other);\n            }\n            \
+        Dsq::GLOBAL.insert(cx, p, Ns::SLICE_DFL, enq_flags);\n        }\n    }\n}\n";
+    std::fs::write(&source, text).expect("a file");
+    let value = json(&["verify", source.to_str().unwrap(), "--kernel", "7.2", "--json"], 1);
+    let refused = &value["verdicts"][0]["refused"];
+    let text = |key: &str| refused[key].as_str().unwrap_or_default();
+    assert_eq!(text("program"), "forgets_enqueue", "{refused}");
+    assert!(text("reason").starts_with("Unreleased reference"), "{refused}");
+    assert!(text("line").starts_with("forgets.rs:"), "{refused}");
+    let acquired = "acquired at forgets.rs:7 (`if let Some(other) = OwnedTask::from_pid(p.pid()) {`)";
+    assert!(refused["known"].as_array().is_some_and(|k| k.iter().any(|k| k == acquired)), "{refused}");
+    assert!(text("hint").contains("not given back on every path"), "{refused}");
+}

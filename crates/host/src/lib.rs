@@ -21,6 +21,7 @@ mod record;
 mod session;
 mod stats;
 mod tracing;
+mod verdict;
 pub mod workers;
 
 pub use exec::{Exec, ExecRecord};

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::class;
 use crate::job::{Edit, Job};
-use crate::log;
 use crate::record::MapDump;
+use crate::{log, verdict};
 
 /// Entries of a map that are read at most.
 const ENTRIES_MAX: u32 = 4096;
@@ -35,7 +35,7 @@ pub enum LoadError {
         what: String,
     },
     /// The verifier refused a program.
-    #[error("the verifier refused program {program}{}: {reason}\n{log}", at(line))]
+    #[error("the verifier refused program {program}{}: {reason}{}\n{log}", at(line), told(known, hint.as_deref()))]
     Verifier {
         /// Which.
         program: String,
@@ -43,6 +43,10 @@ pub enum LoadError {
         reason: String,
         /// The source line that it was at.
         line: Option<String>,
+        /// What it knew there: `R1 = VALUE`.
+        known: Vec<String>,
+        /// What to do, where that is known.
+        hint: Option<String>,
         /// The end of its log.
         log: String,
     },
@@ -64,6 +68,11 @@ pub enum LoadError {
 
 fn at(line: &Option<String>) -> String {
     line.as_ref().map_or(String::new(), |l| format!(" at {l}"))
+}
+
+/// Values and a hint, a line each.
+fn told(known: &[String], hint: Option<&str>) -> String {
+    known.iter().map(String::as_str).chain(hint).map(|line| format!("\n  {line}")).collect()
 }
 
 /// What the verifier said of a program.
@@ -225,30 +234,10 @@ fn refusal_of(messages: &[(bool, String)], error: &str) -> LoadError {
     let failed = messages.iter().filter(|(warning, _)| *warning);
     let verifier = failed.clone().filter_map(|(_, text)| log::program_log(text)).next_back();
     if let Some((program, log)) = verifier {
-        return of_log(program, log);
+        return verdict::of_log(program, log);
     }
     let lines: Vec<&str> = failed.map(|(_, t)| t.trim().trim_start_matches("libbpf: ")).collect();
     LoadError::Refused { reason: if lines.is_empty() { error.to_owned() } else { lines.join("; ") } }
-}
-
-/// The telling parts of a log: its last word, and the source line before it.
-fn of_log(program: &str, log: &str) -> LoadError {
-    let lines: Vec<&str> = log.lines().filter(|l| !statistics(l)).collect();
-    let source = lines.iter().rev().find_map(|l| {
-        let (code, place) = l.strip_prefix("; ")?.rsplit_once(" @ ")?;
-        Some(format!("{place} (`{}`)", code.trim()))
-    });
-    LoadError::Verifier {
-        program: program.to_owned(),
-        reason: lines.last().map_or("no reason is in its log", |l| l).to_string(),
-        line: source,
-        log: lines[lines.len().saturating_sub(12)..].join("\n"),
-    }
-}
-
-fn statistics(line: &str) -> bool {
-    ["processed ", "verification time", "stack depth", "mark_precise", "insns "].iter().any(|s| line.starts_with(s))
-        || line.trim().is_empty()
 }
 
 /// libbpf's warnings, or else its error.

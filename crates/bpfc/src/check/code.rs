@@ -29,7 +29,7 @@ pub(crate) fn refusals(module: &Module<'_>, cpu: Cpu, places: &Places<'_>) -> Ve
             }
         }
         if let Some(instruction) = module.endless(function) {
-            let (what, hint) = ("a loop that does not end", "use a bounded iterator such as bounded(0..n)");
+            let (what, hint) = ("a loop that does not end", "use a bounded iterator such as bounded!(0..n)");
             found.insert(Refusal { site: places.site(module, instruction), what: what.to_owned(), hint });
         }
     }

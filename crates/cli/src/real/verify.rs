@@ -42,7 +42,7 @@ struct Verdict {
     kernel: String,
     release: String,
     accepted: bool,
-    /// The first refusal: program, source line, the verifier's last word, the end of its log.
+    /// The first refusal: program, source line, the verifier's word, what it knew, what to do, the end of its log.
     refused: Option<RefusedJson>,
     left_out: Vec<String>,
     load_us: u64,
@@ -80,11 +80,13 @@ impl Change {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct RefusedJson {
     program: Option<String>,
     line: Option<String>,
     reason: String,
+    known: Vec<String>,
+    hint: Option<String>,
     log: String,
 }
 
@@ -130,8 +132,10 @@ fn ask(kernel: &str, prepared: &scheduler::Prepared, args: &VerifyArgs, before: 
     let outcome = lab.run(&work, Some(&prepared.bytes), &request, &mut |_| {})?;
     let said: Said = serde_json::from_slice(&outcome.stdout).map_err(Failure::environment)?;
     let refused = said.refused.map(|error| match error {
-        LoadError::Verifier { program, reason, line, log } => RefusedJson { program: Some(program), line, reason, log },
-        other => RefusedJson { program: None, line: None, reason: other.to_string(), log: String::new() },
+        LoadError::Verifier { program, reason, line, known, hint, log } => {
+            RefusedJson { program: Some(program), line, reason, known, hint, log }
+        }
+        other => RefusedJson { reason: other.to_string(), ..RefusedJson::default() },
     });
     let insns = said.programs.iter().map(|p| p.insns).sum();
     let states = said.programs.iter().map(|p| p.states).sum();
@@ -194,6 +198,9 @@ fn text(verdicts: &[Verdict]) -> String {
             let program = r.program.as_ref().map_or(String::new(), |p| format!(" program {p}"));
             let line = r.line.as_ref().map_or(String::new(), |l| format!("\n  at {l}"));
             out += &format!("{} refused{program}: {}{line}\n", v.release, r.reason);
+            r.known.iter().for_each(|k| out += &format!("  {k}\n"));
+            r.hint.iter().for_each(|h| out += &format!("  {h}\n"));
+            out += "  the end of its log:\n";
             r.log.lines().for_each(|l| out += &format!("    {l}\n"));
         }
     }
