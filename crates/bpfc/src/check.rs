@@ -102,7 +102,7 @@ pub(crate) fn from_diagnostics(text: &str, places: &Places<'_>) -> Result<Vec<Re
     let placed: BTreeSet<String> = found.iter().filter(|r| r.site.is_some()).map(|r| r.what.clone()).collect();
     found.retain(|r| r.site.is_some() || !placed.contains(&r.what));
     // arithmetic of 128 bits is done by functions that return them
-    let wide: BTreeSet<Option<Site>> = found.iter().filter(|r| r.what == WIDE).map(|r| r.site.clone()).collect();
+    let wide: BTreeSet<Option<Site>> = found.iter().filter(|r| r.what == WIDE.0).map(|r| r.site.clone()).collect();
     found.retain(|r| r.what != WIDE_RETURN || !wide.contains(&r.site));
     Ok(found.into_iter().collect())
 }
@@ -124,7 +124,9 @@ fn diagnostic(line: &str, places: &Places<'_>) -> Option<Refusal> {
     Some(Refusal { site, what: what.to_owned(), hint })
 }
 
-const WIDE: &str = "arithmetic of 128 bits";
+const WIDE: (&str, &str) = ("arithmetic of 128 bits", "use 64 bits");
+const ARGUMENTS: (&str, &str) =
+    ("a function of more than five words of arguments", "make it #[inline(always)], or pass a reference to a struct");
 const WIDE_RETURN: &str = "a function that returns more than 64 bits";
 
 /// Words of LLVM's messages, what they mean, and what to do.
@@ -134,14 +136,10 @@ const DIAGNOSTICS: &[(&str, &str, &str)] = &[
     ("memset", "a value that is too large to be cleared in line", "keep large values in a map or a global"),
     ("memmove", "a value that is too large to be moved in line", "keep large values in a map or a global"),
     ("memcmp", "values that are too large to be compared in line", "compare them in parts"),
-    ("ti3'", WIDE, "use 64 bits"),
+    ("ti3'", WIDE.0, WIDE.1),
     ("small returns", WIDE_RETURN, "make it #[inline(always)]"),
     ("signed division", "a signed division", "divide the absolute values, or compile for v4"),
-    (
-        "arguments",
-        "a function of more than five words of arguments",
-        "make it #[inline(always)], or pass a reference to a struct",
-    ),
+    ("arguments", ARGUMENTS.0, ARGUMENTS.1),
     ("df", "floating-point arithmetic", "use integers, scaled"),
     ("sf", "floating-point arithmetic", "use integers, scaled"),
 ];

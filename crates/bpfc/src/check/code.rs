@@ -5,13 +5,15 @@
 
 use std::collections::BTreeSet;
 
-use super::Places;
+use super::{ARGUMENTS, Places, WIDE};
 use crate::compiler::Cpu;
 use crate::error::Refusal;
 use crate::llvm::{Code, Module};
 
 /// `LLVMAtomicOrderingMonotonic`: Rust's `Relaxed`.
 const RELAXED: i32 = 2;
+/// Words of arguments that a function can have.
+const ARGUMENTS_MAX: u32 = 5;
 /// `LLVMAtomicRMWBinOp`: exchange, add, subtract, and, or, exclusive or.
 const CHANGES: [i32; 6] = [0, 1, 2, 3, 5, 6];
 
@@ -47,6 +49,9 @@ fn judge(code: Code, cpu: Cpu) -> Option<(&'static str, &'static str)> {
         Code::Change(operation, _) if !CHANGES.contains(&operation) => {
             Some(("an atomic minimum, maximum or nand", "use compare_exchange in a bounded loop"))
         }
+        // LLVM refuses these two by itself up to 22; from 23 on it passes arguments in a way that the kernels of today do not know
+        Code::Call(words) if words > ARGUMENTS_MAX => Some(ARGUMENTS),
+        Code::Product(bits) if bits > 64 => Some(WIDE),
         Code::IndirectCall => Some((
             "a call through a function pointer or trait object",
             "BPF calls functions that are known when it is built: use generics, or an enum and match",

@@ -35,6 +35,10 @@ pub(crate) enum Code {
     CompareExchange(u32),
     /// A call through a pointer that is not a constant.
     IndirectCall,
+    /// A call with that many words of arguments, of a function that is none of LLVM's own.
+    Call(u32),
+    /// A multiplication or division of that many bits.
+    Product(u32),
     /// Anything else.
     Other,
 }
@@ -345,14 +349,21 @@ impl<'l> Module<'l> {
 
     /// What an instruction does, as far as it is of interest.
     pub(crate) fn code(&self, instruction: Value) -> Code {
-        let bits = |operand| {
-            let (integer, ty) = (8, self.api.type_of(self.api.operand(instruction, operand)));
+        let width = |value| {
+            let (integer, ty) = (8, self.api.type_of(value));
             if self.api.type_kind(ty) == integer { self.api.int_width(ty) } else { 0 }
         };
+        let bits = |operand| width(self.api.operand(instruction, operand));
         match self.api.opcode(instruction) {
             27 => Code::Load(self.api.ordering(instruction)),
             28 => Code::Store(self.api.ordering(instruction)),
             45 if self.is_indirect(self.api.called_value(instruction)) => Code::IndirectCall,
+            45 if self.callee(instruction).is_some_and(|f| !self.name(f).starts_with("llvm.")) => {
+                let words = self.arguments(instruction).into_iter().map(|a| width(a).div_ceil(64).max(1));
+                Code::Call(words.sum())
+            }
+            // multiply, divide and remainder, unsigned and signed
+            12 | 14 | 15 | 17 | 18 => Code::Product(bits(0)),
             55 => Code::Fence,
             56 => Code::CompareExchange(bits(1)),
             57 => Code::Change(self.api.rmw_operation(instruction), bits(1)),
