@@ -42,13 +42,13 @@ pub enum LoadError {
         /// Its last word.
         reason: String,
         /// The source line that it was at.
-        line: Option<String>,
+        line: Option<Box<str>>,
         /// What it knew there: `R1 = VALUE`.
         known: Vec<String>,
         /// What to do, where that is known.
-        hint: Option<String>,
+        hint: Option<Box<str>>,
         /// The end of its log.
-        log: String,
+        log: Box<str>,
     },
     /// The kernel, or libbpf, refused the object.
     #[error("the kernel refused the object: {reason}")]
@@ -66,7 +66,7 @@ pub enum LoadError {
     },
 }
 
-fn at(line: &Option<String>) -> String {
+fn at(line: &Option<Box<str>>) -> String {
     line.as_ref().map_or(String::new(), |l| format!(" at {l}"))
 }
 

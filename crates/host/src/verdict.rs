@@ -122,14 +122,14 @@ pub(crate) fn of_log(program: &str, log: &str) -> LoadError {
     let line = taken.or_else(|| source_before(&lines[..at.min(lines.len())]));
     let known = known(&lines[..at.min(lines.len())], reason);
     let hint =
-        HINTS.iter().find(|(words, _)| words.iter().any(|w| reason.contains(w))).map(|(_, hint)| (*hint).to_owned());
+        HINTS.iter().find(|(words, _)| words.iter().any(|w| reason.contains(w))).map(|(_, hint)| Box::from(*hint));
     LoadError::Verifier {
         program: program.to_owned(),
         reason: reason.to_owned(),
-        line,
+        line: line.map(String::into_boxed_str),
         known,
         hint,
-        log: lines[lines.len().saturating_sub(LOG_LINES)..].join("\n"),
+        log: lines[lines.len().saturating_sub(LOG_LINES)..].join("\n").into(),
     }
 }
 

@@ -132,9 +132,14 @@ fn ask(kernel: &str, prepared: &scheduler::Prepared, args: &VerifyArgs, before: 
     let outcome = lab.run(&work, Some(&prepared.bytes), &request, &mut |_| {})?;
     let said: Said = serde_json::from_slice(&outcome.stdout).map_err(Failure::environment)?;
     let refused = said.refused.map(|error| match error {
-        LoadError::Verifier { program, reason, line, known, hint, log } => {
-            RefusedJson { program: Some(program), line, reason, known, hint, log }
-        }
+        LoadError::Verifier { program, reason, line, known, hint, log } => RefusedJson {
+            program: Some(program),
+            line: line.map(String::from),
+            reason,
+            known,
+            hint: hint.map(String::from),
+            log: log.into(),
+        },
         other => RefusedJson { reason: other.to_string(), ..RefusedJson::default() },
     });
     let insns = said.programs.iter().map(|p| p.insns).sum();
