@@ -206,6 +206,7 @@ fn simulate(
         return Err(Failure::input(what));
     }
     let exit = exit(&m);
+    let ending = m.state().ext.ending().is_some();
     let globals = keep.globals.then(|| loaded.globals());
     let nr_events = m.state().nr_events;
     let counters = counters(&m, scheduler);
@@ -235,11 +236,14 @@ fn simulate(
         nr_events,
         kernel: None,
         topology: None,
-        notes: Vec::new(),
+        notes: if ending { vec![ENDING.to_owned()] } else { Vec::new() },
         interference,
         violations: Vec::new(),
     })
 }
+
+/// Where the kernel's helper thread has not had its turn.
+const ENDING: &str = "the scheduler's exit was not carried out yet when the run ended: its tasks were still its own";
 
 /// The rules that a run is held to. A scheduler that comes with scxr serves the heads of its queues, so order by virtual time
 /// is to be seen; others may take from the middle.
@@ -282,7 +286,7 @@ fn exit(m: &Machine) -> Exit {
         let reason = "refused before it was enabled".into();
         return Exit { kind: "load".into(), code: i64::from(*errno), reason, msg: why.clone(), ..Exit::default() };
     }
-    match &ext.exit_info {
+    match ext.ending().or_else(|| ext.exit_info.clone()) {
         None => Exit::none(),
         Some(e) => Exit {
             kind: e.kind.name().into(),

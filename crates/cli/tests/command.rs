@@ -278,6 +278,15 @@ fn one_policy_in_four_forms_gives_one_trace() {
     }
 }
 
+/// An exit counts from when it is claimed, not from when the kernel's helper thread has carried it out.
+#[test]
+fn an_exit_at_the_very_end_is_reported() {
+    let ran = scxr(&["run", "simple", "--duration", "10ms", "--json", "--inject", "9999990ns sysrq-s"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stdout.contains(r#""kind": "sysrq""#), "{}", ran.stdout);
+    assert!(ran.stderr.contains("not carried out yet when the run ended"), "{}", ran.stderr);
+}
+
 /// Waits until a process would not be ended by SIGINT.
 fn catches_interrupts(pid: u32) {
     let caught = |text: String| {

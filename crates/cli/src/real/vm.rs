@@ -98,6 +98,13 @@ impl Lab {
                 kernel.release
             )));
         }
+        if let Some(option) = modular(&kernel) {
+            return Err(Failure::input(format_args!(
+                "kernel {} has no {option}=y, and guests load no modules; take one that has, such as --kernel 7.2 (Debian's \
+                 cloud kernels)",
+                kernel.release
+            )));
+        }
         Ok(Lab { kernel, qemu })
     }
 
@@ -152,7 +159,11 @@ impl Lab {
         guest.wall_limit = WALL_BASE + WALL_EACH * (work.duration_ns.div_ceil(1_000_000_000) * nr_cpus) as u32;
         guest.stop = interrupt::stop()?;
         if request.free_running {
-            guest.clock = self.clock(image)?;
+            let (clock, how) = self.clock(image)?;
+            guest.clock = clock;
+            if !request.quiet {
+                crate::report::note(&how);
+            }
         }
         let mut up = 0;
         let outcome = self.qemu.run(&guest, &mut |output| match output {
@@ -165,13 +176,23 @@ impl Lab {
         Ok(outcome)
     }
 
-    /// KVM where it works.
-    fn clock(&self, image: &Path) -> Result<Clock> {
-        match Kvm::probe(&self.qemu, image, PROBE).map_err(failure)? {
-            Kvm::Works => Ok(Clock::Kvm),
-            Kvm::Absent { .. } | Kvm::Broken { .. } => Ok(Clock::Free),
-        }
+    /// KVM where it works, and what the user should know of it.
+    fn clock(&self, image: &Path) -> Result<(Clock, String)> {
+        Ok(match Kvm::probe(&self.qemu, image, PROBE).map_err(failure)? {
+            Kvm::Works => (Clock::Kvm, "free-running on KVM: not the same twice".to_owned()),
+            Kvm::Absent { reason } | Kvm::Broken { reason } => {
+                let why = format!("free-running on emulated CPUs: not the same twice; no KVM: {reason}");
+                (Clock::Free, why)
+            }
+        })
     }
+}
+
+/// What a guest needs of its kernel and the configuration says that it is missing, or a module.
+fn modular(kernel: &Kernel) -> Option<&'static str> {
+    let config = std::fs::read_to_string(kernel.config.as_ref()?).ok()?;
+    let built_in = |option: &str| config.lines().any(|l| l.strip_prefix(option) == Some("=y"));
+    ["CONFIG_VIRTIO_PCI", "CONFIG_VIRTIO_CONSOLE", "CONFIG_DEVTMPFS"].into_iter().find(|option| !built_in(option))
 }
 
 /// The machine as QEMU builds it.

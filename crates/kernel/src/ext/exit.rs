@@ -74,6 +74,18 @@ fn claim(k: &mut Kernel, kind: ExitKind) -> bool {
     }
 }
 
+impl super::sched::Ext {
+    /// An exit that is claimed and not carried out yet: the helper thread that does it may have been starved.
+    pub fn ending(&self) -> Option<ExitInfo> {
+        let s = self.root.as_ref().filter(|s| s.exit_kind != ExitKind::None)?;
+        let mut info = s.exit.clone();
+        if s.exit_kind != ExitKind::Done {
+            (info.kind, info.reason) = (s.exit_kind, exit_reason(s.exit_kind));
+        }
+        Some(info)
+    }
+}
+
 /// Ends the scheduler for a reason (E-175, E-177) [scx_vexit]. The caller goes on; the scheduler is disabled by its helper
 /// thread. Only the first exit counts.
 pub fn scx_error(k: &mut Kernel, kind: ExitKind, code: i64, msg: impl Into<String>) {

@@ -2,6 +2,15 @@
 
 use std::collections::BTreeMap;
 
+/// What works on every distribution.
+macro_rules! any_distribution {
+    () => {
+        "The kernel has to have CONFIG_VIRTIO_PCI=y and CONFIG_VIRTIO_CONSOLE=y, as guests load no modules. Debian's cloud kernels \
+         have, and boot under any distribution's QEMU: download linux-image-6.18…-cloud-amd64 of trixie-backports, \
+         `ar x linux-image-*.deb && tar xf data.tar.xz`, then `--kernel ./boot/vmlinuz-*`"
+    };
+}
+
 /// What `os-release` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Distribution {
@@ -25,17 +34,32 @@ impl Distribution {
     pub fn hint(&self) -> &'static str {
         match self.id.as_str() {
             "fedora" | "rhel" | "centos" => {
-                "On Fedora: `dnf download kernel-core && rpm2cpio kernel-core-*.rpm | cpio -id`, then `--kernel ./lib/modules/VERSION/vmlinuz`"
+                concat!(
+                    "On Fedora: `dnf download kernel-core-$(uname -r) && rpm2cpio kernel-core-*.rpm | cpio -id`, then \
+                     `--kernel ./lib/modules/$(uname -r)/vmlinuz`. ",
+                    any_distribution!()
+                )
             }
             "arch" | "archarm" | "manjaro" => {
-                "On Arch: `pacman -Sw linux && bsdtar -xf /var/cache/pacman/pkg/linux-[0-9]*.pkg.tar.zst`, then `--kernel ./usr/lib/modules/VERSION/vmlinuz`"
+                concat!(
+                    "On Arch: `sudo pacman -S linux`, then `--kernel /usr/lib/modules/$(uname -r)/vmlinuz`. ",
+                    any_distribution!()
+                )
             }
             "ubuntu" => {
-                "On Ubuntu: `apt-get download linux-image-unsigned-VERSION-generic && dpkg-deb -x linux-image-*.deb .`, then `--kernel ./boot/vmlinuz-VERSION-generic`"
+                concat!(
+                    "On Ubuntu: `apt-get download linux-image-unsigned-$(uname -r) && dpkg-deb -x linux-image-unsigned-*.deb .`, \
+                     then `--kernel ./boot/vmlinuz-$(uname -r)`. ",
+                    any_distribution!()
+                )
             }
             "debian" => "On Debian: a `deb` entry for the main archive in /etc/apt/sources.list is all that is needed",
             _ => {
-                "Give the kernel's image by hand: `--kernel PATH` (a bzImage with CONFIG_SCHED_CLASS_EXT=y and CONFIG_DEBUG_INFO_BTF=y)"
+                concat!(
+                    "Give the kernel's image by hand: `--kernel PATH` (a bzImage with CONFIG_SCHED_CLASS_EXT=y and \
+                     CONFIG_DEBUG_INFO_BTF=y). ",
+                    any_distribution!()
+                )
             }
         }
     }
