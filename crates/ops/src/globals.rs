@@ -30,10 +30,15 @@ const ARRAY_MAX: u32 = 4096;
 /// What the names of format strings begin with, which are no variables of a policy's.
 const FORMAT: &str = "__format_";
 
+/// Is a global of that name a variable that a user wants to see?
+pub fn is_variable(name: &str) -> bool {
+    !name.starts_with(FORMAT)
+}
+
 /// All globals of writable and read-only data sections, and all per-CPU array maps of integers, in order of the object.
 pub(crate) fn read_bpf(machine: &Machine) -> Vec<(String, Value)> {
     let image = machine.image();
-    let own = image.globals.iter().filter(|g| !g.name.starts_with(FORMAT));
+    let own = image.globals.iter().filter(|g| is_variable(&g.name));
     let globals = own.filter_map(|g| {
         let base = machine.map_value_addr(g.map, &0u32.to_le_bytes(), 0)?;
         let bytes = machine.read_bytes(base + u64::from(g.offset), g.size as usize)?;

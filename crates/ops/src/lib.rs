@@ -21,7 +21,7 @@ mod refs;
 mod scheduler;
 mod timers;
 
-pub use globals::{Value, decode};
+pub use globals::{Value, decode, is_variable};
 pub use kfuncs::implemented as implemented_kfuncs;
 pub use load::{OpsError, SchedulerOptions};
 pub use model::Model;

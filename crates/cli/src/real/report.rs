@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use scxr_analyze::{Analyzer, Options, Place};
 use scxr_host::{MapDump, Recording};
 use scxr_kernel::topology::Topology;
-use scxr_ops::decode;
+use scxr_ops::{decode, is_variable};
 use scxr_trace::{Checker, Event, EventKind, Recorder, Rules, Sink};
 
 use crate::failure::{Failure, Result};
@@ -162,7 +162,7 @@ pub(super) fn globals(scheduler: &Scheduler, maps: &[MapDump]) -> IndexMap<Strin
     let Kind::Bpf(object) = &scheduler.kind else { return IndexMap::new() };
     let is_of = |map: &str, section: &str| map == section || map.ends_with(section);
     let mut out = IndexMap::new();
-    for g in object.globals() {
+    for g in object.globals().into_iter().filter(|g| is_variable(&g.name)) {
         let section = maps.iter().find(|m| m.name.contains('.') && is_of(&m.name, &g.section));
         let bytes = section.and_then(|m| m.keys.first()?.first());
         let bytes = bytes.and_then(|b| b.get(g.offset as usize..(g.offset + g.size) as usize));
