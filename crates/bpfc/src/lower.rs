@@ -109,6 +109,10 @@ impl Lowering<'_, '_> {
                 let (ty, args) = (module.called_type(call), module.arguments(call));
                 Ok(module.insert_call(call, ty, module.address(*number), &args))
             }
+            Marker::ArenaCast => {
+                let at = *module.arguments(call).first().ok_or("it has no argument")?;
+                Ok(module.insert_arena_cast(call, at))
+            }
             Marker::Kfunc { .. } => Err("a kernel function is replaced as a whole".to_owned()),
         }
     }
@@ -235,7 +239,7 @@ impl<'m, 'l> Types<'m, 'l> {
                 Marker::EnumExists(e) | Marker::EnumValue(e) => {
                     enumerators.entry(e.owner.clone()).or_default().insert(e.name.clone(), e.value);
                 }
-                Marker::Kfunc { .. } | Marker::KsymExists(_) | Marker::Helper(_) => {}
+                Marker::Kfunc { .. } | Marker::KsymExists(_) | Marker::Helper(_) | Marker::ArenaCast => {}
             }
         }
         let file = module.di_file(di);

@@ -16,6 +16,7 @@
 //! | `scxr.kfunc:NAME(ARG: TYPE, …) -> TYPE` | the same | a call of the kernel function |
 //! | `scxr.kfunc_weak:…` | the same | the same, and the symbol may be absent |
 //! | `scxr.ksym_exists:NAME(ARG: TYPE, …) -> TYPE` | `fn() -> bool` | whether a weak kernel function is there |
+//! | `scxr.arena_cast:` | `fn(u64) -> *mut c_void` | a pointer into an arena as one that may be followed |
 //! | `scxr.helper:NUMBER` | any | a call of the numbered helper |
 //!
 //! No link name reaches the object.
@@ -84,6 +85,7 @@ pub(crate) enum Marker {
     Kfunc { weak: bool, kfunc: Kfunc },
     KsymExists(Kfunc),
     Helper(u64),
+    ArenaCast,
 }
 
 impl Marker {
@@ -104,6 +106,7 @@ impl Marker {
             "kfunc" => kfunc(rest).map(|kfunc| Self::Kfunc { weak: false, kfunc }),
             "kfunc_weak" => kfunc(rest).map(|kfunc| Self::Kfunc { weak: true, kfunc }),
             "ksym_exists" => kfunc(rest).map(Self::KsymExists),
+            "arena_cast" => Some(Self::ArenaCast),
             "helper" => rest.trim().parse().ok().map(Self::Helper),
             _ => return Err(fail("unknown kind")),
         };

@@ -96,6 +96,23 @@ fn the_model_is_as_close_to_both_kernels_as_is_allowed() {
     }
 }
 
+/// Every example of what policies can do is taken by the verifiers of the oldest kernel and of the newest; `newest` is for the latter alone.
+#[test]
+fn the_examples_of_policies_are_accepted() {
+    let folder = root().join("crates/policy/policies");
+    let mut files: Vec<_> = std::fs::read_dir(folder).expect("a folder").map(|f| f.expect("a file").path()).collect();
+    files.sort();
+    assert!(files.len() > 12, "{files:?}");
+    for file in files {
+        let kernels = if file.ends_with("newest.rs") { "7.2" } else { "6.16,7.2" };
+        let out = tempfile::tempdir().expect("a folder");
+        let object = out.path().join("example.bpf.o");
+        run(&["build", file.to_str().unwrap(), "-o", object.to_str().unwrap()]);
+        let ran = run(&["verify", object.to_str().unwrap(), "--kernel", kernels]);
+        assert_eq!(ran.code, 0, "{}\n{}\n{}", file.display(), ran.stdout, ran.stderr);
+    }
+}
+
 #[test]
 fn a_scheduler_that_forgets_tasks_is_ejected_by_the_real_class() {
     let lost = root().join("scenarios/policies/never_dispatches.rs");

@@ -391,6 +391,40 @@ impl Host for NativeHost<'_> {
         self.with(|k| task_id(k, task).is_some_and(|p| run(k, iter, p, dsq_id, enq_flags)))
     }
 
+    fn nr_cids(&self) -> Option<u32> {
+        Some(self.with(kfunc::scx_bpf_nr_cids))
+    }
+
+    fn nr_online_cids(&self) -> Option<u32> {
+        Some(self.with(kfunc::scx_bpf_nr_online_cids))
+    }
+
+    fn this_cid(&self) -> i32 {
+        self.with(kfunc::scx_bpf_this_cid)
+    }
+
+    fn cpu_to_cid(&self, cpu: i32) -> i32 {
+        self.with(|k| kfunc::scx_bpf_cpu_to_cid(k, cpu))
+    }
+
+    fn cid_to_cpu(&self, cid: i32) -> i32 {
+        self.with(|k| kfunc::scx_bpf_cid_to_cpu(k, cid))
+    }
+
+    fn task_cid(&self, task: u64) -> i32 {
+        self.with(|k| task_id(k, task).map_or(-22, |p| kfunc::scx_bpf_task_cid(k, p)))
+    }
+
+    fn kick_cid(&self, cid: i32, flags: u64) -> bool {
+        self.with(|k| kfunc::scx_bpf_kick_cid(k, cid, flags));
+        true
+    }
+
+    fn cid_topo(&self, cid: i32) -> Option<[i32; 6]> {
+        let t = self.with(|k| kfunc::scx_bpf_cid_topo(k, cid));
+        Some([t.core.0, t.core.1, t.llc.0, t.llc.1, t.node.0, t.node.1])
+    }
+
     fn timer_start(&self, timer: usize, nsecs: u64, flags: u64) -> bool {
         flags & !(timers::ABS | timers::CPU_PIN) == 0
             && self.with(|k| {

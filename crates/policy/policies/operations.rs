@@ -69,6 +69,13 @@ scheduler! {
         fn set_cpumask(_cx: &Event, _p: Task<'_>, _cpus: CpuMask<'_>) {
             count(12);
         }
+        fn cpu_acquire(_cx: &Event, _cpu: Cpu) {
+            count(28);
+        }
+        fn cpu_release(cx: &CpuRelease, _cpu: Cpu, args: Release<'_>) {
+            count(if args.task().is_some() { 29 } else { 30 });
+            Dsq::reenqueue_local(cx);
+        }
         fn cpu_online(_cx: &Init, _cpu: Cpu) {
             count(14);
         }

@@ -38,6 +38,7 @@
 #![cfg_attr(bpf, no_std)]
 
 mod args;
+mod cid;
 mod context;
 mod cpumask;
 mod dsq;
@@ -65,6 +66,7 @@ pub mod native;
 pub use native as backend;
 
 pub use args::{Cgroup, CgroupInit, ExitInfo, ExitTask, InitTask, OwnedCgroup, Release};
+pub use backend::arena::{Arena, ArenaPtr};
 pub use backend::cell::{Field, Ref, SpinGuard, SpinLock};
 #[doc(hidden)]
 pub use backend::iter::{DsqSlot as __DsqSlot, NumSlot as __NumSlot};
@@ -75,6 +77,7 @@ pub use backend::rings::{Reserved, RingBuf, UserRingBuf};
 pub use backend::slots::{CgroupSlot, MaskSlot, TaskSlot};
 pub use backend::state::{ExitRecord, Global, PerCpuArray, PerCpuValue, Tunable};
 pub use backend::timer::Timer;
+pub use cid::{Cid, CidMask, CidTopo, CidUnit};
 pub use context::{
     CpuRelease, Dispatch, Dump, Enqueue, Event, Init, MayDispatch, MayDump, MayInsert, MayMove, MayPick, MayReenqueue,
     SelectCpu, Sleepable, Unlocked,
@@ -104,13 +107,14 @@ pub mod prelude {
     pub use crate::native::NO_STATE as __STATE;
 
     pub use crate::{
-        Array, ArrayOfMaps, Cgroup, CgroupInit, CgroupSlot, CgroupStorage, Comm, Cpu, CpuMask, CpuRelease, Dispatch,
-        Dsq, Dump, EnqFlags, Enqueue, Errno, Event, Events, ExitInfo, ExitRecord, ExitTask, Field, Global, HashMap,
-        HashOfMaps, HeldMask, Init, InitTask, KickFlags, List, LruHashMap, MaskSlot, MayDispatch, MayDump, MayInsert,
-        MayMove, MayPick, MayReenqueue, Ns, ObjectSlot, Ops, OpsFlags, Owned, OwnedCgroup, OwnedCpuMask, OwnedTask,
-        PerCpu, PerCpuArray, PerCpuHashMap, PerCpuValue, PickFlags, Picked, Queue, QueuedTask, Rcu, Ref, Release,
-        Reserved, RingBuf, SelectCpu, Sleepable, SpinLock, Stack, Task, TaskFlags, TaskSlot, TaskStorage, Timer,
-        TimerFlags, Tree, Tunable, Unlocked, UserRingBuf, Vtime, WakeFlags, Weight, bounded, object, plain, random_u32,
-        scheduler, scx_dump, scx_error, scx_exit, scx_print, shared, state, waiting,
+        Arena, ArenaPtr, Array, ArrayOfMaps, Cgroup, CgroupInit, CgroupSlot, CgroupStorage, Cid, CidMask, CidTopo,
+        CidUnit, Comm, Cpu, CpuMask, CpuRelease, Dispatch, Dsq, Dump, EnqFlags, Enqueue, Errno, Event, Events,
+        ExitInfo, ExitRecord, ExitTask, Field, Global, HashMap, HashOfMaps, HeldMask, Init, InitTask, KickFlags, List,
+        LruHashMap, MaskSlot, MayDispatch, MayDump, MayInsert, MayMove, MayPick, MayReenqueue, Ns, ObjectSlot, Ops,
+        OpsFlags, Owned, OwnedCgroup, OwnedCpuMask, OwnedTask, PerCpu, PerCpuArray, PerCpuHashMap, PerCpuValue,
+        PickFlags, Picked, Queue, QueuedTask, Rcu, Ref, Release, Reserved, RingBuf, SelectCpu, Sleepable, SpinLock,
+        Stack, Task, TaskFlags, TaskSlot, TaskStorage, Timer, TimerFlags, Tree, Tunable, Unlocked, UserRingBuf, Vtime,
+        WakeFlags, Weight, bounded, object, plain, random_u32, scheduler, scx_dump, scx_error, scx_exit, scx_print,
+        shared, state, waiting,
     };
 }

@@ -83,6 +83,19 @@ impl<C: MapCell, const N: usize> MapCell for [C; N] {
     }
 }
 
+impl<T: MapValue> MapValue for crate::ArenaPtr<T> {
+    type Cell = Field<Self>;
+}
+
+impl<T: MapValue> MapCell for Field<crate::ArenaPtr<T>> {
+    #[allow(clippy::declare_interior_mutable_const, reason = "a value to start with")]
+    const ZERO: Self = Field::new(crate::ArenaPtr::NULL);
+    #[cfg(not(bpf))]
+    fn put(&self, bytes: &mut [u8]) {
+        bytes.copy_from_slice(&crate::Value::to_bits(self.get()).to_le_bytes());
+    }
+}
+
 impl MapValue for cell::SpinLock {
     type Cell = Self;
 }

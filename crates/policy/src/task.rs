@@ -131,6 +131,13 @@ impl<'a> Task<'a> {
         Cpu(kernel::task_cpu(self.0))
     }
 
+    /// The topological id of that CPU (`scx_bpf_task_cid`); `None`: the kernel has none (before 7.2).
+    #[inline(always)]
+    pub fn cid(self) -> Option<crate::Cid> {
+        let cid = kernel::task_cid(self.0);
+        if cid >= 0 { Some(crate::Cid(cid)) } else { None }
+    }
+
     /// Does it run right now (`scx_bpf_task_running`)?
     #[inline(always)]
     pub fn is_running(self) -> bool {

@@ -133,6 +133,8 @@ api! {
     LLVMGetNextGlobal as next_global(v: Value) -> Value;
     LLVMGetNamedFunction as named_function(m: ModuleRef, name: *const c_char) -> Value;
     LLVMGetSection as section(v: Value) -> *const c_char;
+    LLVMBuildIntToPtr as build_int_to_ptr(b: Builder, v: Value, ty: Type, name: *const c_char) -> Value;
+    LLVMBuildAddrSpaceCast as build_address_space_cast(b: Builder, v: Value, ty: Type, name: *const c_char) -> Value;
     LLVMIsNull as is_null(v: Value) -> c_int;
     LLVMGetAlignment as alignment(v: Value) -> c_uint;
     LLVMSetAlignment as set_alignment(v: Value, bytes: c_uint);

@@ -473,6 +473,15 @@ impl<'l> Module<'l> {
         self.with_builder(call, |b| self.api.build_icmp(b, not_equal, value, zero, c("").as_ptr()))
     }
 
+    /// Puts the address space of programs' own memory on the address `at` in an arena, before `call`.
+    pub(crate) fn insert_arena_cast(&self, call: Value, at: Value) -> Value {
+        let arena = 1;
+        self.with_builder(call, |b| {
+            let inside = self.api.build_int_to_ptr(b, at, self.api.pointer_type(self.context, arena), c("").as_ptr());
+            self.api.build_address_space_cast(b, inside, self.ptr(), c("").as_ptr())
+        })
+    }
+
     /// `void ()`.
     pub(crate) fn void_function(&self) -> Type {
         self.api.function_type(self.api.void_type(self.context), std::ptr::null(), 0, 0)

@@ -6,6 +6,7 @@ use scxr_trace::{EventKind, ExitKind};
 
 use super::bypass::bypass;
 use super::call;
+use super::cid::Cids;
 use super::entity::TaskState;
 use super::exit::{begin_disable, finish_disable, no_exit, scx_disable, scx_error};
 use super::flags::{self, EFLAG_INITIALIZED, consts, dsq_id, errno};
@@ -206,6 +207,7 @@ fn root_enable(k: &mut Kernel, ops: Rc<dyn SchedExtOps>) -> Result<()> {
     k.ext.state = EnableState::Enabling;
     k.ext.nr_rejected = 0;
     k.ext.exit_info = None;
+    k.ext.cids = Cids::new(&k.topology, &k.online);
     let sched = alloc_sched(k, ops, attrs);
     publish(k, sched);
     init(k)?;

@@ -5,6 +5,7 @@
 pub(crate) mod bypass;
 pub mod call;
 pub mod check;
+mod cid;
 mod dispatch;
 pub mod dsq;
 mod dsq_table;
@@ -28,6 +29,7 @@ mod timer;
 mod tree;
 mod watchdog;
 
+pub use cid::CidTopo;
 pub use entity::{Entity, ScxRq};
 pub use iter::DsqIter;
 pub use sched::{EnableState, Ev, Events, Ext, Sched};

@@ -161,6 +161,8 @@ pub struct Ext {
     pub(crate) watchdog_stamp: Ns,
     pub(crate) bypass_lb_due: Ns,
     pub(crate) bypass_locked: bool,
+    /// CPUs by topological id, as of the last enabling.
+    pub(crate) cids: super::cid::Cids,
     /// Numbers the armings of schedulers' timers.
     pub(crate) timer_seq: u64,
     pub(crate) work: super::enable::Work,
@@ -197,6 +199,7 @@ impl Ext {
             watchdog_stamp: 0,
             bypass_lb_due: Ns::MAX,
             bypass_locked: false,
+            cids: Default::default(),
             timer_seq: 0,
             work: Default::default(),
         }

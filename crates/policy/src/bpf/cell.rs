@@ -100,6 +100,21 @@ macro_rules! counters {
 
 counters! { u32: AtomicU32, u64: AtomicU64, i64: AtomicI64 }
 
+/// The same pointer, of which the compiler does not know that it is: it would else put `p` for what is `p` or null, which the verifier does not
+/// take where `p` was not asked for null.
+#[inline(always)]
+pub(super) fn launder<T>(p: *mut T) -> *mut T {
+    let place = p;
+    // SAFETY: the place is ours.
+    unsafe { (&raw const place).read_volatile() }
+}
+
+/// The same number, of which the compiler does not know what it is.
+#[inline(always)]
+pub fn opaque(n: u32) -> u32 {
+    load(&raw const n)
+}
+
 /// A reference to a value in a map.
 #[derive(Debug)]
 pub struct Ref<'a, C>(&'a C);

@@ -497,6 +497,40 @@ pub fn now() -> u64 {
     unsafe { if scx_bpf_now::exists() { scx_bpf_now::call() } else { helper::ktime_get_ns() } }
 }
 
+/// What a kernel without cids says.
+const ENOSYS: i32 = -38;
+
+macro_rules! cids {
+    ($($n:ident = $k:ident($($a:ident: $t:ty),*) -> $r:ty, $none:expr, $some:expr;)*) => {$(
+        #[inline(always)]
+        pub fn $n($($a: $t),*) -> $r {
+            // SAFETY: plain numbers, and a task that the kernel gave.
+            if $k::exists() { $some(unsafe { $k::call($($a),*) }) } else { $none }
+        }
+    )*};
+}
+
+cids! {
+    nr_cids = scx_bpf_nr_cids() -> Option<u32>, None, Some;
+    nr_online_cids = scx_bpf_nr_online_cids() -> Option<u32>, None, Some;
+    this_cid = scx_bpf_this_cid() -> i32, ENOSYS, |cid| cid;
+    cpu_to_cid = scx_bpf_cpu_to_cid(cpu: i32) -> i32, ENOSYS, |cid| cid;
+    cid_to_cpu = scx_bpf_cid_to_cpu(cid: i32) -> i32, ENOSYS, |cpu| cpu;
+    task_cid = scx_bpf_task_cid(p: RawTask) -> i32, ENOSYS, |cid| cid;
+    kick_cid = scx_bpf_kick_cid(cid: i32, flags: u64) -> bool, false, |()| true;
+}
+
+#[inline(always)]
+pub fn cid_topo(cid: i32) -> Option<[i32; 6]> {
+    if !scx_bpf_cid_topo::exists() {
+        return None;
+    }
+    let mut topo = [-1; 6];
+    // SAFETY: the structure is six numbers, and ours.
+    unsafe { scx_bpf_cid_topo::call(cid, topo.as_mut_ptr().cast(), size_of_val(&topo)) };
+    Some(topo)
+}
+
 #[inline(always)]
 pub fn ktime() -> u64 {
     // SAFETY: no arguments.

@@ -2,6 +2,7 @@
 //!
 //! `unsafe` is confined to here. What the compiler cannot know, the verifier checks when the object is loaded.
 
+pub mod arena;
 pub mod cell;
 pub mod iter;
 pub mod kernel;

@@ -6,7 +6,7 @@ use core::mem::ManuallyDrop;
 use core::ops::Deref;
 use core::ptr::null_mut;
 
-use super::cell::{Ref, bpf_spin_lock};
+use super::cell::{Ref, bpf_spin_lock, launder};
 use super::maps::{kind, lookup, maps};
 use super::sys::kfunc::*;
 use super::sys::types::{bpf_list_head, bpf_list_node, bpf_rb_node, bpf_rb_root};
@@ -292,7 +292,7 @@ impl<T: Object> ObjectSlot<T> {
         if slot.is_null() {
             return None;
         }
-        let new = object.map_or(null_mut(), Owned::into_raw);
+        let new = object.map_or(null_mut(), |object| launder(object.into_raw()));
         // SAFETY: the slot is in this map; the object goes from us to it, the old one from it to us.
         Owned::found(unsafe { helper::kptr_xchg((&raw mut (*slot).object).cast(), new.cast::<c_void>()) }.cast())
     }

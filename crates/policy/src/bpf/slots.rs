@@ -2,6 +2,7 @@
 
 use core::ptr::null_mut;
 
+use super::cell::launder;
 use super::maps::{kind, lookup, maps};
 use super::sys::helper;
 use super::sys::types::{Kptr, bpf_cpumask, cgroup, task_struct};
@@ -38,7 +39,7 @@ macro_rules! slots {
             #[inline(always)]
             pub fn replace(&self, new: Option<$Owned>) -> Option<$Owned> {
                 let slot = self.slot()?;
-                let new = new.map_or(null_mut(), $Owned::__into_raw);
+                let new = new.map_or(null_mut(), |new| launder(new.__into_raw()));
                 // SAFETY: the slot is in this map; the reference goes from us to it, the old one from it to us.
                 let old = unsafe { helper::kptr_xchg((&raw mut (*slot).$field).cast(), new.cast()) };
                 if old.is_null() { None } else { Some($Owned::__from_raw(old.cast())) }

@@ -135,6 +135,7 @@ pub mod types {
         }
         cpumask {}
         bpf_cpumask {}
+        scx_cid_topo {}
         bpf_rb_root {}
         bpf_rb_node {}
         bpf_list_head {}
@@ -258,7 +259,7 @@ use core::ffi::c_void;
 
 use types::{
     bpf_cpumask, bpf_iter_num, bpf_iter_scx_dsq, bpf_list_head, bpf_list_node, bpf_rb_node, bpf_rb_root, cgroup,
-    cpumask, scx_bpf_dsq_insert_vtime_args, scx_bpf_select_cpu_and_args, scx_event_stats, task_struct,
+    cpumask, scx_bpf_dsq_insert_vtime_args, scx_bpf_select_cpu_and_args, scx_cid_topo, scx_event_stats, task_struct,
 };
 
 #[allow(improper_ctypes)]
@@ -299,6 +300,8 @@ pub mod kfunc {
         fn bpf_cgroup_release(cgrp: *mut cgroup);
         fn bpf_cgroup_ancestor(cgrp: *mut cgroup, level: i32) -> *mut cgroup;
         fn bpf_cgroup_from_id(cgid: u64) -> *mut cgroup;
+        fn bpf_arena_alloc_pages(p__map: *const c_void, addr__ign: *mut c_void, page_cnt: u32, node_id: i32, flags: u64) -> *mut c_void;
+        fn bpf_arena_free_pages(p__map: *const c_void, ptr__ign: *mut c_void, page_cnt: u32);
         fn bpf_obj_new_impl(local_type_id__k: u64, meta__ign: *mut c_void) -> *mut c_void;
         fn bpf_obj_drop_impl(p__alloc: *mut c_void, meta__ign: *mut c_void);
         fn bpf_rbtree_add_impl(root: *mut bpf_rb_root, node: *mut bpf_rb_node, less: extern "C" fn(*mut bpf_rb_node, *const bpf_rb_node) -> bool, meta__ign: *mut c_void, off: u64) -> i32;
@@ -365,9 +368,27 @@ pub mod kfunc {
         fn scx_bpf_dispatch_from_dsq_set_vtime___compat(it__iter: *mut bpf_iter_scx_dsq, vtime: u64);
         fn scx_bpf_dispatch_from_dsq___compat(it__iter: *mut bpf_iter_scx_dsq, p: *mut task_struct, dsq_id: u64, enq_flags: u64) -> bool;
         fn scx_bpf_dispatch_vtime_from_dsq___compat(it__iter: *mut bpf_iter_scx_dsq, p: *mut task_struct, dsq_id: u64, enq_flags: u64) -> bool;
+        fn scx_bpf_nr_cids() -> u32;
+        fn scx_bpf_nr_online_cids() -> u32;
+        fn scx_bpf_this_cid() -> i32;
+        fn scx_bpf_cpu_to_cid(cpu: i32) -> i32;
+        fn scx_bpf_cid_to_cpu(cid: i32) -> i32;
+        fn scx_bpf_task_cid(p: *mut task_struct) -> i32;
+        fn scx_bpf_kick_cid(cid: i32, flags: u64);
+        fn scx_bpf_cid_topo(cid: i32, out: *mut scx_cid_topo, out__sz: usize);
         fn scx_bpf_task_cgroup(p: *mut task_struct) -> *mut cgroup;
         fn scx_bpf_events(events: *mut scx_event_stats, events__sz: usize);
     }
+}
+
+/// A pointer that may be followed, from one into an arena.
+#[inline(always)]
+pub fn arena_cast(at: u64) -> *mut c_void {
+    unsafe extern "C" {
+        #[link_name = "scxr.arena_cast:"]
+        safe fn cast(at: u64) -> *mut c_void;
+    }
+    cast(at)
 }
 
 pub mod helper {

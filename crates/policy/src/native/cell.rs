@@ -92,6 +92,11 @@ pub(super) use counters;
 
 counters! { Field: u32, u64, i64 }
 
+/// The same number; on BPF the compiler does not know what it is.
+pub(crate) fn opaque(n: u32) -> u32 {
+    n
+}
+
 /// A reference to a value in a map.
 #[derive(Debug)]
 pub struct Ref<'a, C>(Rc<C>, PhantomData<&'a C>);

@@ -55,6 +55,14 @@ enum Body {
     Timer { made: Cell<bool>, function: RefCell<Option<Rc<dyn Fn()>>> },
     Slot(Cell<Option<u64>>),
     Objects(Objects),
+    Arena(RefCell<Pages>),
+}
+
+/// Values in an arena by number, each with the pages that it takes.
+#[derive(Default)]
+struct Pages {
+    values: BTreeMap<u32, (usize, Rc<dyn Any>)>,
+    next: u32,
 }
 
 /// A ring buffer: what user space has not read yet, in order of reservation.
@@ -92,6 +100,7 @@ impl Body {
             ItemKind::UserRing => Self::UserRing { messages: RefCell::default(), busy: Cell::default() },
             ItemKind::Slot | ItemKind::TaskSlot | ItemKind::CgroupSlot => Self::Slot(Cell::default()),
             ItemKind::Objects => Self::Objects(Objects::default()),
+            ItemKind::Arena => Self::Arena(RefCell::default()),
             ItemKind::OfMaps | ItemKind::Tunable | ItemKind::Global | ItemKind::PerCpu | ItemKind::ExitRecord => {
                 Self::Nothing
             }
@@ -393,6 +402,38 @@ impl Instance {
         match &self.slots.get(slot)?.body {
             Body::UserRing { messages, .. } => messages.borrow_mut().pop_front(),
             _ => None,
+        }
+    }
+
+    fn arena(&self, slot: usize) -> Option<&RefCell<Pages>> {
+        match &self.slots.get(slot)?.body {
+            Body::Arena(pages) => Some(pages),
+            _ => None,
+        }
+    }
+
+    /// Puts a value of so many pages into an arena; its address, which is not 0.
+    pub(super) fn alloc_in_arena(&self, slot: usize, value: Rc<dyn Any>, nr: usize) -> Option<u64> {
+        let mut pages = self.arena(slot)?.borrow_mut();
+        let used: usize = pages.values.values().map(|(nr, _)| nr).sum();
+        if used + nr > self.slots[slot].def.len {
+            return None;
+        }
+        pages.next += 1;
+        let number = pages.next;
+        pages.values.insert(number, (nr, value));
+        Some((slot as u64) << 32 | u64::from(number))
+    }
+
+    /// The value at an address in some arena.
+    pub(super) fn in_arena(&self, at: u64) -> Option<Rc<dyn Any>> {
+        let pages = self.arena((at >> 32) as usize)?.borrow();
+        pages.values.get(&(at as u32)).map(|(_, value)| value.clone())
+    }
+
+    pub(super) fn free_in_arena(&self, at: u64) {
+        if let Some(pages) = self.arena((at >> 32) as usize) {
+            pages.borrow_mut().values.remove(&(at as u32));
         }
     }
 

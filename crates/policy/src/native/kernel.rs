@@ -77,6 +77,14 @@ host_calls! {
     cpuperf_cap(cpu: i32) -> u32;
     cpuperf_cur(cpu: i32) -> u32;
     cpuperf_set(cpu: i32, perf: u32);
+    nr_cids() -> Option<u32>;
+    nr_online_cids() -> Option<u32>;
+    this_cid() -> i32;
+    cpu_to_cid(cpu: i32) -> i32;
+    cid_to_cpu(cid: i32) -> i32;
+    task_cid(p: RawTask) -> i32;
+    kick_cid(cid: i32, flags: u64) -> bool;
+    cid_topo(cid: i32) -> Option<[i32; 6]>;
     ktime() -> u64;
     random_u32() -> u32;
     enq_head() -> u64;

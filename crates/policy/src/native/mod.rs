@@ -11,6 +11,8 @@
 
 mod ambient;
 #[doc(hidden)]
+pub mod arena;
+#[doc(hidden)]
 pub mod cell;
 mod instance;
 #[doc(hidden)]
@@ -306,6 +308,43 @@ pub trait Host {
         let _ = cgroup;
         self.missing("cgroups");
         0
+    }
+    /// `scx_bpf_nr_cids`; `None`: the kernel has no cids.
+    fn nr_cids(&self) -> Option<u32> {
+        None
+    }
+    /// `scx_bpf_nr_online_cids`.
+    fn nr_online_cids(&self) -> Option<u32> {
+        None
+    }
+    /// `scx_bpf_this_cid`; negative: there is none.
+    fn this_cid(&self) -> i32 {
+        -38
+    }
+    /// `scx_bpf_cpu_to_cid`.
+    fn cpu_to_cid(&self, cpu: i32) -> i32 {
+        let _ = cpu;
+        -38
+    }
+    /// `scx_bpf_cid_to_cpu`.
+    fn cid_to_cpu(&self, cid: i32) -> i32 {
+        let _ = cid;
+        -38
+    }
+    /// `scx_bpf_task_cid`.
+    fn task_cid(&self, task: u64) -> i32 {
+        let _ = task;
+        -38
+    }
+    /// `scx_bpf_kick_cid`.
+    fn kick_cid(&self, cid: i32, flags: u64) -> bool {
+        let _ = (cid, flags);
+        false
+    }
+    /// `scx_bpf_cid_topo`: first cid and number of the core, the cache, the node.
+    fn cid_topo(&self, cid: i32) -> Option<[i32; 6]> {
+        let _ = cid;
+        None
     }
     /// `bpf_task_acquire`; `None`: the task is going.
     fn task_acquire(&self, task: u64) -> Option<u64> {

@@ -40,6 +40,8 @@ pub enum ItemKind {
     UserRing,
     /// Maps.
     OfMaps,
+    /// Pages.
+    Arena,
     /// A tree, a list or a place for an object.
     Objects,
 }

@@ -1,6 +1,7 @@
 //! What a scheduler may call: the kfuncs, by the kernel's names. CPU numbers and queue ids come unvalidated, as from BPF. A
 //! task that is gone is as a task of another scheduler.
 
+mod cid;
 mod cpu;
 mod exit;
 mod idle;
@@ -10,6 +11,7 @@ mod task;
 mod timer;
 mod view;
 
+pub use cid::*;
 pub use cpu::*;
 pub use exit::*;
 pub use idle::*;
