@@ -67,6 +67,7 @@ wrappers! { Ns, Vtime }
 /// | `RingBuf<N>`, `UserRingBuf<N>` | messages to user space, and from it |
 /// | `ArrayOfMaps<M, N> = [&A, …]`, `HashOfMaps` | maps by index |
 /// | `Tree<T>`, `List<T>`, `ObjectSlot<T>` | objects ([`object!`](crate::object)) |
+/// | `Arena<N>` | pages shared with user space |
 /// | `Timer` | a timer |
 /// | `MaskSlot`, `TaskSlot`, `CgroupSlot` | a place for a set of CPUs, a task, a cgroup |
 /// | `ExitRecord` | why the scheduler ended |
