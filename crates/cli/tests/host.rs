@@ -138,7 +138,7 @@ echo =groups
 $S run eevdf --on host --workload groups.json --duration 1s --json
 ls -d /sys/fs/cgroup/batch /sys/fs/cgroup/game 2>&1 | sed 's/^/left: /'
 echo =policies
-$S run simple --on host --workload policies.json --duration 300ms --json & p=$!
+$S run simple --on host --workload policies.json --duration 1s --json & p=$!
 up; sleep 0.1
 of '^p-' 18,19,40,41 | sort
 wait $p
