@@ -171,8 +171,8 @@ pub(crate) fn request(args: &MachineArgs) -> Result<Request> {
 fn groups_notice(workload: &Workload) -> Option<String> {
     let group = workload.tasks.iter().map(|t| t.cgroup.as_str()).find(|&g| g != "/")?;
     Some(format!(
-        "task groups ('{group}') have no effect on shares yet: tasks compete as if all were in the root group, and \
-         schedulers see the root group alone"
+        "task groups ('{group}') have no effect on shares yet: tasks compete as if all were in the root group; \
+         schedulers see the groups"
     ))
 }
 

@@ -2,6 +2,7 @@
 
 pub mod behavior;
 mod boot;
+pub mod cgroup;
 pub mod class;
 pub mod config;
 mod core;

@@ -44,6 +44,7 @@ impl Machine {
             rcu: Default::default(),
             fair: fair::Fair::new(&topology, &config),
             ext: ext::Ext::new(&topology, &config),
+            cgroups: Default::default(),
             rt: Default::default(),
             sink,
             nr_events: 0,

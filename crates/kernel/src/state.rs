@@ -2,6 +2,7 @@
 
 use scxr_trace::{EventKind, Sink};
 
+use crate::cgroup::Cgroups;
 use crate::config::Config;
 use crate::cost::CostTable;
 use crate::cpumask::CpuMask;
@@ -51,6 +52,8 @@ pub struct State {
     pub fair: fair::Fair,
     /// Ext class: the scheduler and what is not per CPU.
     pub ext: ext::Ext,
+    /// Cgroups.
+    pub cgroups: Cgroups,
     /// RT class: what is not per CPU.
     pub(crate) rt: crate::class::rt::Rt,
     pub(crate) sink: Box<dyn Sink>,

@@ -1,6 +1,7 @@
 //! Tasks.
 
 use crate::behavior::{Behavior, Policy};
+use crate::cgroup::CgroupId;
 use crate::class::ClassId;
 use crate::cpumask::CpuMask;
 use crate::executor::Kernel;
@@ -76,8 +77,8 @@ pub struct Task {
     pub parent: Option<TaskId>,
     /// Name, at most 15 characters.
     pub comm: String,
-    /// Path of its cgroup.
-    pub cgroup: String,
+    /// Its cgroup.
+    pub cgroup: CgroupId,
     /// Can it run?
     pub state: TaskState,
     /// Is it accounted on a run queue?
@@ -153,7 +154,7 @@ impl Task {
             tgid: pid,
             parent: None,
             comm: comm.chars().take(15).collect(),
-            cgroup: "/".into(),
+            cgroup: CgroupId::ROOT,
             state: TaskState::New,
             on_rq: OnRq::No,
             on_cpu: false,

@@ -3,6 +3,9 @@
 //! Kernel objects are not copied into guest memory. A pointer to one is an address in a range of its own, from which
 //! kind, number and byte offset can be read back; a load or store there is answered from the live simulated kernel.
 
+use scxr_kernel::cgroup::CgroupId;
+use scxr_kernel::ext::ops::InitTaskArgs;
+
 /// Lowest address of kernel objects; the region is where Linux on x86-64 maps its memory.
 pub const KERNEL_BASE: u64 = 0xffff_8880_0000_0000;
 
@@ -10,6 +13,7 @@ const KIND_SHIFT: u32 = 40;
 const ID_SHIFT: u32 = 16;
 /// Numbers of the objects of a kind are below this.
 pub const ID_LIMIT: u32 = 1 << (KIND_SHIFT - ID_SHIFT);
+const _: () = assert!(CgroupId::LIMIT <= 1 << 20, "a cgroup's id leaves room for what else is told with it");
 const _: () = assert!(scxr_kernel::ids::TaskId::LIMIT <= ID_LIMIT, "each task has an address");
 
 /// Kinds of kernel objects.
@@ -26,7 +30,7 @@ pub enum Kind {
     Rq = 4,
     /// `scx_exit_info` of the scheduler that exits.
     ExitInfo = 5,
-    /// `scx_init_task_args`; the number is 1 for a fork.
+    /// `scx_init_task_args`; the number is twice the cgroup's id, and 1 more for a fork ([`init_task_args`]).
     InitTaskArgs = 6,
     /// `scx_exit_task_args`; the number is 1 for a cancelled task.
     ExitTaskArgs = 7,
@@ -38,6 +42,8 @@ pub enum Kind {
     String = 10,
     /// Something that programs only compare with NULL, such as an `mm_struct`.
     Opaque = 11,
+    /// `css_set` of the tasks of a cgroup.
+    CssSet = 12,
 }
 
 /// Numbers of the kernel's CPU masks.
@@ -66,7 +72,7 @@ pub mod string {
     pub const MSG: u32 = 1 << 20;
     /// Debug dump.
     pub const DUMP: u32 = 2 << 20;
-    /// Name of a cgroup.
+    /// Name of the cgroup with the id in bits 0 to 19.
     pub const NAME: u32 = 3 << 20;
 }
 
@@ -106,6 +112,7 @@ impl Place {
             9 => Kind::Kernfs,
             10 => Kind::String,
             11 => Kind::Opaque,
+            12 => Kind::CssSet,
             _ => return None,
         };
         let id = (off >> ID_SHIFT) as u32 & (ID_LIMIT - 1);
@@ -116,6 +123,11 @@ impl Place {
 /// Address of the beginning of an object.
 pub fn addr(kind: Kind, id: u32) -> u64 {
     Place { kind, id, offset: 0 }.addr()
+}
+
+/// Address of what `init_task` is told.
+pub fn init_task_args(args: InitTaskArgs) -> u64 {
+    addr(Kind::InitTaskArgs, args.cgroup.0 << 1 | u32::from(args.fork))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use scxr_abi::{KernelModel, Layout};
 use scxr_bpf::vm::AccessError;
 use scxr_kernel::Kernel;
 use scxr_kernel::behavior::Policy;
+use scxr_kernel::cgroup::{Cgroup, CgroupId};
 use scxr_kernel::ext::exit::exit_kind_number;
 use scxr_kernel::ids::{CpuId, TaskId};
 use scxr_kernel::task::{OnRq, TaskState};
@@ -80,7 +81,7 @@ field_names!(
         ScxFlags = "scx.flags", ScxWeight = "scx.weight", ScxSlice = "scx.slice", ScxVtime = "scx.dsq_vtime",
         ScxDisallow = "scx.disallow", ScxStickyCpu = "scx.sticky_cpu", ScxHoldingCpu = "scx.holding_cpu",
         ScxSelectedCpu = "scx.selected_cpu", ScxTid = "scx.tid", ScxDdspDsqId = "scx.ddsp_dsq_id",
-        ScxDdspEnqFlags = "scx.ddsp_enq_flags", ScxRunnableAt = "scx.runnable_at",
+        ScxDdspEnqFlags = "scx.ddsp_enq_flags", ScxRunnableAt = "scx.runnable_at", Cgroups = "cgroups",
     }
 );
 
@@ -106,8 +107,11 @@ field_names!(
 );
 
 field_names!(
-    /// Fields of `cgroup` and `kernfs_node` that have a meaning here.
-    CgroupField { Level = "level", Kn = "kn", Id = "id", Name = "name" }
+    /// Fields of `cgroup`, `kernfs_node` and `css_set` that have a meaning here. A cgroup's own css is its beginning.
+    CgroupField {
+        Itself = "self.cgroup", CssId = "self.id", CssParent = "self.parent", Level = "level", Kn = "kn", Id = "id", Name = "name",
+        KnParentOld = "parent", KnParent = "__parent", Dfl = "dfl_cgrp",
+    }
 );
 
 /// All tables, for one kernel version.
@@ -119,6 +123,7 @@ pub(crate) struct FieldTables {
     exit_task: Fields<ArgsField>,
     cgroup: Fields<CgroupField>,
     kernfs: Fields<CgroupField>,
+    css_set: Fields<CgroupField>,
     cpus_mask: u32,
     cpus_mask_bytes: u32,
 }
@@ -146,6 +151,7 @@ impl FieldTables {
             exit_task: Fields::new(model, "scx_exit_task_args", ArgsField::from_path)?,
             cgroup: Fields::new(model, "cgroup", CgroupField::from_path)?,
             kernfs: Fields::new(model, "kernfs_node", CgroupField::from_path)?,
+            css_set: Fields::new(model, "css_set", CgroupField::from_path)?,
             cpus_mask,
             cpus_mask_bytes,
         })
@@ -188,13 +194,20 @@ impl FieldTables {
                 self.exit.read(offset, size, |f, _| exit_value(info, f))
             }
             Kind::InitTaskArgs => self.init_task.read(offset, size, |f, _| match f {
-                ArgsField::Fork => id.into(),
-                ArgsField::Cgroup => addr(Kind::Cgroup, 1),
+                ArgsField::Fork => (id & 1).into(),
+                ArgsField::Cgroup => addr(Kind::Cgroup, id >> 1),
                 ArgsField::Cancelled => 0,
             }),
             Kind::ExitTaskArgs => self.exit_task.read(offset, size, |_, _| id.into()),
-            Kind::Cgroup => self.cgroup.read(offset, size, |f, _| cgroup_value(id, f)),
-            Kind::Kernfs => self.kernfs.read(offset, size, |f, _| cgroup_value(id, f)),
+            Kind::Cgroup | Kind::Kernfs | Kind::CssSet => {
+                let fields = match kind {
+                    Kind::Cgroup => &self.cgroup,
+                    Kind::Kernfs => &self.kernfs,
+                    _ => &self.css_set,
+                };
+                let group = k.cgroups.get(CgroupId(id)).ok_or(AccessError::Bad)?;
+                fields.read(offset, size, |f, _| cgroup_value(id, group, f))
+            }
             Kind::Mask | Kind::OwnedMask => {
                 let words = match kind {
                     Kind::Mask => crate::masks::kernel_mask(k, id).ok_or(AccessError::Bad)?,
@@ -207,6 +220,10 @@ impl FieldTables {
                 }
                 Ok(u64::from_le_bytes(value))
             }
+            Kind::String if id & !0xf_ffff == string::NAME => {
+                let group = k.cgroups.get(CgroupId(id & 0xf_ffff)).ok_or(AccessError::Bad)?;
+                Ok(text_value(group.name().as_bytes(), offset as usize, size))
+            }
             Kind::String => {
                 let info = objects.exit_info().ok_or(AccessError::Bad)?;
                 let at = (((id & 0xf_ffff) as usize) << 16) + offset as usize;
@@ -214,13 +231,9 @@ impl FieldTables {
                     string::REASON => info.reason.as_bytes(),
                     string::MSG => info.msg.as_bytes(),
                     string::DUMP => info.dump.as_bytes(),
-                    _ => b"/",
+                    _ => return Err(AccessError::Bad),
                 };
-                let mut value = [0u8; 8];
-                for (i, b) in value.iter_mut().take(size.into()).enumerate() {
-                    *b = text.get(at + i).copied().unwrap_or(0);
-                }
-                Ok(u64::from_le_bytes(value))
+                Ok(text_value(text, at, size))
             }
             Kind::Opaque => Err(AccessError::NotImplemented("fields of this kernel object".into())),
         }
@@ -308,6 +321,7 @@ impl FieldTables {
             TaskField::ScxTid => t.scx.tid,
             TaskField::ScxDdspDsqId => t.scx.ddsp_dsq_id,
             TaskField::ScxDdspEnqFlags => t.scx.ddsp_enq_flags,
+            TaskField::Cgroups => addr(Kind::CssSet, t.cgroup.0),
             TaskField::ScxRunnableAt => t.scx.runnable_at * u64::from(k.config.hz) / 1_000_000_000,
         }
     }
@@ -346,11 +360,24 @@ fn exit_value(info: &scxr_kernel::ext::ops::ExitInfo, field: ExitField) -> u64 {
     }
 }
 
-fn cgroup_value(id: u32, field: CgroupField) -> u64 {
+/// Bytes of a string from `at` on, with NULs behind it.
+fn text_value(text: &[u8], at: usize, size: u8) -> u64 {
+    let mut value = [0u8; 8];
+    for (i, b) in value.iter_mut().take(size.into()).enumerate() {
+        *b = text.get(at + i).copied().unwrap_or(0);
+    }
+    u64::from_le_bytes(value)
+}
+
+fn cgroup_value(id: u32, group: &Cgroup, field: CgroupField) -> u64 {
+    let parent = |kind| group.parent.map_or(0, |p| addr(kind, p.0));
     match field {
-        CgroupField::Level => 0,
+        CgroupField::Itself | CgroupField::Dfl => addr(Kind::Cgroup, id),
+        CgroupField::CssParent => parent(Kind::Cgroup),
+        CgroupField::Level => group.level.into(),
         CgroupField::Kn => addr(Kind::Kernfs, id),
-        CgroupField::Id => id.into(),
-        CgroupField::Name => addr(Kind::String, string::NAME),
+        CgroupField::Id | CgroupField::CssId => id.into(),
+        CgroupField::KnParentOld | CgroupField::KnParent => parent(Kind::Kernfs),
+        CgroupField::Name => addr(Kind::String, string::NAME | id),
     }
 }

@@ -312,7 +312,7 @@ impl Host for NativeHost<'_> {
     }
 
     fn init_task_fork(&self, args: u64) -> bool {
-        Place::at(args).is_some_and(|place| place.kind == Kind::InitTaskArgs && place.id != 0)
+        Place::at(args).is_some_and(|place| place.kind == Kind::InitTaskArgs && place.id & 1 != 0)
     }
 
     fn exit_task_cancelled(&self, args: u64) -> bool {
@@ -515,7 +515,7 @@ impl SchedExtOps for NativeScheduler {
     }
 
     fn init_task(&self, k: &mut Kernel, p: TaskId, args: InitTaskArgs) -> i32 {
-        self.call(k, Op::init_task, &[task(p), addr(Kind::InitTaskArgs, args.fork.into())]) as i32
+        self.call(k, Op::init_task, &[task(p), crate::addr::init_task_args(args)]) as i32
     }
 
     fn exit_task(&self, k: &mut Kernel, p: TaskId, args: ExitTaskArgs) {

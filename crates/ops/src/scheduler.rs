@@ -227,7 +227,7 @@ impl SchedExtOps for BpfScheduler {
     }
 
     fn init_task(&self, k: &mut Kernel, p: TaskId, args: InitTaskArgs) -> i32 {
-        self.call(k, Op::init_task, &[task(p), addr(Kind::InitTaskArgs, args.fork.into())]).map_or(EFAULT, |r| r as i32)
+        self.call(k, Op::init_task, &[task(p), crate::addr::init_task_args(args)]).map_or(EFAULT, |r| r as i32)
     }
 
     fn exit_task(&self, k: &mut Kernel, p: TaskId, args: ExitTaskArgs) {

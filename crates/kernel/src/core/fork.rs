@@ -30,7 +30,7 @@ impl State {
             pid: t.pid,
             parent,
             comm: t.comm.clone(),
-            group: t.cgroup.clone(),
+            group: self.cgroups.get(t.cgroup).map_or("/", |c| &c.path).into(),
             weight: prio::cgroup_weight(t.weight()),
             policy: t.policy.number(),
         };
@@ -75,10 +75,11 @@ impl Kernel {
         let (cpu, tgid) = (self.task(parent).cpu, self.task(parent).tgid);
         let recent = self.task(parent).cpu;
         let possible = self.possible();
+        let cgroup = self.cgroups.make(&spec.cgroup);
         let t = self.task_mut(child);
         t.parent = Some(parent);
         t.cpu = cpu;
-        t.cgroup = spec.cgroup;
+        t.cgroup = cgroup;
         t.set_attributes(spec.policy, spec.nice);
         if spec.thread {
             t.tgid = tgid;

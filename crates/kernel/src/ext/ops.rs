@@ -1,5 +1,6 @@
 //! The operations of a scheduler: what a loaded BPF object and a native Rust policy both implement.
 
+use crate::cgroup::CgroupId;
 use crate::executor::Kernel;
 use crate::ids::{CpuId, TaskId};
 
@@ -109,6 +110,8 @@ pub struct OpsAttrs {
 pub struct InitTaskArgs {
     /// The task is being forked (else: the scheduler is being enabled).
     pub fork: bool,
+    /// Its cgroup (E-231).
+    pub cgroup: CgroupId,
 }
 
 /// What `exit_task` is told.

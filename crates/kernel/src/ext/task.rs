@@ -44,7 +44,8 @@ pub(crate) fn set_state(k: &mut Kernel, p: TaskId, to: TaskState) {
 pub(crate) fn init_task(k: &mut Kernel, p: TaskId, fork: bool) -> Result<(), i32> {
     k.task_mut(p).scx.disallow = false;
     if k.ext.active.has(Op::init_task) {
-        let err = call::op(k, Op::init_task, None, Some(p), |ops, k| ops.init_task(k, p, InitTaskArgs { fork }));
+        let args = InitTaskArgs { fork, cgroup: k.task(p).cgroup };
+        let err = call::op(k, Op::init_task, None, Some(p), |ops, k| ops.init_task(k, p, args));
         match err {
             Some(0) | None => {}
             Some(err) => return Err(sanitize_errno(k, Op::init_task, err)),

@@ -3,6 +3,7 @@
 //! A function turns the five argument words into what the simulated kernel takes, and its result into r0. Checks and
 //! messages, time and points of interleaving are the class's (`scxr_kernel::ext::kfunc`).
 
+mod cgroup;
 mod cid;
 mod cpumask;
 mod iter;
@@ -19,8 +20,8 @@ use crate::host::Context;
 pub(crate) type KfuncResult = Result<u64, HostError>;
 pub(crate) type KfuncFn = fn(&mut Context<'_>, &Machine, [u64; 5]) -> KfuncResult;
 
-const TABLES: [&[(&str, KfuncFn)]; 7] =
-    [scx::TABLE, task::TABLE, cpumask::TABLE, iter::TABLE, memory::TABLE, objects::TABLE, cid::TABLE];
+const TABLES: [&[(&str, KfuncFn)]; 8] =
+    [scx::TABLE, task::TABLE, cpumask::TABLE, iter::TABLE, cgroup::TABLE, memory::TABLE, objects::TABLE, cid::TABLE];
 
 /// The function with that name in the kernel; `None`: not implemented yet.
 pub(crate) fn find(name: &str) -> Option<KfuncFn> {

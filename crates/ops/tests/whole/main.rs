@@ -1,6 +1,7 @@
 //! The whole of it: objects and policies on simulated machines under workloads, judged by the checker of traces and by the
 //! class's own invariants.
 
+mod cgroups;
 mod checks;
 #[path = "../../../cli/src/scheduler/clang/programs.rs"]
 mod clang;

@@ -1,5 +1,7 @@
 //! Tasks (E-215, E-221), and references to them.
 
+use super::error;
+use crate::cgroup::CgroupId;
 use crate::executor::Kernel;
 use crate::ids::{CpuId, TaskId};
 
@@ -19,6 +21,15 @@ pub fn scx_bpf_task_set_dsq_vtime(k: &mut Kernel, p: TaskId, vtime: u64) -> bool
         k.task_mut(p).scx.dsq_vtime = vtime;
     }
     ok
+}
+
+/// Its cgroup; it must be what the operation is about (E-221).
+pub fn scx_bpf_task_cgroup(k: &mut Kernel, p: TaskId) -> CgroupId {
+    if k.ext.cx[k.this_cpu()].subject != Some(p) {
+        error(k, "called on a task not being operated on");
+        return CgroupId::ROOT;
+    }
+    k.task(p).cgroup
 }
 
 /// Is it the running task of its CPU (E-221)?
