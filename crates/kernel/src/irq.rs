@@ -5,6 +5,7 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use crate::cost::CostTable;
 use crate::executor::{Kernel, NEVER};
+use crate::ext::SchedId;
 use crate::ids::{CpuId, Ns, TaskId, WaitQueueId};
 use crate::{ext, fair};
 
@@ -43,10 +44,10 @@ pub enum Timer {
     WaitTimeout(TaskId, u64, WaitQueueId),
     /// The ext class's watchdog.
     ScxWatchdog,
-    /// A timer of the ext class, by number.
-    Scx(u64),
-    /// A timer of the loaded scheduler's own, by its number and that of the arming.
-    ScxOwn(u64, u64),
+    /// Balances the bypass queues of a scheduler of the ext class.
+    ScxBypassLb(SchedId),
+    /// A timer of a scheduler's own, by its number and that of the arming.
+    ScxOwn(SchedId, u64, u64),
     /// A planned event, by number.
     Event(usize),
 }
@@ -235,8 +236,8 @@ impl Kernel {
                 }
             }
             Timer::ScxWatchdog => ext::watchdog_timer(self),
-            Timer::Scx(n) => ext::timer(self, n),
-            Timer::ScxOwn(id, seq) => ext::own_timer_due(self, id, seq),
+            Timer::ScxBypassLb(sched) => ext::lb_timer(self, sched),
+            Timer::ScxOwn(sched, id, seq) => ext::own_timer_due(self, sched, id, seq),
             Timer::Event(i) => self.run_planned_event(i),
         }
     }

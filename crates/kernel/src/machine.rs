@@ -43,7 +43,7 @@ impl Machine {
             exec: ExecState::new(n),
             rcu: Default::default(),
             fair: fair::Fair::new(&topology, &config),
-            ext: ext::Ext::new(&topology, &config),
+            ext: ext::Ext::new(&topology),
             cgroups: Default::default(),
             rt: Default::default(),
             sink,

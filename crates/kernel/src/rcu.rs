@@ -7,6 +7,7 @@
 
 use crate::cpumask::CpuMask;
 use crate::executor::Kernel;
+use crate::ext::SchedId;
 use crate::ids::{CpuId, TaskId};
 use crate::state::State;
 
@@ -17,6 +18,8 @@ pub(crate) enum Garbage {
     Task(TaskId),
     /// The slot of a dispatch queue, by its index.
     Dsq(u32),
+    /// A scheduler that ended, and its slot.
+    Sched(SchedId),
 }
 
 /// Grace periods.
@@ -98,6 +101,7 @@ impl State {
             match what {
                 Garbage::Task(p) => self.free_task(p),
                 Garbage::Dsq(i) => self.ext.free_dsq_slot(i),
+                Garbage::Sched(id) => self.ext.scheds.free(id),
             }
         }
         if self.rcu.again {

@@ -2,8 +2,9 @@
 
 use super::call;
 use super::dispatch::{can_run_on, move_task_between_dsqs};
+use super::events::Ev;
 use super::flags::consts;
-use super::sched::Ev;
+use super::sched::SchedId;
 use crate::class::deq;
 use crate::cpumask::CpuMask;
 use crate::executor::Kernel;
@@ -11,51 +12,44 @@ use crate::ids::{CpuId, TaskId};
 use crate::irq::Timer;
 use crate::lock::LockId;
 
-/// Number of the load balancer's timer.
-pub(crate) const LB_TIMER: u64 = 0;
-
-/// Enters or leaves bypass (E-163, E-164) [scx_bypass].
-pub(crate) fn bypass(k: &mut Kernel, on: bool) {
+/// Has a scheduler bypassed, or no longer (E-163, E-164) [scx_bypass].
+pub(crate) fn bypass(k: &mut Kernel, sched: SchedId, on: bool) {
     // The bypass lock: enabling and disabling may be under way at once (E-243).
     while k.ext.bypass_locked {
         call::cpu_relax(k);
     }
     k.ext.bypass_locked = true;
-    if change_depth(k, on) {
-        for_each_cpu(k, on);
+    if change_depth(k, sched, on) {
+        for_each_cpu(k, sched, on);
     }
     k.ext.bypass_locked = false;
 }
 
-fn for_each_cpu(k: &mut Kernel, on: bool) {
+fn for_each_cpu(k: &mut Kernel, sched: SchedId, on: bool) {
     if on {
-        start_lb(k);
+        start_lb(k, sched);
     }
     for cpu in (0..k.nr_cpus() as u32).map(CpuId) {
         k.lock(LockId::Rq(cpu));
         k.update_rq_clock(cpu);
-        if let Some(s) = &mut k.ext.root {
-            s.bypassing[cpu] = on;
-        }
+        k.ext.scheds[sched].pcpu[cpu].bypassing = on;
         if k.ext.enabled {
-            cycle_runnable(k, cpu);
+            cycle_runnable(k, sched, cpu);
         }
         if k.online.test(cpu) || cpu == k.this_cpu() {
             k.resched_curr(cpu);
         }
         k.unlock(LockId::Rq(cpu));
     }
-    if !on && let Some(s) = &mut k.ext.root {
-        s.bypass_dsp = false; // everything has left the bypass queues (E-167)
+    if !on {
+        k.ext.scheds[sched].bypass_dsp = false; // everything has left the bypass queues (E-167)
     }
 }
 
 /// True if bypass begins or ends with this call [inc_bypass_depth, dec_bypass_depth].
-fn change_depth(k: &mut Kernel, on: bool) -> bool {
+fn change_depth(k: &mut Kernel, sched: SchedId, on: bool) -> bool {
     let now = k.now();
-    let Some(s) = &mut k.ext.root else {
-        return false;
-    };
+    let s = &mut k.ext.scheds[sched];
     let before = s.bypass_depth;
     s.bypass_depth = if on { before + 1 } else { before - 1 };
     match (on, before) {
@@ -63,22 +57,22 @@ fn change_depth(k: &mut Kernel, on: bool) -> bool {
             s.slice_dfl = consts::SLICE_BYPASS;
             s.bypass_since = now;
             s.bypass_dsp = true;
-            k.ext.count(Ev::BypassActivate, 1);
+            s.count(Ev::BypassActivate, 1);
             true
         }
         (false, 1) => {
             s.slice_dfl = consts::SLICE_DFL;
             let elapsed = now.saturating_sub(s.bypass_since);
-            k.ext.count(Ev::BypassDuration, elapsed as i64);
+            s.count(Ev::BypassDuration, elapsed as i64);
             true
         }
         _ => false,
     }
 }
 
-/// Takes every waiting task out and puts it back, so that it lands where it belongs now.
-fn cycle_runnable(k: &mut Kernel, cpu: CpuId) {
-    let mut tasks: Vec<TaskId> = k.runnable_tasks(cpu).collect();
+/// Takes every waiting task of `sched` out and puts it back, so that it lands where it belongs now.
+fn cycle_runnable(k: &mut Kernel, sched: SchedId, cpu: CpuId) {
+    let mut tasks: Vec<TaskId> = k.runnable_tasks(cpu).filter(|&p| k.task_on_sched(p, sched)).collect();
     tasks.reverse();
     for p in tasks {
         let c = k.sched_change_begin(p, deq::SAVE | deq::MOVE);
@@ -86,46 +80,46 @@ fn cycle_runnable(k: &mut Kernel, cpu: CpuId) {
     }
 }
 
-fn start_lb(k: &mut Kernel) {
+fn start_lb(k: &mut Kernel, sched: SchedId) {
     let at = k.now() + consts::BYPASS_LB_DFL_INTV_US * 1000;
-    k.ext.bypass_lb_due = at;
-    k.start_timer(at, Timer::Scx(LB_TIMER));
+    k.ext.scheds[sched].bypass_lb_due = at;
+    k.start_timer(at, Timer::ScxBypassLb(sched));
 }
 
-/// A timer of the class.
-pub(crate) fn timer(k: &mut Kernel, n: u64) {
-    let active = k.ext.root().is_some_and(|s| s.bypass_dsp);
-    if n != LB_TIMER || k.now() < k.ext.bypass_lb_due || !active {
-        return;
+/// The timer of a scheduler's load balancer (E-168) [scx_bypass_lb_timerfn].
+pub(crate) fn lb_timer(k: &mut Kernel, sched: SchedId) {
+    let now = k.now();
+    if !k.ext.scheds.get(sched).is_some_and(|s| s.bypass_dsp && now >= s.bypass_lb_due) {
+        return; // bypass has ended, or the timer is an earlier scheduler's
     }
     for node in 0..k.topology.nodes.len() {
         let cpus = k.topology.nodes[node].and(&k.online);
-        lb_node(k, &cpus);
+        lb_node(k, sched, &cpus);
     }
-    start_lb(k);
+    start_lb(k, sched);
 }
 
-fn bypass_nr(k: &Kernel, cpu: CpuId) -> u32 {
-    k.ext.root().map_or(0, |s| k.ext.dsqs[s.bypass_dsqs[cpu] as usize].nr)
+fn bypass_nr(k: &Kernel, sched: SchedId, cpu: CpuId) -> u32 {
+    k.ext.dsqs[k.bypass_dsq(sched, cpu) as usize].nr
 }
 
 /// Evens the bypass queues of a node out (E-168) [bypass_lb_node].
-fn lb_node(k: &mut Kernel, cpus: &CpuMask) {
+fn lb_node(k: &mut Kernel, sched: SchedId, cpus: &CpuMask) {
     let nr_cpus = cpus.weight() as u32;
-    let nr_tasks: u32 = cpus.iter().map(|c| bypass_nr(k, c)).sum();
+    let nr_tasks: u32 = cpus.iter().map(|c| bypass_nr(k, sched, c)).sum();
     if nr_cpus == 0 || nr_tasks == 0 {
         return;
     }
     let target = nr_tasks.div_ceil(nr_cpus);
     let donor_target = (target * consts::BYPASS_LB_DONOR_PCT).div_ceil(100);
-    let mut donees: CpuMask = cpus.iter().filter(|&c| bypass_nr(k, c) < target).collect();
+    let mut donees: CpuMask = cpus.iter().filter(|&c| bypass_nr(k, sched, c) < target).collect();
     let all_donees = donees;
     for donor in cpus.and_not(&all_donees).iter() {
         if donees.is_empty() {
             break;
         }
-        if bypass_nr(k, donor) > donor_target {
-            lb_cpu(k, donor, &mut donees, target, donor_target);
+        if bypass_nr(k, sched, donor) > donor_target {
+            lb_cpu(k, sched, donor, &mut donees, target, donor_target);
         }
     }
     for donee in all_donees.iter() {
@@ -140,18 +134,16 @@ fn min_delta() -> u64 {
 }
 
 /// Moves tasks away from a donor (E-169) [bypass_lb_cpu].
-fn lb_cpu(k: &mut Kernel, donor: CpuId, donees: &mut CpuMask, target: u32, donor_target: u32) {
-    if u64::from(bypass_nr(k, donor) - donor_target) < min_delta() {
+fn lb_cpu(k: &mut Kernel, sched: SchedId, donor: CpuId, donees: &mut CpuMask, target: u32, donor_target: u32) {
+    if u64::from(bypass_nr(k, sched, donor) - donor_target) < min_delta() {
         return;
     }
-    let Some(from) = k.ext.root().map(|s| s.bypass_dsqs[donor]) else {
-        return;
-    };
+    let from = k.bypass_dsq(sched, donor);
     k.lock(LockId::Rq(donor));
     k.lock(LockId::Dsq(from));
     let mut at = k.dsq_first(from);
     while let Some(p) = at {
-        if bypass_nr(k, donor) <= donor_target || donees.is_empty() {
+        if bypass_nr(k, sched, donor) <= donor_target || donees.is_empty() {
             break;
         }
         at = k.dsq_next(p);
@@ -159,18 +151,16 @@ fn lb_cpu(k: &mut Kernel, donor: CpuId, donees: &mut CpuMask, target: u32, donor
             continue;
         }
         let allowed = k.task(p).cpus.and(donees);
-        let Some(donee) = allowed.first().filter(|&c| can_run_on(k, p, c, false)) else {
+        let Some(donee) = allowed.first().filter(|&c| can_run_on(k, sched, p, c, false)) else {
             continue;
         };
-        let Some(to) = k.ext.root().map(|s| s.bypass_dsqs[donee]) else {
-            break;
-        };
-        move_task_between_dsqs(k, p, 0, from, to);
+        let to = k.bypass_dsq(sched, donee);
+        move_task_between_dsqs(k, sched, p, 0, from, to);
         k.lock(LockId::Dsq(from));
         if at.is_some_and(|q| k.find_task(q).is_none_or(|t| t.scx.dsq != Some(from))) {
             at = k.dsq_first(from);
         }
-        if bypass_nr(k, donee) >= target {
+        if bypass_nr(k, sched, donee) >= target {
             donees.clear(donee);
         }
     }

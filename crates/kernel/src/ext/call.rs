@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::ops::{Op, SchedExtOps};
+use super::sched::SchedId;
 use crate::config::Interleave;
 use crate::executor::Kernel;
 use crate::ids::{CpuId, Ns, TaskId};
@@ -22,6 +23,8 @@ pub(crate) enum Marker {
 /// What a CPU is doing for a scheduler.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OpCx {
+    /// Scheduler whose operation that is; `None`: no operation is under way.
+    pub sched: Option<SchedId>,
     /// Innermost operation under way.
     pub op: Option<Op>,
     /// Run queue locked for it (E-32).
@@ -33,34 +36,37 @@ pub struct OpCx {
     entry_due: Ns,
 }
 
-/// Calls an operation of the loaded scheduler. `rq`: the run queue locked for it. `subject`: the task that it is about.
-/// `None`: there is no scheduler, or the task is gone. [SCX_CALL_OP, SCX_CALL_OP_TASK]
+/// Calls an operation of a scheduler. `rq`: the run queue locked for it. `subject`: the task that it is about.
+/// `None`: the task is gone. [SCX_CALL_OP, SCX_CALL_OP_TASK]
+#[inline]
 pub(crate) fn op<R>(
     k: &mut Kernel,
+    sched: SchedId,
     op: Op,
     rq: Option<CpuId>,
     subject: Option<TaskId>,
     f: impl FnOnce(&dyn SchedExtOps, &mut Kernel) -> R,
 ) -> Option<R> {
-    let ops = Rc::clone(&k.ext.root()?.ops);
+    let ops = Rc::clone(&k.ext.scheds[sched].ops);
     k.let_earlier_cpus_run();
     if subject.is_some_and(|p| k.find_task(p).is_none()) {
         return None;
     }
     let locked_rq = rq.or(k.ext.cx[k.this_cpu()].locked_rq);
-    Some(enter(k, Some(op), locked_rq, subject, |k| f(&*ops, k)))
+    Some(enter(k, sched, Some(op), locked_rq, subject, |k| f(&*ops, k)))
 }
 
-/// Calls the loaded scheduler back where no run queue is locked and that is no operation: a timer's function.
-pub(crate) fn unlocked(k: &mut Kernel, f: impl FnOnce(&dyn SchedExtOps, &mut Kernel)) {
-    let Some(ops) = k.ext.root().map(|s| Rc::clone(&s.ops)) else { return };
+/// Calls a scheduler back where no run queue is locked and that is no operation: a timer's function.
+pub(crate) fn unlocked(k: &mut Kernel, sched: SchedId, f: impl FnOnce(&dyn SchedExtOps, &mut Kernel)) {
+    let ops = Rc::clone(&k.ext.scheds[sched].ops);
     k.let_earlier_cpus_run();
-    enter(k, None, None, None, |k| f(&*ops, k));
+    enter(k, sched, None, None, None, |k| f(&*ops, k));
 }
 
 /// Charges the entry and runs `f`, which is what this CPU does for the scheduler meanwhile.
 fn enter<R>(
     k: &mut Kernel,
+    sched: SchedId,
     op: Option<Op>,
     locked_rq: Option<CpuId>,
     subject: Option<TaskId>,
@@ -74,6 +80,7 @@ fn enter<R>(
     let outer = k.ext.cx[me];
     let cx = &mut k.ext.cx[me];
     cx.entry_due = entry_due;
+    cx.sched = Some(sched);
     cx.op = op;
     cx.subject = subject;
     cx.locked_rq = locked_rq;
@@ -83,6 +90,7 @@ fn enter<R>(
     }
     let cx = &mut k.ext.cx[me];
     cx.entry_due = outer.entry_due;
+    cx.sched = outer.sched;
     cx.op = outer.op;
     cx.subject = outer.subject;
     cx.locked_rq = outer.locked_rq;

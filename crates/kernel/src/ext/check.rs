@@ -58,6 +58,13 @@ fn task_is_consistent(s: &State, p: TaskId) -> Result<(), String> {
             return fail(format!("is in the class in state {:?}", e.state));
         }
     }
+    if e.sched.is_some_and(|sched| s.ext.scheds.get(sched).is_none()) {
+        return fail("is bound to a scheduler that is gone".into());
+    }
+    if (e.sched.is_some()) != (e.state >= TaskState::Init && e.state != TaskState::Dead) && t.pi_lock.owner().is_none()
+    {
+        return fail(format!("has scheduler {:?} in state {:?}", e.sched, e.state));
+    }
     if e.has(task::QUEUED) && t.class != ClassId::Ext {
         return fail("is queued in the class but not of it".into());
     }

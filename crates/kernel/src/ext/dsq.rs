@@ -8,6 +8,7 @@ use super::exit::error;
 use super::flags::{deq, dsq_id, enq, task};
 use super::list::{Link, Links, List, NIL};
 use super::ops::Op;
+use super::sched::SchedId;
 use super::tree::{Node, Nodes, Tree};
 use crate::class::{self, ClassId};
 use crate::executor::Kernel;
@@ -171,7 +172,7 @@ fn account_immed(k: &mut Kernel, cpu: CpuId, p: TaskId, enq_flags: u64) {
     }
     k.rqs[cpu].scx.nr_immed += 1;
     if k.local_dsq(cpu).nr > 1 || !super::reenq::rq_is_open(k, cpu, enq_flags) {
-        super::reenq::schedule_local(k, cpu, 0);
+        super::reenq::schedule_immed(k, cpu);
     }
 }
 
@@ -187,36 +188,37 @@ fn emit_insert(k: &mut Kernel, dsq: u32, p: TaskId, enq_flags: u64) {
 }
 
 /// The order of insertion must be one kind on a queue (E-102). The flags to go on with.
-fn check_order(k: &mut Kernel, dsq: u32, mut enq_flags: u64) -> u64 {
+fn check_order(k: &mut Kernel, sched: SchedId, dsq: u32, mut enq_flags: u64) -> u64 {
     let d = &k.ext.dsqs[dsq as usize];
     let (id, nr, tree) = (d.id, d.nr, !d.prio.is_empty());
     if enq_flags & enq::DSQ_PRIQ != 0 {
         if id & dsq_id::BUILTIN != 0 {
             enq_flags &= !enq::DSQ_PRIQ;
-            error(k, "cannot use vtime ordering for built-in DSQs");
+            error(k, sched, "cannot use vtime ordering for built-in DSQs");
         } else if !tree && nr > 0 {
-            error(k, format!("DSQ ID 0x{id:016x} already had FIFO-enqueued tasks"));
+            error(k, sched, format!("DSQ ID 0x{id:016x} already had FIFO-enqueued tasks"));
         }
     } else if tree {
-        error(k, format!("DSQ ID 0x{id:016x} already had PRIQ-enqueued tasks"));
+        error(k, sched, format!("DSQ ID 0x{id:016x} already had PRIQ-enqueued tasks"));
     }
     enq_flags
 }
 
-/// Puts `p` in a queue. Its CPU's run queue `rq` is locked, or `p` is DISPATCHING (E-67). [dispatch_enqueue]
-pub(crate) fn dispatch_enqueue(k: &mut Kernel, rq: CpuId, mut dsq: u32, p: TaskId, mut enq_flags: u64) {
+/// Puts `p` in a queue of `sched`, or a local one. Its CPU's run queue `rq` is locked, or `p` is DISPATCHING (E-67).
+/// [dispatch_enqueue]
+pub(crate) fn dispatch_enqueue(k: &mut Kernel, sched: SchedId, rq: CpuId, mut dsq: u32, p: TaskId, mut enq_flags: u64) {
     let local = k.is_local_dsq(dsq);
     if !local {
         k.lock(LockId::Dsq(dsq));
         if k.ext.dsqs[dsq as usize].id == dsq_id::INVALID {
-            error(k, "attempting to dispatch to a destroyed dsq");
+            error(k, sched, "attempting to dispatch to a destroyed dsq");
             k.unlock(LockId::Dsq(dsq));
-            dsq = k.global_dsq(k.task(p).cpu);
+            dsq = k.global_dsq(sched, k.task(p).cpu);
             enq_flags |= enq::GDSQ_FALLBACK;
             k.lock(LockId::Dsq(dsq));
         }
     }
-    enq_flags = check_order(k, dsq, enq_flags);
+    enq_flags = check_order(k, sched, dsq, enq_flags);
     link_to_dsq(k, dsq, p, enq_flags);
     let d = &mut k.ext.dsqs[dsq as usize];
     d.seq = d.seq.wrapping_add(1);
@@ -257,8 +259,9 @@ pub(crate) fn take_custody(k: &mut Kernel, p: TaskId) -> bool {
 
 /// Tells the scheduler that it has given `p` up.
 pub(crate) fn tell_dequeue(k: &mut Kernel, rq: CpuId, p: TaskId, deq_flags: u64) {
-    if k.ext.has(Op::dequeue) {
-        call::op(k, Op::dequeue, Some(rq), Some(p), |ops, k| {
+    let sched = k.task_sched(p);
+    if k.ext.scheds[sched].has(Op::dequeue) {
+        call::op(k, sched, Op::dequeue, Some(rq), Some(p), |ops, k| {
             ops.dequeue(k, p, deq_flags);
         });
     }

@@ -3,6 +3,7 @@
 use super::dsq::Dsq;
 use super::exit::error;
 use super::flags::{dsq_id, errno};
+use super::sched::SchedId;
 use crate::executor::Kernel;
 use crate::ids::CpuId;
 use crate::lock::LockId;
@@ -37,15 +38,20 @@ impl State {
         self.ext.dsqs.len()
     }
 
-    /// Global queue of the node of a CPU [find_global_dsq].
-    pub(crate) fn global_dsq(&self, cpu: CpuId) -> u32 {
+    /// A scheduler's global queue of the node of a CPU [find_global_dsq].
+    pub(crate) fn global_dsq(&self, sched: SchedId, cpu: CpuId) -> u32 {
         let node = self.topology.cpus[cpu].node as usize;
-        self.ext.root().map_or(0, |s| s.global_dsqs[node])
+        self.ext.scheds[sched].global_dsqs[node]
     }
 
-    /// A user queue by its id [find_user_dsq].
-    pub(crate) fn user_dsq(&self, id: u64) -> Option<u32> {
-        self.ext.root()?.user_dsqs.get(&id).copied()
+    /// A scheduler's bypass queue of a CPU.
+    pub(crate) fn bypass_dsq(&self, sched: SchedId, cpu: CpuId) -> u32 {
+        self.ext.scheds[sched].pcpu[cpu].bypass_dsq
+    }
+
+    /// A scheduler's user queue by its id [find_user_dsq].
+    pub(crate) fn user_dsq(&self, sched: SchedId, id: u64) -> Option<u32> {
+        self.ext.scheds[sched].user_dsqs.get(&id).copied()
     }
 
     /// A CPU number from BPF [scx_cpu_valid].
@@ -54,8 +60,8 @@ impl State {
     }
 }
 
-/// Resolves the id of a queue, as seen from `rq` (E-108) [find_dsq_for_dispatch].
-pub(crate) fn find_dsq_for_dispatch(k: &mut Kernel, rq: CpuId, id: u64, task_cpu: CpuId) -> u32 {
+/// Resolves an id of a queue that a scheduler named, as seen from `rq` (E-108) [find_dsq_for_dispatch].
+pub(crate) fn find_dsq_for_dispatch(k: &mut Kernel, sched: SchedId, rq: CpuId, id: u64, task_cpu: CpuId) -> u32 {
     if id == dsq_id::LOCAL {
         return rq.0;
     }
@@ -64,19 +70,19 @@ pub(crate) fn find_dsq_for_dispatch(k: &mut Kernel, rq: CpuId, id: u64, task_cpu
         return match k.valid_cpu(cpu) {
             Some(cpu) => cpu.0,
             None => {
-                error(k, format!("invalid CPU {cpu} in SCX_DSQ_LOCAL_ON dispatch verdict"));
-                k.global_dsq(task_cpu)
+                error(k, sched, format!("invalid CPU {cpu} in SCX_DSQ_LOCAL_ON dispatch verdict"));
+                k.global_dsq(sched, task_cpu)
             }
         };
     }
     if id == dsq_id::GLOBAL {
-        return k.global_dsq(task_cpu);
+        return k.global_dsq(sched, task_cpu);
     }
-    match k.user_dsq(id) {
+    match k.user_dsq(sched, id) {
         Some(dsq) => dsq,
         None => {
-            error(k, format!("non-existent DSQ 0x{id:x}"));
-            k.global_dsq(task_cpu)
+            error(k, sched, format!("non-existent DSQ 0x{id:x}"));
+            k.global_dsq(sched, task_cpu)
         }
     }
 }
@@ -87,33 +93,30 @@ pub(crate) fn create(k: &mut Kernel, id: u64, node: i32) -> i32 {
     if !(-1..nodes).contains(&node) || id & dsq_id::BUILTIN != 0 {
         return -errno::EINVAL;
     }
-    match k.ext.root() {
-        None => return -errno::ENODEV,
-        Some(s) if s.user_dsqs.contains_key(&id) => return -errno::EEXIST,
-        Some(_) => {}
+    let Some(sched) = k.prog_sched() else {
+        return -errno::ENODEV;
+    };
+    if k.user_dsq(sched, id).is_some() {
+        return -errno::EEXIST;
     }
     let dsq = k.alloc_dsq(id, None);
-    if let Some(s) = &mut k.ext.root {
-        s.user_dsqs.insert(id, dsq);
-    }
+    k.ext.scheds[sched].user_dsqs.insert(id, dsq);
     0
 }
 
 /// Ends a user queue (E-110) [destroy_dsq].
-pub(crate) fn destroy(k: &mut Kernel, id: u64) {
-    let Some(dsq) = k.user_dsq(id) else { return };
+pub(crate) fn destroy(k: &mut Kernel, sched: SchedId, id: u64) {
+    let Some(dsq) = k.user_dsq(sched, id) else { return };
     k.lock(LockId::Dsq(dsq));
-    if k.user_dsq(id) != Some(dsq) {
+    if k.user_dsq(sched, id) != Some(dsq) {
         return k.unlock(LockId::Dsq(dsq)); // destroyed meanwhile
     }
     let nr = k.ext.dsqs[dsq as usize].nr;
     if nr > 0 {
         k.unlock(LockId::Dsq(dsq));
-        return error(k, format!("attempting to destroy in-use dsq 0x{id:016x} (nr={nr})"));
+        return error(k, sched, format!("attempting to destroy in-use dsq 0x{id:016x} (nr={nr})"));
     }
-    if let Some(s) = &mut k.ext.root {
-        s.user_dsqs.remove(&id);
-    }
+    k.ext.scheds[sched].user_dsqs.remove(&id);
     k.free_dsq(dsq);
     k.unlock(LockId::Dsq(dsq));
 }

@@ -8,10 +8,11 @@ use super::bypass::bypass;
 use super::call;
 use super::cid::Cids;
 use super::entity::TaskState;
-use super::exit::{begin_disable, finish_disable, no_exit, scx_disable, scx_error};
+use super::exit::{begin_disable, error, finish_disable, scx_disable, scx_exit};
 use super::flags::{self, EFLAG_INITIALIZED, consts, dsq_id, errno};
-use super::ops::{Op, OpSet, OpsAttrs, SchedExtOps};
-use super::sched::{DspBuf, EnableState, Events, Sched};
+use super::ops::{Op, OpsAttrs, SchedExtOps};
+use super::sched::{Sched, SchedId};
+use super::state::EnableState;
 use super::task::{BROKEN, exit_task, fork_write_lock, fork_write_unlock, init_task, init_task_failed, set_state};
 use super::{idle, watchdog};
 use crate::class::{self, ClassId, deq};
@@ -28,10 +29,10 @@ pub(crate) struct Work {
     helper: Option<TaskId>,
     enable: Option<Rc<dyn SchedExtOps>>,
     enabling: bool,
-    /// The helper is to disable the scheduler.
+    /// The helper is to disable the schedulers whose exit was claimed.
     pub(crate) disable: bool,
-    /// It has begun to.
-    disabling: bool,
+    /// The one that it has begun to disable.
+    disabling: Option<SchedId>,
     /// Who waits for the end of all this.
     waiter: Option<TaskId>,
 }
@@ -69,11 +70,11 @@ pub(crate) fn request(k: &mut Kernel, ops: Rc<dyn SchedExtOps>, waiter: TaskId) 
 
 /// Asks the helper thread to disable the scheduler; `waiter` is woken when that is done (E-180) [bpf_scx_unreg].
 pub(crate) fn unregister(k: &mut Kernel, waiter: TaskId) -> KthreadNext {
-    if k.ext.root.is_none() {
+    let Some(root) = k.ext.root_id() else {
         return KthreadNext::Again;
-    }
+    };
     k.ext.work.waiter = Some(waiter);
-    scx_disable(k, ExitKind::Unreg);
+    scx_disable(k, root, ExitKind::Unreg);
     wait_or_go_on(k)
 }
 
@@ -104,26 +105,26 @@ fn enable_thread(k: &mut Kernel, _me: TaskId) -> KthreadNext {
             k.ext.enable_error = Some((err, why));
             finish_waiter(k);
         }
-        Err(Refused::Late(err)) => {
-            let msg = format!("scx_root_enable() failed ({err})");
-            scx_error(k, ExitKind::Error, 0, msg);
-        }
+        Err(Refused::Late(sched, err)) => error(k, sched, format!("scx_root_enable() failed ({err})")),
     }
-    if k.ext.work.disable || k.ext.work.disabling {
+    if k.ext.work.disable || k.ext.work.disabling.is_some() {
         wake_helper(k);
     }
     KthreadNext::Again
 }
 
 fn helper_thread(k: &mut Kernel, _me: TaskId) -> KthreadNext {
-    if std::mem::take(&mut k.ext.work.disable) {
-        k.ext.work.disabling |= begin_disable(k);
+    if std::mem::take(&mut k.ext.work.disable)
+        && let Some(sched) = begin_disable(k)
+    {
+        k.ext.work.disabling = Some(sched);
     }
-    if k.ext.work.disabling && !k.ext.work.enabling {
-        k.ext.work.disabling = false;
-        finish_disable(k);
+    if !k.ext.work.enabling
+        && let Some(sched) = k.ext.work.disabling.take()
+    {
+        finish_disable(k, sched);
     }
-    let more = k.ext.work.disable || k.ext.work.disabling && !k.ext.work.enabling;
+    let more = k.ext.work.disable || k.ext.work.disabling.is_some() && !k.ext.work.enabling;
     match more {
         true => KthreadNext::Again,
         false => KthreadNext::Block,
@@ -135,7 +136,7 @@ enum Refused {
     /// Told to the caller: errno and text.
     Early(i32, String),
     /// After it was published: told to `ops.exit` (E-199).
-    Late(i32),
+    Late(SchedId, i32),
 }
 
 type Result<T> = std::result::Result<T, Refused>;
@@ -186,12 +187,12 @@ fn check_attrs(a: &OpsAttrs) -> Result<()> {
 }
 
 /// E-34 [ops_sanitize_err]
-pub(crate) fn sanitize_errno(k: &mut Kernel, op: Op, err: i32) -> i32 {
+pub(crate) fn sanitize_errno(k: &mut Kernel, sched: SchedId, op: Op, err: i32) -> i32 {
     if (-errno::MAX_ERRNO..0).contains(&err) {
         return err;
     }
     let msg = format!("ops.{}() returned an invalid errno {err}", op.name());
-    scx_error(k, ExitKind::Error, 0, msg);
+    error(k, sched, msg);
     BROKEN
 }
 
@@ -210,28 +211,28 @@ fn root_enable(k: &mut Kernel, ops: Rc<dyn SchedExtOps>) -> Result<()> {
     k.ext.cids = Cids::new(&k.topology, &k.online);
     let sched = alloc_sched(k, ops, attrs);
     publish(k, sched);
-    init(k)?;
-    validate_ops(k)?;
-    bypass(k, true);
-    let all = k.ext.root().map_or(OpSet::default(), |s| s.attrs.ops);
-    k.ext.active = all;
+    init(k, sched)?;
+    validate_ops(k, sched)?;
+    bypass(k, sched, true);
+    let s = &mut k.ext.scheds[sched];
+    s.active = s.attrs.ops;
     fork_write_lock(k);
     k.ext.init_task_armed = true;
-    let result = init_all_tasks(k);
+    let result = init_all_tasks(k, sched);
     fork_write_unlock(k);
     result?;
-    k.ext.switching_all = !k.ext.flag(flags::ops::SWITCH_PARTIAL);
+    k.ext.switching_all = !k.ext.scheds[sched].flag(flags::ops::SWITCH_PARTIAL);
     k.ext.enabled = true;
-    let name = k.ext.root_name().unwrap_or_default().to_string();
+    let name = k.ext.scheds[sched].attrs.name.clone();
     k.emit(EventKind::Enabled { name });
     fork_write_lock(k);
     for p in k.all_tasks() {
         switch_task(k, p);
     }
     fork_write_unlock(k);
-    bypass(k, false);
+    bypass(k, sched, false);
     if k.ext.state != EnableState::Enabling {
-        return Err(Refused::Late(-errno::EBUSY)); // an exit was claimed meanwhile
+        return Err(Refused::Late(sched, -errno::EBUSY)); // an exit was claimed meanwhile
     }
     k.ext.state = EnableState::Enabled;
     k.ext.switched_all = k.ext.switching_all;
@@ -240,93 +241,60 @@ fn root_enable(k: &mut Kernel, ops: Rc<dyn SchedExtOps>) -> Result<()> {
 }
 
 /// E-195 [scx_alloc_and_add_sched]
-fn alloc_sched(k: &mut Kernel, ops: Rc<dyn SchedExtOps>, attrs: OpsAttrs) -> Sched {
-    let n = k.nr_cpus();
-    let nodes = k.topology.nodes.len();
-    let batch = match attrs.dispatch_max_batch {
-        0 => consts::DSP_DFL_MAX_BATCH,
-        n => n,
-    };
-    let timeout_ms = match attrs.timeout_ms {
-        0 => consts::WATCHDOG_MAX_TIMEOUT_MS,
-        ms => ms,
-    };
-    let bypass_dsqs = PerCpu::new(n, |cpu| k.alloc_dsq(dsq_id::BYPASS, Some(cpu)));
-    let global_dsqs = (0..nodes).map(|_| k.alloc_dsq(dsq_id::GLOBAL, None)).collect();
-    Sched {
-        ops,
-        attrs,
-        exit_kind: ExitKind::None,
-        aborting: false,
-        exit: no_exit(),
-        bypass_depth: 0,
-        bypassing: PerCpu::new(n, |_| false),
-        bypass_since: 0,
-        bypass_dsp: false,
-        bypass_dsqs,
-        global_dsqs,
-        user_dsqs: Default::default(),
-        slice_dfl: consts::SLICE_DFL,
-        dsp: PerCpu::new(n, |_| DspBuf::default()),
-        dsp_max_batch: batch as usize,
-        timeout: u64::from(timeout_ms) * 1_000_000,
-        events: Events::default(),
-        timers: Default::default(),
-    }
+fn alloc_sched(k: &mut Kernel, ops: Rc<dyn SchedExtOps>, attrs: OpsAttrs) -> SchedId {
+    let (nr_cpus, nr_nodes) = (k.nr_cpus(), k.topology.nodes.len());
+    let bypass_dsqs = PerCpu::new(nr_cpus, |cpu| k.alloc_dsq(dsq_id::BYPASS, Some(cpu)));
+    let global_dsqs = (0..nr_nodes).map(|_| k.alloc_dsq(dsq_id::GLOBAL, None)).collect();
+    k.ext.scheds.add(Sched::new(ops, attrs, bypass_dsqs, global_dsqs))
 }
 
-/// The scheduler exists from now on (E-196).
-fn publish(k: &mut Kernel, sched: Sched) {
+/// `sched` is the root from now on (E-196).
+fn publish(k: &mut Kernel, sched: SchedId) {
     let n = k.nr_cpus();
     for cpu in (0..n as u32).map(CpuId) {
         let rq = &mut k.rqs[cpu].scx;
         rq.cpuperf_target = consts::CPUPERF_ONE;
         rq.kick_snapshots = vec![0; n];
     }
-    let (has_update_idle, flags) = (sched.attrs.ops.has(Op::update_idle), sched.attrs.flags);
-    k.ext.root = Some(Box::new(sched));
-    k.ext.active = OpSet::default();
+    k.ext.root = Some(sched);
+    let attrs = &k.ext.scheds[sched].attrs;
+    let (has_update_idle, flags) = (attrs.ops.has(Op::update_idle), attrs.flags);
     watchdog::start(k);
     idle::enable(k, has_update_idle, flags);
 }
 
 /// `ops.init` and what follows it (E-196).
-fn init(k: &mut Kernel) -> Result<()> {
-    if k.ext.root().is_some_and(|s| s.attrs.ops.has(Op::init)) {
-        let err = call::op(k, Op::init, None, None, |ops, k| ops.init(k)).unwrap_or(0);
+fn init(k: &mut Kernel, sched: SchedId) -> Result<()> {
+    if k.ext.scheds[sched].attrs.ops.has(Op::init) {
+        let err = call::op(k, sched, Op::init, None, None, |ops, k| ops.init(k)).unwrap_or(0);
         if err != 0 {
-            let err = sanitize_errno(k, Op::init, err);
-            let msg = format!("ops.init() failed ({err})");
-            scx_error(k, ExitKind::Error, 0, msg);
-            return Err(Refused::Late(err));
+            let err = sanitize_errno(k, sched, Op::init, err);
+            error(k, sched, format!("ops.init() failed ({err})"));
+            return Err(Refused::Late(sched, err));
         }
-        if let Some(s) = &mut k.ext.root {
-            s.exit.flags |= EFLAG_INITIALIZED;
-        }
+        k.ext.scheds[sched].exit.flags |= EFLAG_INITIALIZED;
     }
-    check_hotplug_seq(k)?;
-    idle::update_selcpu_topology(k);
+    check_hotplug_seq(k, sched)?;
+    idle::update_selcpu_topology(k, sched);
     Ok(())
 }
 
 /// E-159 [check_hotplug_seq]
-fn check_hotplug_seq(k: &mut Kernel) -> Result<()> {
-    let expected = k.ext.root().map_or(0, |s| s.attrs.hotplug_seq);
+fn check_hotplug_seq(k: &mut Kernel, sched: SchedId) -> Result<()> {
+    let expected = k.ext.scheds[sched].attrs.hotplug_seq;
     let actual = k.ext.hotplug_seq;
     if expected == 0 || expected == actual {
         return Ok(());
     }
     let code = 1i64 << 48 | 1 << 32; // restart, because of hotplug
     let msg = format!("expected hotplug seq {expected} did not match actual {actual}");
-    scx_error(k, ExitKind::UnregKern, code, msg);
-    Err(Refused::Late(-errno::EBUSY))
+    scx_exit(k, sched, ExitKind::UnregKern, code, msg);
+    Err(Refused::Late(sched, -errno::EBUSY))
 }
 
 /// E-26 [validate_ops]
-fn validate_ops(k: &mut Kernel) -> Result<()> {
-    let Some(s) = k.ext.root() else {
-        return Ok(());
-    };
+fn validate_ops(k: &mut Kernel, sched: SchedId) -> Result<()> {
+    let s = &k.ext.scheds[sched];
     let has = |op| s.attrs.ops.has(op);
     let why = if s.flag(flags::ops::ENQ_LAST) && !has(Op::enqueue) {
         "SCX_OPS_ENQ_LAST requires ops.enqueue() to be implemented"
@@ -338,18 +306,18 @@ fn validate_ops(k: &mut Kernel) -> Result<()> {
     } else {
         return Ok(());
     };
-    scx_error(k, ExitKind::Error, 0, why);
-    Err(Refused::Late(-errno::EINVAL))
+    error(k, sched, why);
+    Err(Refused::Late(sched, -errno::EINVAL))
 }
 
 /// `init_task` for every task (E-197). Fork lock held for writing.
-fn init_all_tasks(k: &mut Kernel) -> Result<()> {
+fn init_all_tasks(k: &mut Kernel, sched: SchedId) -> Result<()> {
     for p in k.all_tasks() {
         if !k.get_task(p) {
             continue;
         }
         let result = match k.task(p).scx.state {
-            TaskState::None => init_one_task(k, p),
+            TaskState::None => init_one_task(k, sched, p),
             _ => Ok(()),
         };
         k.put_task(p);
@@ -359,15 +327,15 @@ fn init_all_tasks(k: &mut Kernel) -> Result<()> {
 }
 
 /// `p` may die meanwhile; the scheduler, which has been told of it, is then told that it is gone.
-fn init_one_task(k: &mut Kernel, p: TaskId) -> Result<()> {
+fn init_one_task(k: &mut Kernel, sched: SchedId, p: TaskId) -> Result<()> {
     set_state(k, p, TaskState::InitBegin);
-    let result = init_task(k, p, false);
+    let result = init_task(k, sched, p, false);
     let died = k.task(p).scx.state == TaskState::Dead;
     match result {
-        Ok(()) if died => exit_task(k, p, true),
+        Ok(()) if died => exit_task(k, sched, p, true),
         Ok(()) => {
             set_state(k, p, TaskState::Init);
-            k.task_mut(p).scx.bound = true;
+            k.task_mut(p).scx.sched = Some(sched);
             set_state(k, p, TaskState::Ready);
         }
         Err(err) => {
@@ -375,8 +343,8 @@ fn init_one_task(k: &mut Kernel, p: TaskId) -> Result<()> {
                 set_state(k, p, TaskState::None);
             }
             let msg = init_task_failed(k, p, err);
-            scx_error(k, ExitKind::Error, 0, msg);
-            return Err(Refused::Late(err));
+            error(k, sched, msg);
+            return Err(Refused::Late(sched, err));
         }
     }
     Ok(())
@@ -390,7 +358,7 @@ fn switch_task(k: &mut Kernel, p: TaskId) {
     k.lock(LockId::Pi(p));
     let cpu = k.lock_task_rq(p);
     if k.task(p).scx.state == TaskState::Ready {
-        let slice = k.ext.slice_dfl();
+        let slice = k.ext.scheds[k.task_sched(p)].slice_dfl;
         k.task_mut(p).scx.slice = slice;
         let new = k.class_after(p);
         let old = k.task(p).class;

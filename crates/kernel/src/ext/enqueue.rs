@@ -1,15 +1,14 @@
 //! From "runnable" to a queue or to the scheduler, and back (E-62 to E-83).
 
-use scxr_trace::ExitKind;
-
 use super::call::{self, Marker};
 use super::dsq::{dequeue_flags, dispatch_dequeue, dispatch_enqueue, take_custody, tell_dequeue};
 use super::dsq_table::find_dsq_for_dispatch;
 use super::entity::OpsState;
-use super::exit::scx_error;
+use super::events::Ev;
+use super::exit::error;
 use super::flags::{self, deq, dsq_id, task};
 use super::ops::Op;
-use super::sched::Ev;
+use super::sched::SchedId;
 use super::{idle, reenq};
 use crate::class::{enq, wf};
 use crate::executor::Kernel;
@@ -23,32 +22,34 @@ pub(crate) fn select_task_rq(k: &mut Kernel, p: TaskId, prev: CpuId, wake_flags:
     if wake_flags & wf::EXEC != 0 {
         return prev;
     }
-    let bypassing = k.ext.bypassing(k.task(p).cpu);
-    let cpu = if k.ext.has(Op::select_cpu) && !bypassing {
-        ask_for_cpu(k, p, prev, wake_flags)
+    let sched = k.task_sched(p);
+    let s = &k.ext.scheds[sched];
+    let bypassing = s.bypassing(k.task(p).cpu);
+    let cpu = if s.has(Op::select_cpu) && !bypassing {
+        ask_for_cpu(k, sched, p, prev, wake_flags)
     } else {
-        default_cpu(k, p, prev, wake_flags, bypassing)
+        default_cpu(k, sched, p, prev, wake_flags, bypassing)
     };
     k.task_mut(p).scx.selected_cpu = Some(cpu);
     cpu
 }
 
-fn ask_for_cpu(k: &mut Kernel, p: TaskId, prev: CpuId, wake_flags: u64) -> CpuId {
+fn ask_for_cpu(k: &mut Kernel, sched: SchedId, p: TaskId, prev: CpuId, wake_flags: u64) -> CpuId {
     let me = k.this_cpu();
     k.ext.cx[me].marker = Marker::Armed(p);
-    let cpu = call::op(k, Op::select_cpu, None, Some(p), |ops, k| ops.select_cpu(k, p, prev, wake_flags));
+    let cpu = call::op(k, sched, Op::select_cpu, None, Some(p), |ops, k| ops.select_cpu(k, p, prev, wake_flags));
     k.ext.cx[me].marker = Marker::Off;
     let cpu = cpu.unwrap_or(prev.0 as i32);
     k.valid_cpu(cpu).unwrap_or_else(|| {
-        scx_error(k, ExitKind::Error, 0, format!("invalid CPU {cpu} from ops.select_cpu()"));
+        error(k, sched, format!("invalid CPU {cpu} from ops.select_cpu()"));
         prev
     })
 }
 
-fn default_cpu(k: &mut Kernel, p: TaskId, prev: CpuId, wake_flags: u64, bypassing: bool) -> CpuId {
+fn default_cpu(k: &mut Kernel, sched: SchedId, p: TaskId, prev: CpuId, wake_flags: u64, bypassing: bool) -> CpuId {
     let cpu = match idle::select_cpu_dfl(k, p, prev, wake_flags, None, 0) {
         Some(cpu) => {
-            refill_slice(k, p);
+            refill_slice(k, sched, p);
             let e = &mut k.task_mut(p).scx;
             (e.ddsp_dsq_id, e.ddsp_enq_flags) = (dsq_id::LOCAL, 0);
             cpu
@@ -56,16 +57,17 @@ fn default_cpu(k: &mut Kernel, p: TaskId, prev: CpuId, wake_flags: u64, bypassin
         None => prev,
     };
     if bypassing {
-        k.ext.count(Ev::BypassDispatch, 1);
+        k.ext.scheds[sched].count(Ev::BypassDispatch, 1);
     }
     cpu
 }
 
-/// Gives `p` the default slice (E-138) [refill_task_slice_dfl].
-pub(crate) fn refill_slice(k: &mut Kernel, p: TaskId) {
-    let slice = k.ext.slice_dfl();
+/// Gives `p` the default slice of its scheduler (E-138) [refill_task_slice_dfl].
+pub(crate) fn refill_slice(k: &mut Kernel, sched: SchedId, p: TaskId) {
+    let s = &mut k.ext.scheds[sched];
+    let slice = s.slice_dfl;
+    s.count(Ev::RefillSliceDfl, 1);
     k.task_mut(p).scx.slice = slice;
-    k.ext.count(Ev::RefillSliceDfl, 1);
 }
 
 /// Stamps the order of core scheduling (E-150) [touch_core_sched].
@@ -81,7 +83,7 @@ pub(crate) fn clear_direct_dispatch(k: &mut Kernel, p: TaskId) {
 }
 
 /// Records a direct dispatch (E-79) [mark_direct_dispatch].
-pub(crate) fn mark_direct_dispatch(k: &mut Kernel, p: TaskId, dsq_id: u64, enq_flags: u64) {
+pub(crate) fn mark_direct_dispatch(k: &mut Kernel, sched: SchedId, p: TaskId, dsq_id: u64, enq_flags: u64) {
     let me = k.this_cpu();
     let marker = std::mem::replace(&mut k.ext.cx[me].marker, Marker::Used);
     let name = |k: &Kernel, q: TaskId| format!("{}[{}]", k.task(q).comm, k.task(q).pid);
@@ -95,11 +97,12 @@ pub(crate) fn mark_direct_dispatch(k: &mut Kernel, p: TaskId, dsq_id: u64, enq_f
         Marker::Armed(q) => format!("scheduling for {} but trying to direct-dispatch {}", name(k, q), name(k, p)),
         _ => format!("{} already direct-dispatched", name(k, p)),
     };
-    scx_error(k, ExitKind::Error, 0, why);
+    error(k, sched, why);
 }
 
 /// `p` becomes runnable on `cpu` (E-75) [enqueue_task_scx]. Rq lock held.
 pub(crate) fn enqueue_task(k: &mut Kernel, cpu: CpuId, p: TaskId, core_flags: u64) {
+    let sched = k.task_sched(p);
     let mut sticky = k.task_mut(p).scx.sticky_cpu.take();
     k.rqs[cpu].scx.in_wakeup = core_flags & enq::WAKEUP != 0;
     let enq_flags = core_flags | k.rqs[cpu].scx.extra_enq_flags;
@@ -112,19 +115,19 @@ pub(crate) fn enqueue_task(k: &mut Kernel, cpu: CpuId, p: TaskId, core_flags: u6
         k.task_mut(p).scx.flags |= task::QUEUED;
         k.rqs[cpu].scx.nr_running += 1;
         k.rqs[cpu].nr_running += 1;
-        if k.ext.has(Op::runnable) && k.task(p).on_rq != OnRq::Migrating {
-            call::op(k, Op::runnable, Some(cpu), Some(p), |ops, k| {
+        if k.ext.scheds[sched].has(Op::runnable) && k.task(p).on_rq != OnRq::Migrating {
+            call::op(k, sched, Op::runnable, Some(cpu), Some(p), |ops, k| {
                 ops.runnable(k, p, enq_flags);
             });
         }
         if enq_flags & enq::WAKEUP != 0 {
             touch_core_sched(k, p);
         }
-        do_enqueue_task(k, cpu, p, enq_flags, sticky);
+        do_enqueue_task(k, sched, cpu, p, enq_flags, sticky);
     }
     k.rqs[cpu].scx.in_wakeup = false;
     if enq_flags & enq::RQ_SELECTED != 0 && k.task(p).scx.selected_cpu != Some(cpu) {
-        k.ext.count(Ev::SelectCpuFallback, 1);
+        k.ext.scheds[sched].count(Ev::SelectCpuFallback, 1);
     }
 }
 
@@ -139,7 +142,7 @@ enum Way {
 }
 
 /// E-76, steps 1 to 8.
-fn way(k: &mut Kernel, cpu: CpuId, p: TaskId, sticky: Option<CpuId>) -> Way {
+fn way(k: &mut Kernel, sched: SchedId, cpu: CpuId, p: TaskId, sticky: Option<CpuId>) -> Way {
     if sticky == Some(cpu) {
         return Way::LocalNoRefill;
     }
@@ -147,8 +150,8 @@ fn way(k: &mut Kernel, cpu: CpuId, p: TaskId, sticky: Option<CpuId>) -> Way {
     if !rq_online(k, cpu) {
         return Way::Local;
     }
-    if k.ext.bypassing(cpu) {
-        k.ext.count(Ev::BypassDispatch, 1);
+    if k.ext.scheds[sched].bypassing(cpu) {
+        k.ext.scheds[sched].count(Ev::BypassDispatch, 1);
         return Way::Bypass;
     }
     let t = k.task(p);
@@ -156,15 +159,15 @@ fn way(k: &mut Kernel, cpu: CpuId, p: TaskId, sticky: Option<CpuId>) -> Way {
         return Way::Direct;
     }
     let migration_disabled = t.migration_disabled > 0;
-    if t.is_exiting() && !k.ext.flag(flags::ops::ENQ_EXITING) {
-        k.ext.count(Ev::EnqSkipExiting, 1);
+    if t.is_exiting() && !k.ext.scheds[sched].flag(flags::ops::ENQ_EXITING) {
+        k.ext.scheds[sched].count(Ev::EnqSkipExiting, 1);
         return Way::Local;
     }
-    if migration_disabled && !k.ext.flag(flags::ops::ENQ_MIGRATION_DISABLED) {
-        k.ext.count(Ev::EnqSkipMigrationDisabled, 1);
+    if migration_disabled && !k.ext.scheds[sched].flag(flags::ops::ENQ_MIGRATION_DISABLED) {
+        k.ext.scheds[sched].count(Ev::EnqSkipMigrationDisabled, 1);
         return Way::Local;
     }
-    if k.ext.has(Op::enqueue) { Way::Ask } else { Way::Global }
+    if k.ext.scheds[sched].has(Op::enqueue) { Way::Ask } else { Way::Global }
 }
 
 /// Is the run queue in use (E-78)? [scx_rq_online]
@@ -172,27 +175,31 @@ pub(crate) fn rq_online(k: &Kernel, cpu: CpuId) -> bool {
     k.rqs[cpu].scx.online && k.rqs[cpu].active
 }
 
-/// Finds a place for a runnable task (E-76, E-77) [do_enqueue_task]. Rq lock held.
-pub(crate) fn do_enqueue_task(k: &mut Kernel, cpu: CpuId, p: TaskId, enq_flags: u64, sticky: Option<CpuId>) {
-    let dsq = match way(k, cpu, p, sticky) {
-        Way::LocalNoRefill => return dispatch_enqueue(k, cpu, cpu.0, p, enq_flags),
-        Way::Direct => return direct_dispatch(k, cpu, p, enq_flags),
-        Way::Ask => return ask_enqueue(k, cpu, p, enq_flags),
+/// Finds a place for a runnable task of `sched` (E-76, E-77) [do_enqueue_task]. Rq lock held.
+pub(crate) fn do_enqueue_task(
+    k: &mut Kernel,
+    sched: SchedId,
+    cpu: CpuId,
+    p: TaskId,
+    enq_flags: u64,
+    sticky: Option<CpuId>,
+) {
+    let dsq = match way(k, sched, cpu, p, sticky) {
+        Way::LocalNoRefill => return dispatch_enqueue(k, sched, cpu, cpu.0, p, enq_flags),
+        Way::Direct => return direct_dispatch(k, sched, cpu, p, enq_flags),
+        Way::Ask => return ask_enqueue(k, sched, cpu, p, enq_flags),
         Way::Local => cpu.0,
-        Way::Global => k.global_dsq(k.task(p).cpu),
-        Way::Bypass => {
-            let task_cpu = k.task(p).cpu;
-            k.ext.root().map_or(cpu.0, |s| s.bypass_dsqs[task_cpu])
-        }
+        Way::Global => k.global_dsq(sched, k.task(p).cpu),
+        Way::Bypass => k.bypass_dsq(sched, k.task(p).cpu),
     };
     touch_core_sched(k, p);
-    refill_slice(k, p);
+    refill_slice(k, sched, p);
     clear_direct_dispatch(k, p);
-    dispatch_enqueue(k, cpu, dsq, p, enq_flags);
+    dispatch_enqueue(k, sched, cpu, dsq, p, enq_flags);
 }
 
 /// Hands `p` to the scheduler (E-57 to E-59).
-fn ask_enqueue(k: &mut Kernel, cpu: CpuId, p: TaskId, enq_flags: u64) {
+fn ask_enqueue(k: &mut Kernel, sched: SchedId, cpu: CpuId, p: TaskId, enq_flags: u64) {
     let e = &mut k.task_mut(p).scx;
     e.qseq += 1;
     let qseq = e.qseq;
@@ -200,12 +207,12 @@ fn ask_enqueue(k: &mut Kernel, cpu: CpuId, p: TaskId, enq_flags: u64) {
     e.ops_state = OpsState::Queueing(qseq);
     let me = k.this_cpu();
     let outer = std::mem::replace(&mut k.ext.cx[me].marker, Marker::Armed(p));
-    call::op(k, Op::enqueue, Some(cpu), Some(p), |ops, k| {
+    call::op(k, sched, Op::enqueue, Some(cpu), Some(p), |ops, k| {
         ops.enqueue(k, p, enq_flags);
     });
     k.ext.cx[me].marker = outer;
     if k.task(p).scx.ddsp_dsq_id != dsq_id::INVALID {
-        return direct_dispatch(k, cpu, p, enq_flags);
+        return direct_dispatch(k, sched, cpu, p, enq_flags);
     }
     let e = &mut k.task_mut(p).scx;
     e.flags |= task::IN_CUSTODY;
@@ -213,12 +220,12 @@ fn ask_enqueue(k: &mut Kernel, cpu: CpuId, p: TaskId, enq_flags: u64) {
 }
 
 /// Executes a recorded direct dispatch (E-80) [direct_dispatch]. Rq lock held.
-fn direct_dispatch(k: &mut Kernel, cpu: CpuId, p: TaskId, enq_flags: u64) {
+fn direct_dispatch(k: &mut Kernel, sched: SchedId, cpu: CpuId, p: TaskId, enq_flags: u64) {
     let task_cpu = k.task(p).cpu;
     let e = &mut k.task_mut(p).scx;
     e.ddsp_enq_flags |= enq_flags;
     let id = e.ddsp_dsq_id;
-    let dsq = find_dsq_for_dispatch(k, cpu, id, task_cpu);
+    let dsq = find_dsq_for_dispatch(k, sched, cpu, id, task_cpu);
     if k.is_local_dsq(dsq) && dsq != cpu.0 {
         k.task_mut(p).scx.ops_state = OpsState::None;
         k.defer_local(cpu, p);
@@ -226,7 +233,7 @@ fn direct_dispatch(k: &mut Kernel, cpu: CpuId, p: TaskId, enq_flags: u64) {
     }
     let flags = k.task(p).scx.ddsp_enq_flags;
     clear_direct_dispatch(k, p);
-    dispatch_enqueue(k, cpu, dsq, p, flags | flags::enq::CLEAR_OPSS);
+    dispatch_enqueue(k, sched, cpu, dsq, p, flags | flags::enq::CLEAR_OPSS);
 }
 
 /// Has the deferred work of `cpu` done as soon as its lock may be dropped (E-82) [schedule_deferred_locked].
@@ -285,14 +292,15 @@ pub(crate) fn task_woken(k: &mut Kernel, cpu: CpuId) {
 fn process_ddsp_deferred_locals(k: &mut Kernel, cpu: CpuId) {
     while let Some(p) = k.first_deferred(cpu) {
         k.undefer_local(cpu, p);
+        let sched = k.task_sched(p);
         let (id, enq_flags) = (k.task(p).scx.ddsp_dsq_id, k.task(p).scx.ddsp_enq_flags);
         let task_cpu = k.task(p).cpu;
-        let dsq = find_dsq_for_dispatch(k, cpu, id, task_cpu);
+        let dsq = find_dsq_for_dispatch(k, sched, cpu, id, task_cpu);
         clear_direct_dispatch(k, p);
         if k.is_local_dsq(dsq) {
-            super::dispatch::dispatch_to_local_dsq(k, cpu, CpuId(dsq), p, enq_flags);
+            super::dispatch::dispatch_to_local_dsq(k, sched, cpu, CpuId(dsq), p, enq_flags);
         } else {
-            dispatch_enqueue(k, cpu, dsq, p, enq_flags);
+            dispatch_enqueue(k, sched, cpu, dsq, p, enq_flags);
         }
     }
 }
@@ -318,16 +326,17 @@ pub(crate) fn dequeue_task(k: &mut Kernel, cpu: CpuId, p: TaskId, core_flags: u6
     if !k.task(p).scx.has(task::QUEUED) {
         return true;
     }
+    let sched = k.task_sched(p);
     let deq_flags = dequeue_flags(core_flags);
     ops_dequeue(k, cpu, p, deq_flags);
-    if k.ext.has(Op::stopping) && k.rqs[cpu].curr == p {
+    if k.ext.scheds[sched].has(Op::stopping) && k.rqs[cpu].curr == p {
         super::pick::update_curr(k, cpu);
-        call::op(k, Op::stopping, Some(cpu), Some(p), |ops, k| {
+        call::op(k, sched, Op::stopping, Some(cpu), Some(p), |ops, k| {
             ops.stopping(k, p, false);
         });
     }
-    if k.ext.has(Op::quiescent) && k.task(p).on_rq != OnRq::Migrating {
-        call::op(k, Op::quiescent, Some(cpu), Some(p), |ops, k| {
+    if k.ext.scheds[sched].has(Op::quiescent) && k.task(p).on_rq != OnRq::Migrating {
+        call::op(k, sched, Op::quiescent, Some(cpu), Some(p), |ops, k| {
             ops.quiescent(k, p, deq_flags);
         });
     }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::flags::{consts, dsq_id, task};
 use super::list::{Link, List};
+use super::sched::SchedId;
 use super::tree::Node;
 use crate::cpumask::CpuMask;
 use crate::ids::{CpuId, Ns};
@@ -72,8 +73,8 @@ pub struct Entity {
     pub flags: u32,
     /// State.
     pub state: TaskState,
-    /// Does a scheduler know it?
-    pub bound: bool,
+    /// The scheduler that knows it.
+    pub sched: Option<SchedId>,
     /// Weight, 1 to 10000.
     pub weight: u32,
     /// Destination of a migration within the class.
@@ -114,7 +115,7 @@ impl Default for Entity {
             dsq_seq: 0,
             flags: 0,
             state: TaskState::None,
-            bound: false,
+            sched: None,
             weight: 0,
             sticky_cpu: None,
             holding_cpu: None,
@@ -149,6 +150,7 @@ impl Entity {
 /// A request to enqueue the tasks of a user queue again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ReenqUser {
+    pub(crate) sched: SchedId,
     pub(crate) dsq: u32,
     pub(crate) id: u64,
     pub(crate) flags: u64,
@@ -161,7 +163,9 @@ pub struct ScxRq {
     pub(crate) runnable: List,
     /// Tasks directly dispatched to other CPUs, to be moved when it is safe.
     pub(crate) ddsp_deferred: List,
-    pub(crate) reenq_local: Option<u64>,
+    /// Schedulers that want the local queue's tasks enqueued again, and the passes over this list so far.
+    pub(crate) reenq_locals: VecDeque<SchedId>,
+    pub(crate) reenq_pass: u32,
     pub(crate) reenq_users: VecDeque<ReenqUser>,
     /// Accounted ext tasks.
     pub nr_running: u32,
@@ -195,7 +199,8 @@ impl ScxRq {
         ScxRq {
             runnable: List::default(),
             ddsp_deferred: List::default(),
-            reenq_local: None,
+            reenq_locals: VecDeque::new(),
+            reenq_pass: 0,
             reenq_users: VecDeque::new(),
             nr_running: 0,
             nr_immed: 0,

@@ -1,5 +1,7 @@
 //! A scheduler's end: errors, exit information, disabling (E-174 to E-183, E-200, E-201).
 
+use std::rc::Rc;
+
 use scxr_trace::{EventKind, ExitKind};
 
 use super::bypass::bypass;
@@ -8,14 +10,15 @@ use super::enable::{finish_waiter, wake_helper};
 use super::flags::consts;
 use super::idle;
 use super::ops::{ExitInfo, Op, OpSet};
-use super::sched::EnableState;
+use super::sched::SchedId;
+use super::state::EnableState;
 use super::task::{disable_and_exit_task, fork_write_lock, fork_write_unlock};
 use crate::class::deq;
 use crate::executor::Kernel;
 use crate::ids::{CpuId, Ns, TaskId};
 use crate::irq::IrqWork;
 use crate::lock::LockId;
-use crate::rcu::synchronize_rcu;
+use crate::rcu::{Garbage, synchronize_rcu};
 
 /// Reason in words [scx_exit_reason] (E-12).
 pub fn exit_reason(kind: ExitKind) -> &'static str {
@@ -63,21 +66,39 @@ pub(crate) fn no_exit() -> ExitInfo {
 }
 
 /// The first exit wins (E-174) [scx_claim_exit].
-fn claim(k: &mut Kernel, kind: ExitKind) -> bool {
-    match &mut k.ext.root {
-        Some(s) if s.exit_kind == ExitKind::None => {
-            s.exit_kind = kind;
-            s.aborting = true;
-            true
-        }
-        _ => false,
+fn claim(k: &mut Kernel, sched: SchedId, kind: ExitKind) -> bool {
+    let s = &mut k.ext.scheds[sched];
+    let first = s.exit_kind == ExitKind::None;
+    if first {
+        s.exit_kind = kind;
+        s.aborting = true;
+    }
+    first
+}
+
+/// Ends a scheduler for a reason (E-175, E-177) [scx_vexit]. The caller goes on; the scheduler is disabled by the helper
+/// thread. Only the first exit counts.
+pub(crate) fn scx_exit(k: &mut Kernel, sched: SchedId, kind: ExitKind, code: i64, msg: impl Into<String>) {
+    let cpu = k.this_cpu().0 as i32;
+    scx_exit_on(k, sched, kind, code, cpu, msg);
+}
+
+/// Ends a scheduler for an error of its own, with the kernel's text [scx_error].
+pub(crate) fn error(k: &mut Kernel, sched: SchedId, msg: impl Into<String>) {
+    scx_exit(k, sched, ExitKind::Error, 0, msg);
+}
+
+/// Ends the scheduler whose program runs, for an error of that.
+pub(crate) fn prog_error(k: &mut Kernel, msg: impl Into<String>) {
+    if let Some(sched) = k.prog_sched() {
+        error(k, sched, msg);
     }
 }
 
-impl super::sched::Ext {
+impl super::state::Ext {
     /// An exit that is claimed and not carried out yet: the helper thread that does it may have been starved.
     pub fn ending(&self) -> Option<ExitInfo> {
-        let s = self.root.as_ref().filter(|s| s.exit_kind != ExitKind::None)?;
+        let s = self.root().filter(|s| s.exit_kind != ExitKind::None)?;
         let mut info = s.exit.clone();
         if s.exit_kind != ExitKind::Done {
             (info.kind, info.reason) = (s.exit_kind, exit_reason(s.exit_kind));
@@ -86,21 +107,9 @@ impl super::sched::Ext {
     }
 }
 
-/// Ends the scheduler for a reason (E-175, E-177) [scx_vexit]. The caller goes on; the scheduler is disabled by its helper
-/// thread. Only the first exit counts.
-pub fn scx_error(k: &mut Kernel, kind: ExitKind, code: i64, msg: impl Into<String>) {
-    let cpu = k.this_cpu().0 as i32;
-    scx_exit_on(k, kind, code, cpu, msg);
-}
-
-/// Ends the scheduler for an error of its own, with the kernel's text.
-pub(crate) fn error(k: &mut Kernel, msg: impl Into<String>) {
-    scx_error(k, ExitKind::Error, 0, msg);
-}
-
-/// The same with the CPU to blame.
-pub(crate) fn scx_exit_on(k: &mut Kernel, kind: ExitKind, code: i64, cpu: i32, msg: impl Into<String>) {
-    if !claim(k, kind) {
+/// [`scx_exit`] with the CPU to blame.
+pub(crate) fn scx_exit_on(k: &mut Kernel, sched: SchedId, kind: ExitKind, code: i64, cpu: i32, msg: impl Into<String>) {
+    if !claim(k, sched, kind) {
         return;
     }
     let mut msg: String = msg.into();
@@ -109,24 +118,24 @@ pub(crate) fn scx_exit_on(k: &mut Kernel, kind: ExitKind, code: i64, cpu: i32, m
         end -= 1;
     }
     msg.truncate(end);
-    if let Some(s) = &mut k.ext.root {
-        let e = &mut s.exit;
-        (e.kind, e.code, e.cpu) = (kind, code, cpu);
-        (e.reason, e.msg) = (exit_reason(kind), msg);
-    }
+    let e = &mut k.ext.scheds[sched].exit;
+    (e.kind, e.code, e.cpu) = (kind, code, cpu);
+    (e.reason, e.msg) = (exit_reason(kind), msg);
     k.irq_work_queue(IrqWork::ScxDisable);
 }
 
-/// Ends the scheduler without details (E-177) [scx_disable].
-pub(crate) fn scx_disable(k: &mut Kernel, kind: ExitKind) {
-    if claim(k, kind) {
+/// Ends a scheduler without details (E-177) [scx_disable].
+pub(crate) fn scx_disable(k: &mut Kernel, sched: SchedId, kind: ExitKind) {
+    if claim(k, sched, kind) {
         k.irq_work_queue(IrqWork::ScxDisable);
     }
 }
 
-/// SysRq-S: ends the scheduler, if there is one, without message and CPU (E-177, E-191) [sysrq_handle_sched_ext_reset].
+/// SysRq-S: ends the root scheduler, if there is one, without message and CPU (E-177, E-191) [sysrq_handle_sched_ext_reset].
 pub fn sysrq_reset(k: &mut Kernel) {
-    scx_disable(k, ExitKind::Sysrq);
+    if let Some(root) = k.ext.root_id() {
+        scx_disable(k, root, ExitKind::Sysrq);
+    }
 }
 
 /// E-178 [scx_disable_irq_workfn]
@@ -135,24 +144,22 @@ pub(crate) fn disable_irq_work(k: &mut Kernel) {
     wake_helper(k);
 }
 
-/// First half of disabling, as long as enabling may still be under way (E-179, E-200) [scx_disable_workfn].
-pub(crate) fn begin_disable(k: &mut Kernel) -> bool {
-    let Some(s) = &mut k.ext.root else {
-        return false;
-    };
-    if s.exit_kind == ExitKind::Done {
-        return false;
-    }
+/// First half of disabling the scheduler whose exit was claimed, as long as enabling may still be under way (E-179, E-200)
+/// [scx_disable_workfn].
+pub(crate) fn begin_disable(k: &mut Kernel) -> Option<SchedId> {
+    let claimed = |kind| !matches!(kind, ExitKind::None | ExitKind::Done);
+    let (sched, _) = k.ext.scheds.iter().find(|(_, s)| claimed(s.exit_kind))?;
+    let s = &mut k.ext.scheds[sched];
     let kind = std::mem::replace(&mut s.exit_kind, ExitKind::Done);
     s.exit.kind = kind;
     s.exit.reason = exit_reason(kind);
-    bypass(k, true);
+    bypass(k, sched, true);
     k.ext.state = EnableState::Disabling;
-    true
+    Some(sched)
 }
 
 /// Second half (E-200, E-201) [scx_root_disable].
-pub(crate) fn finish_disable(k: &mut Kernel) {
+pub(crate) fn finish_disable(k: &mut Kernel, sched: SchedId) {
     k.ext.switched_all = false;
     k.ext.switching_all = false;
     fork_write_lock(k);
@@ -162,15 +169,14 @@ pub(crate) fn finish_disable(k: &mut Kernel) {
     }
     fork_write_unlock(k);
     k.ext.enabled = false;
-    let kept = OpSet::default();
-    k.ext.active = kept;
+    k.ext.scheds[sched].active = OpSet::default();
     idle::disable(k);
     synchronize_rcu(k);
-    let info = k.ext.root().map(|s| s.exit.clone()).unwrap_or_else(no_exit);
-    if k.ext.root().is_some_and(|s| s.attrs.ops.has(Op::exit)) {
-        call::op(k, Op::exit, None, None, |ops, k| ops.exit(k, &info));
+    let info = k.ext.scheds[sched].exit.clone();
+    if k.ext.scheds[sched].attrs.ops.has(Op::exit) {
+        call::op(k, sched, Op::exit, None, None, |ops, k| ops.exit(k, &info));
     }
-    drop_scheduler(k, info);
+    drop_scheduler(k, sched, info);
     finish_waiter(k);
 }
 
@@ -204,19 +210,21 @@ impl Kernel {
     }
 }
 
-fn drop_scheduler(k: &mut Kernel, info: ExitInfo) {
-    if let Some(s) = k.ext.root.take() {
-        k.ext.last_events = s.events;
-        let built_in = s.bypass_dsqs.0.iter().chain(&s.global_dsqs);
-        for &dsq in built_in.chain(s.user_dsqs.values()) {
-            k.free_dsq(dsq);
-        }
-        s.ops.unloaded(k);
-        let name = s.attrs.name.clone();
-        k.emit(EventKind::Disabled { name, kind: info.kind });
-    }
+/// The root scheduler is gone, but for those who still look at it (E-241).
+fn drop_scheduler(k: &mut Kernel, sched: SchedId, info: ExitInfo) {
+    k.ext.root = None;
     k.ext.watchdog_due = Ns::MAX;
-    k.ext.bypass_lb_due = Ns::MAX;
+    let s = &mut k.ext.scheds[sched];
+    s.bypass_lb_due = Ns::MAX;
+    let (ops, events, name) = (Rc::clone(&s.ops), s.events, s.attrs.name.clone());
+    let dsqs: Vec<u32> = s.dsqs().collect();
+    k.ext.last_events = events;
+    for dsq in dsqs {
+        k.free_dsq(dsq);
+    }
+    k.call_rcu(Garbage::Sched(sched));
+    ops.unloaded(k);
+    k.emit(EventKind::Disabled { name, kind: info.kind });
     for cpu in (0..k.nr_cpus() as u32).map(CpuId) {
         let rq = &mut k.rqs[cpu].scx;
         rq.kick_snapshots = Vec::new();
@@ -224,8 +232,8 @@ fn drop_scheduler(k: &mut Kernel, info: ExitInfo) {
         rq.cpus_to_kick_if_idle = Default::default();
         rq.cpus_to_preempt = Default::default();
         rq.cpus_to_wait = Default::default();
-        rq.reenq_local = None;
-        rq.reenq_users.clear();
+        rq.reenq_locals.retain(|&s| s != sched);
+        rq.reenq_users.retain(|r| r.sched != sched);
     }
     k.ext.exit_info = Some(info);
     k.ext.state = EnableState::Disabled;

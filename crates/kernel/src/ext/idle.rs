@@ -1,11 +1,10 @@
 //! Built-in idle tracking and the default CPU selection (idle-and-cid A to H).
 
-use scxr_trace::ExitKind;
-
 use super::call;
-use super::exit::scx_error;
+use super::exit::prog_error as error;
 use super::flags::{errno, ops, pick_idle};
 use super::ops::Op;
+use super::sched::SchedId;
 use crate::class::wf;
 use crate::cpumask::CpuMask;
 use crate::executor::Kernel;
@@ -175,7 +174,7 @@ fn sd_numa(s: &State, cpu: CpuId) -> Option<&CpuMask> {
 }
 
 /// Should selection stay in the LLC or the node at first (D1 to D3)? [scx_idle_update_selcpu_topology]
-pub(crate) fn update_selcpu_topology(k: &mut Kernel) {
+pub(crate) fn update_selcpu_topology(k: &mut Kernel, sched: SchedId) {
     let nr = k.online.weight();
     let Some(first) = k.online.first() else {
         return;
@@ -183,7 +182,7 @@ pub(crate) fn update_selcpu_topology(k: &mut Kernel) {
     let weight = |m: Option<&CpuMask>| m.map_or(0, CpuMask::weight);
     let (llc, numa) = (weight(sd_llc(k, first)), weight(sd_numa(k, first)));
     let mismatch = k.online.iter().any(|c| weight(sd_llc(k, c)) != weight(sd_numa(k, c)));
-    let per_node = k.ext.flag(ops::BUILTIN_IDLE_PER_NODE);
+    let per_node = k.ext.scheds[sched].flag(ops::BUILTIN_IDLE_PER_NODE);
     let idle = &mut k.ext.idle;
     idle.llc = 0 < llc && llc < nr;
     idle.numa = !per_node && 0 < numa && numa < nr && mismatch;
@@ -202,8 +201,12 @@ pub(crate) fn update_idle(k: &mut Kernel, cpu: CpuId, idle: bool, notify: bool) 
     if k.ext.idle.enabled && (notify || k.rqs[cpu].is_idle()) {
         update_builtin_idle(k, cpu, idle);
     }
-    if notify && k.ext.has(Op::update_idle) && !k.ext.bypassing(cpu) {
-        call::op(k, Op::update_idle, Some(cpu), None, |ops, k| {
+    if notify
+        && let Some(root) = k.ext.root_id()
+        && k.ext.scheds[root].has(Op::update_idle)
+        && !k.ext.scheds[root].bypassing(cpu)
+    {
+        call::op(k, root, Op::update_idle, Some(cpu), None, |ops, k| {
             ops.update_idle(k, cpu, idle);
         });
     }
@@ -335,14 +338,10 @@ impl Search {
     }
 }
 
-fn error(k: &mut Kernel, msg: String) {
-    scx_error(k, ExitKind::Error, 0, msg);
-}
-
 /// Is the built-in tracking on (H7)? [check_builtin_idle_enabled]
 pub(crate) fn check_enabled(k: &mut Kernel) -> bool {
     if !k.ext.idle.enabled {
-        error(k, "built-in idle tracking is disabled".into());
+        error(k, "built-in idle tracking is disabled");
     }
     k.ext.idle.enabled
 }
@@ -369,7 +368,7 @@ pub(crate) fn select_cpu_from_kfunc(
     let cx = k.ext.cx[k.this_cpu()];
     if cx.op == Some(Op::select_cpu) {
         if cx.subject != Some(p) {
-            error(k, "called on a task not being operated on".into());
+            error(k, "called on a task not being operated on");
             return -errno::EINVAL;
         }
         return select_checked(k, p, prev, wake_flags, mask, flags);

@@ -3,6 +3,7 @@
 use super::dsq::CURSOR_BASE;
 use super::flags::{errno, iter};
 use super::list::Link;
+use super::sched::SchedId;
 use crate::executor::Kernel;
 use crate::ids::TaskId;
 use crate::lock::LockId;
@@ -37,8 +38,8 @@ impl State {
     }
 }
 
-/// Starts an iterator [bpf_iter_scx_dsq_new]. It must be ended even if this failed.
-pub(crate) fn iter_new(k: &mut Kernel, id: u64, flags: u64) -> (DsqIter, i32) {
+/// An iterator over nothing.
+pub(crate) fn iter_alloc(k: &mut Kernel) -> DsqIter {
     let it = match k.ext.cursors_free.pop() {
         Some(i) => DsqIter(i),
         None => {
@@ -47,13 +48,16 @@ pub(crate) fn iter_new(k: &mut Kernel, id: u64, flags: u64) -> (DsqIter, i32) {
         }
     };
     *k.cursor(it) = Cursor::default();
-    if k.ext.root.is_none() {
-        return (it, -errno::ENODEV);
-    }
+    it
+}
+
+/// Starts an iterator over a user queue of `sched` [bpf_iter_scx_dsq_new]. It must be ended even if this failed.
+pub(crate) fn iter_new(k: &mut Kernel, sched: SchedId, id: u64, flags: u64) -> (DsqIter, i32) {
+    let it = iter_alloc(k);
     if flags & !iter::REV != 0 {
         return (it, -errno::EINVAL);
     }
-    let Some(dsq) = k.user_dsq(id) else {
+    let Some(dsq) = k.user_dsq(sched, id) else {
         return (it, -errno::ENOENT);
     };
     let seq = k.ext.dsqs[dsq as usize].seq;

@@ -1,27 +1,28 @@
 //! Kicks: a scheduler has CPUs reschedule, and may wait for them (E-141 to E-146).
 
-use scxr_trace::{EventKind, ExitKind};
+use scxr_trace::EventKind;
 
 use super::call;
-use super::exit::scx_error;
+use super::exit::error;
 use super::flags::kick;
+use super::sched::SchedId;
 use crate::class::ClassId;
 use crate::executor::Kernel;
 use crate::ids::CpuId;
 use crate::irq::IrqWork;
 use crate::lock::LockId;
 
-/// Asks for a kick; it is delivered as soon as interrupts are on (E-141 to E-143) [scx_kick_cpu].
-pub(crate) fn kick_cpu(k: &mut Kernel, cpu: CpuId, flags: u64) {
+/// A scheduler asks for a kick; it is delivered as soon as interrupts are on (E-141 to E-143) [scx_kick_cpu].
+pub(crate) fn kick_cpu(k: &mut Kernel, sched: SchedId, cpu: CpuId, flags: u64) {
     let me = k.this_cpu();
-    if k.ext.bypassing(me) {
+    if k.ext.scheds[sched].bypassing(me) {
         return;
     }
     k.emit(EventKind::Kick { target: cpu.0, flags });
     if flags & kick::IDLE != 0 {
         if flags & (kick::PREEMPT | kick::WAIT) != 0 {
             let msg = "PREEMPT/WAIT cannot be used with SCX_KICK_IDLE";
-            scx_error(k, ExitKind::Error, 0, msg);
+            error(k, sched, msg);
         }
         if k.try_lock(LockId::Rq(cpu)) {
             let skip = surely_busy(k, cpu);

@@ -25,7 +25,8 @@ pub(crate) fn pick_task(k: &mut Kernel, cpu: CpuId) -> Pick {
     }
     if verdict == Verdict::Prev && k.task(prev).class == ClassId::Ext {
         if k.task(prev).scx.slice == 0 {
-            refill_slice(k, prev);
+            let sched = k.task_sched(prev);
+            refill_slice(k, sched, prev);
         }
         return Pick::Task(prev);
     }
@@ -33,20 +34,22 @@ pub(crate) fn pick_task(k: &mut Kernel, cpu: CpuId) -> Pick {
         return Pick::None;
     };
     if k.task(p).scx.slice == 0 {
-        refill_slice(k, p);
+        let sched = k.task_sched(p);
+        refill_slice(k, sched, p);
     }
     Pick::Task(p)
 }
 
 /// `p` becomes the running task (E-133) [set_next_task_scx]. Rq lock held.
 pub(crate) fn set_next_task(k: &mut Kernel, cpu: CpuId, p: TaskId, _first: bool) {
+    let sched = k.task_sched(p);
     if k.task(p).scx.has(task::QUEUED) {
         ops_dequeue(k, cpu, p, deq::CORE_SCHED_EXEC);
         dispatch_dequeue(k, cpu, p);
     }
     k.set_exec_start(cpu, p);
-    if k.ext.has(Op::running) && k.task(p).scx.has(task::QUEUED) {
-        call::op(k, Op::running, Some(cpu), Some(p), |ops, k| ops.running(k, p));
+    if k.ext.scheds[sched].has(Op::running) && k.task(p).scx.has(task::QUEUED) {
+        call::op(k, sched, Op::running, Some(cpu), Some(p), |ops, k| ops.running(k, p));
     }
     k.clr_task_runnable(cpu, p, true);
     // E-151: the tick of a full-nohz CPU follows the slice. The core looks again at each switch.
@@ -64,31 +67,32 @@ pub(crate) fn put_prev_task(k: &mut Kernel, cpu: CpuId, p: TaskId, next: Option<
     if !k.task(p).scx.has(task::QUEUED) {
         return;
     }
-    if k.ext.has(Op::stopping) {
-        call::op(k, Op::stopping, Some(cpu), Some(p), |ops, k| {
+    let sched = k.task_sched(p);
+    if k.ext.scheds[sched].has(Op::stopping) {
+        call::op(k, sched, Op::stopping, Some(cpu), Some(p), |ops, k| {
             ops.stopping(k, p, true);
         });
     }
     let now = k.now();
     k.set_task_runnable(cpu, p, now);
-    if k.task(p).scx.slice > 0 && !k.ext.bypassing(cpu) {
+    if k.task(p).scx.slice > 0 && !k.ext.scheds[sched].bypassing(cpu) {
         if !k.task(p).scx.has(task::IMMED) {
-            return dispatch_enqueue(k, cpu, cpu.0, p, enq::HEAD);
+            return dispatch_enqueue(k, sched, cpu, cpu.0, p, enq::HEAD);
         }
         // E-93: it was to run at once or not here.
         k.task_mut(p).scx.flags |= task::REENQ_PREEMPTED;
-        do_enqueue_task(k, cpu, p, enq::REENQ, None);
+        do_enqueue_task(k, sched, cpu, p, enq::REENQ, None);
         k.task_mut(p).scx.flags &= !task::REENQ_REASON_MASK;
         return;
     }
     match next {
         Some(next) if k.task(next).class < ClassId::Ext => {
-            do_enqueue_task(k, cpu, p, enq::LAST, None);
+            do_enqueue_task(k, sched, cpu, p, enq::LAST, None);
             if k.task(p).scx.dsq == Some(cpu.0) {
                 k.resched_curr(cpu);
             }
         }
-        _ => do_enqueue_task(k, cpu, p, 0, None),
+        _ => do_enqueue_task(k, sched, cpu, p, 0, None),
     }
 }
 
@@ -111,12 +115,13 @@ pub(crate) fn update_curr(k: &mut Kernel, cpu: CpuId) {
 /// A tick hit an ext task (E-139) [task_tick_scx]. Rq lock held.
 pub(crate) fn task_tick(k: &mut Kernel, cpu: CpuId) {
     let curr = k.rqs[cpu].curr;
+    let sched = k.task_sched(curr);
     update_curr(k, cpu);
-    if k.ext.bypassing(cpu) {
+    if k.ext.scheds[sched].bypassing(cpu) {
         k.task_mut(curr).scx.slice = 0;
         touch_core_sched(k, curr);
-    } else if k.ext.has(Op::tick) {
-        call::op(k, Op::tick, Some(cpu), Some(curr), |ops, k| ops.tick(k, curr));
+    } else if k.ext.scheds[sched].has(Op::tick) {
+        call::op(k, sched, Op::tick, Some(cpu), Some(curr), |ops, k| ops.tick(k, curr));
     }
     if k.task(curr).scx.slice == 0 {
         k.resched_curr(cpu);
@@ -126,8 +131,9 @@ pub(crate) fn task_tick(k: &mut Kernel, cpu: CpuId) {
 /// The running task yields (E-140) [yield_task_scx]. Rq lock held.
 pub(crate) fn yield_task(k: &mut Kernel, cpu: CpuId) {
     let curr = k.rqs[cpu].curr;
-    if k.ext.has(Op::yield_) {
-        call::op(k, Op::yield_, Some(cpu), Some(curr), |ops, k| ops.yield_(k, curr, None));
+    let sched = k.task_sched(curr);
+    if k.ext.scheds[sched].has(Op::yield_) {
+        call::op(k, sched, Op::yield_, Some(cpu), Some(curr), |ops, k| ops.yield_(k, curr, None));
     } else {
         k.task_mut(curr).scx.slice = 0;
     }
@@ -136,12 +142,16 @@ pub(crate) fn yield_task(k: &mut Kernel, cpu: CpuId) {
 /// May a full-nohz CPU stop its tick, as far as the class is concerned (E-151)? [scx_can_stop_tick]
 pub(crate) fn can_stop_tick(k: &Kernel, cpu: CpuId) -> bool {
     let rq = &k.rqs[cpu];
-    k.curr(cpu).class != ClassId::Ext || rq.scx.nr_running == 0 || !k.ext.bypassing(cpu) && rq.scx.can_stop_tick
+    if k.curr(cpu).class != ClassId::Ext || rq.scx.nr_running == 0 {
+        return true;
+    }
+    let sched = k.task_sched(rq.curr);
+    !k.ext.scheds[sched].bypassing(cpu) && rq.scx.can_stop_tick
 }
 
 /// E-84 [wakeup_preempt_scx]
 pub(crate) fn wakeup_preempt(k: &mut Kernel, cpu: CpuId, p: TaskId, _wake_flags: u64) {
     if k.task(p).class > ClassId::Ext && k.rqs[cpu].scx.nr_immed > 0 {
-        super::reenq::schedule_local(k, cpu, 0);
+        super::reenq::schedule_immed(k, cpu);
     }
 }

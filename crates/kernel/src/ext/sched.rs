@@ -1,78 +1,29 @@
-//! The class's part of the state: the loaded scheduler, its queues, its counters.
+//! Schedulers: the slab of those that are loaded, and the one place that says which of them is meant.
+//!
+//! Three questions have one answer each: the scheduler of a task ([`State::task_sched`]), the root scheduler
+//! ([`Ext::root_id`]), which answers for what belongs to no task, and the scheduler whose program runs on this CPU
+//! ([`State::prog_sched`]), which kfuncs act for. All else is handed the [`SchedId`].
 
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU32;
+use std::ops::{Index, IndexMut};
 use std::rc::Rc;
 
 use scxr_trace::ExitKind;
 
-use super::call::OpCx;
-use super::dsq::Dsq;
-use super::flags::{consts, dsq_id};
-use super::idle::IdleTracking;
-use super::iter::Cursor;
+use super::events::{Ev, Events};
+use super::exit::no_exit;
+use super::flags::consts;
 use super::ops::{ExitInfo, Op, OpSet, OpsAttrs, SchedExtOps};
-use crate::config::Config;
+use super::state::Ext;
 use crate::ids::{CpuId, Ns, PerCpu, TaskId};
-use crate::lock::SimLock;
-use crate::topology::Topology;
+use crate::state::State;
 
-/// Event counters, in the kernel's order (E-17).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Ev {
-    SelectCpuFallback,
-    DispatchLocalDsqOffline,
-    DispatchKeepLast,
-    EnqSkipExiting,
-    EnqSkipMigrationDisabled,
-    ReenqImmed,
-    ReenqLocalRepeat,
-    RefillSliceDfl,
-    BypassDuration,
-    BypassDispatch,
-    BypassActivate,
-    InsertNotOwned,
-    SubBypassDispatch,
-}
-
-/// Values of all counters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Events(pub [i64; 13]);
-
-impl Events {
-    /// Names in order, as in /sys/kernel/sched_ext/root/events.
-    pub const NAMES: [&str; 13] = [
-        "SCX_EV_SELECT_CPU_FALLBACK",
-        "SCX_EV_DISPATCH_LOCAL_DSQ_OFFLINE",
-        "SCX_EV_DISPATCH_KEEP_LAST",
-        "SCX_EV_ENQ_SKIP_EXITING",
-        "SCX_EV_ENQ_SKIP_MIGRATION_DISABLED",
-        "SCX_EV_REENQ_IMMED",
-        "SCX_EV_REENQ_LOCAL_REPEAT",
-        "SCX_EV_REFILL_SLICE_DFL",
-        "SCX_EV_BYPASS_DURATION",
-        "SCX_EV_BYPASS_DISPATCH",
-        "SCX_EV_BYPASS_ACTIVATE",
-        "SCX_EV_INSERT_NOT_OWNED",
-        "SCX_EV_SUB_BYPASS_DISPATCH",
-    ];
-
-    /// One value.
-    pub fn get(&self, ev: Ev) -> i64 {
-        self.0[ev as usize]
-    }
-}
-
-/// Global state of the class (E-14).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum EnableState {
-    Enabling,
-    Enabled,
-    Disabling,
-    #[default]
-    Disabled,
-}
+/// A scheduler, by its slot in the slab. The slot is used again only after a grace period, so that code that was told an
+/// id finds that scheduler until it passes through its CPU's outermost loop (E-241). What keeps an id for longer (a timer)
+/// asks with [`Scheds::get`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SchedId(NonZeroU32);
 
 /// An insertion that waits in the dispatch buffer.
 #[derive(Clone, Copy, Debug)]
@@ -84,11 +35,33 @@ pub(crate) struct DspEntry {
     pub(crate) enq_flags: u64,
 }
 
-/// Dispatch buffer of a CPU.
+/// Dispatch buffer of a scheduler on a CPU.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DspBuf {
     pub(crate) entries: Vec<DspEntry>,
     pub(crate) nr_tasks: u32,
+}
+
+/// What a scheduler asked for: the local queue of a CPU is to be enqueued again (E-95).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ReenqLocal {
+    /// Flags of the request that waits in the run queue's list, if one does.
+    pub(crate) flags: Option<u64>,
+    /// Pass of the run queue that served it last.
+    pub(crate) pass: u32,
+    /// How often that pass did.
+    pub(crate) nr: u32,
+}
+
+/// Part of a scheduler that belongs to a CPU [struct scx_sched_pcpu].
+#[derive(Clone, Debug)]
+pub(crate) struct SchedPcpu {
+    /// Is the scheduler ignored on the CPU?
+    pub(crate) bypassing: bool,
+    /// Index of the bypass queue.
+    pub(crate) bypass_dsq: u32,
+    pub(crate) dsp: DspBuf,
+    pub(crate) reenq_local: ReenqLocal,
 }
 
 /// A loaded scheduler [struct scx_sched].
@@ -96,20 +69,24 @@ pub struct Sched {
     pub(crate) ops: Rc<dyn SchedExtOps>,
     /// Data members of its table.
     pub attrs: OpsAttrs,
+    /// Operations that may be called now (E-27).
+    pub(crate) active: OpSet,
     pub(crate) exit_kind: ExitKind,
     pub(crate) aborting: bool,
     pub(crate) exit: ExitInfo,
     pub(crate) bypass_depth: u32,
-    pub(crate) bypassing: PerCpu<bool>,
     pub(crate) bypass_since: Ns,
     pub(crate) bypass_dsp: bool,
-    pub(crate) bypass_dsqs: PerCpu<u32>,
+    /// When its bypass queues are to be balanced next.
+    pub(crate) bypass_lb_due: Ns,
+    /// Global queues by node.
     pub(crate) global_dsqs: Vec<u32>,
     pub(crate) user_dsqs: BTreeMap<u64, u32>,
     /// What a slice is refilled with.
     pub slice_dfl: u64,
-    pub(crate) dsp: PerCpu<DspBuf>,
+    pub(crate) pcpu: PerCpu<SchedPcpu>,
     pub(crate) dsp_max_batch: usize,
+    /// The watchdog's: how long a task of it may wait.
     pub(crate) timeout: Ns,
     /// Counters.
     pub events: Events,
@@ -117,126 +94,53 @@ pub struct Sched {
 }
 
 impl Sched {
-    /// Is a SCX_OPS_* flag set?
-    pub(crate) fn flag(&self, flag: u64) -> bool {
-        self.attrs.flags & flag != 0
-    }
-}
-
-/// Ext part of the machine.
-pub struct Ext {
-    /// The loaded scheduler: the root.
-    pub(crate) root: Option<Box<Sched>>,
-    /// Operations that may be called now (E-27).
-    pub(crate) active: OpSet,
-    /// Global state.
-    pub state: EnableState,
-    pub(crate) enabled: bool,
-    pub(crate) switching_all: bool,
-    pub(crate) switched_all: bool,
-    pub(crate) init_task_armed: bool,
-    pub(crate) fork_readers: u32,
-    pub(crate) fork_writer: bool,
-    /// Exit of the last scheduler that ended.
-    pub exit_info: Option<ExitInfo>,
-    /// Why the last enabling was refused, if it was: errno and text.
-    pub enable_error: Option<(i32, String)>,
-    /// Tasks whose policy was changed because the scheduler did not take them (E-39).
-    pub nr_rejected: u64,
-    /// Schedulers enabled so far.
-    pub enable_seq: u64,
-    /// CPUs that came and went so far.
-    pub hotplug_seq: u64,
-    /// Last values of the counters of a scheduler that ended.
-    pub(crate) last_events: Events,
-    pub(crate) dsqs: Vec<Dsq>,
-    /// Slots of `dsqs` that are free.
-    pub(crate) dsqs_free: VecDeque<u32>,
-    pub(crate) cursors: Vec<Cursor>,
-    pub(crate) cursors_free: Vec<u32>,
-    pub(crate) cx: PerCpu<OpCx>,
-    pub(crate) idle: IdleTracking,
-    pub(crate) next_tid: u64,
-    pub(crate) watchdog_due: Ns,
-    pub(crate) watchdog_stamp: Ns,
-    pub(crate) bypass_lb_due: Ns,
-    pub(crate) bypass_locked: bool,
-    /// CPUs by topological id, as of the last enabling.
-    pub(crate) cids: super::cid::Cids,
-    /// Numbers the armings of schedulers' timers.
-    pub(crate) timer_seq: u64,
-    pub(crate) work: super::enable::Work,
-}
-
-impl Ext {
-    pub(crate) fn new(t: &Topology, _c: &Config) -> Ext {
-        let n = t.nr_cpus();
-        let local = |cpu: CpuId| Dsq::new(dsq_id::LOCAL, Some(cpu));
-        Ext {
-            root: None,
+    /// A scheduler that no operation of may be called yet, with its built-in queues. [scx_alloc_and_add_sched]
+    pub(crate) fn new(
+        ops: Rc<dyn SchedExtOps>,
+        attrs: OpsAttrs,
+        bypass_dsqs: PerCpu<u32>,
+        global_dsqs: Vec<u32>,
+    ) -> Sched {
+        let batch = match attrs.dispatch_max_batch {
+            0 => consts::DSP_DFL_MAX_BATCH,
+            n => n,
+        };
+        let timeout_ms = match attrs.timeout_ms {
+            0 => consts::WATCHDOG_MAX_TIMEOUT_MS,
+            ms => ms,
+        };
+        let pcpu = |bypass_dsq| SchedPcpu {
+            bypassing: false,
+            bypass_dsq,
+            dsp: DspBuf::default(),
+            reenq_local: ReenqLocal::default(),
+        };
+        Sched {
+            ops,
+            attrs,
             active: OpSet::default(),
-            state: EnableState::Disabled,
-            enabled: false,
-            switching_all: false,
-            switched_all: false,
-            init_task_armed: false,
-            fork_readers: 0,
-            fork_writer: false,
-            exit_info: None,
-            enable_error: None,
-            nr_rejected: 0,
-            enable_seq: 0,
-            hotplug_seq: 0,
-            last_events: Events::default(),
-            dsqs: PerCpu::new(n, local).0,
-            dsqs_free: VecDeque::new(),
-            cursors: Vec::new(),
-            cursors_free: Vec::new(),
-            cx: PerCpu::new(n, |_| OpCx::default()),
-            idle: IdleTracking::new(t),
-            next_tid: 1,
-            watchdog_due: Ns::MAX,
-            watchdog_stamp: 0,
+            exit_kind: ExitKind::None,
+            aborting: false,
+            exit: no_exit(),
+            bypass_depth: 0,
+            bypass_since: 0,
+            bypass_dsp: false,
             bypass_lb_due: Ns::MAX,
-            bypass_locked: false,
-            cids: Default::default(),
-            timer_seq: 0,
-            work: Default::default(),
+            global_dsqs,
+            user_dsqs: BTreeMap::new(),
+            slice_dfl: consts::SLICE_DFL,
+            pcpu: PerCpu(bypass_dsqs.0.into_iter().map(pcpu).collect()),
+            dsp_max_batch: batch as usize,
+            timeout: u64::from(timeout_ms) * 1_000_000,
+            events: Events::default(),
+            timers: Default::default(),
         }
     }
 
-    pub(crate) fn dsq_lock(&mut self, i: u32) -> &mut SimLock {
-        &mut self.dsqs[i as usize].lock
-    }
-
-    /// Nobody can be on the way to a destroyed queue any more.
-    pub(crate) fn free_dsq_slot(&mut self, i: u32) {
-        self.dsqs_free.push_back(i);
-    }
-
-    /// Is a scheduler enabled, so that tasks can be in the class?
-    pub fn enabled(&self) -> bool {
-        self.enabled
-    }
-
-    /// Are all fair tasks in the class?
-    pub fn switched_all(&self) -> bool {
-        self.switched_all
-    }
-
-    /// The loaded scheduler.
-    pub fn root(&self) -> Option<&Sched> {
-        self.root.as_deref()
-    }
-
-    /// Name of the loaded scheduler.
-    pub fn root_name(&self) -> Option<&str> {
-        self.root().map(|s| s.attrs.name.as_str())
-    }
-
-    /// Counters of the loaded scheduler, or of the last one.
-    pub fn events(&self) -> Events {
-        self.root().map_or(self.last_events, |s| s.events)
+    /// Is a SCX_OPS_* flag set?
+    #[inline]
+    pub(crate) fn flag(&self, flag: u64) -> bool {
+        self.attrs.flags & flag != 0
     }
 
     /// May this operation be called?
@@ -245,28 +149,233 @@ impl Ext {
         self.active.has(op)
     }
 
-    /// Is a SCX_OPS_* flag of the scheduler set?
-    #[inline]
-    pub(crate) fn flag(&self, flag: u64) -> bool {
-        self.root().is_some_and(|s| s.flag(flag))
-    }
-
     /// Is the scheduler ignored on `cpu`?
     #[inline]
     pub(crate) fn bypassing(&self, cpu: CpuId) -> bool {
-        self.root().is_some_and(|s| s.bypassing[cpu])
+        self.pcpu[cpu].bypassing
     }
 
     /// Counts an event.
     #[inline]
     pub(crate) fn count(&mut self, ev: Ev, n: i64) {
-        if let Some(s) = &mut self.root {
-            s.events.0[ev as usize] += n;
+        self.events.0[ev as usize] += n;
+    }
+
+    /// All its queues: its users' and the built-in ones, but for the local ones, which are the machine's.
+    pub(crate) fn dsqs(&self) -> impl Iterator<Item = u32> + '_ {
+        let bypass = self.pcpu.0.iter().map(|p| p.bypass_dsq);
+        bypass.chain(self.global_dsqs.iter().copied()).chain(self.user_dsqs.values().copied())
+    }
+}
+
+/// The schedulers there are, and those that may still be looked at. The first slot has none, so that an `Option<SchedId>` is
+/// as small as an id.
+pub(crate) struct Scheds {
+    slots: Vec<Option<Box<Sched>>>,
+    free: VecDeque<SchedId>,
+}
+
+impl Default for Scheds {
+    fn default() -> Scheds {
+        Scheds { slots: vec![None], free: VecDeque::new() }
+    }
+}
+
+impl Scheds {
+    /// One more scheduler.
+    pub(crate) fn add(&mut self, sched: Sched) -> SchedId {
+        let unused = self.free.pop_front();
+        let id = unused.unwrap_or_else(|| {
+            self.slots.push(None);
+            SchedId(NonZeroU32::MIN.saturating_add(self.slots.len() as u32 - 2))
+        });
+        self.slots[id.idx()] = Some(Box::new(sched));
+        id
+    }
+
+    /// Nobody can know the id any more: the scheduler goes, and its slot may be used again.
+    pub(crate) fn free(&mut self, id: SchedId) {
+        self.slots[id.idx()] = None;
+        self.free.push_back(id);
+    }
+
+    /// A scheduler that may be gone for long.
+    pub(crate) fn get(&self, id: SchedId) -> Option<&Sched> {
+        self.slots.get(id.idx())?.as_deref()
+    }
+
+    /// A scheduler that may be gone for long.
+    pub(crate) fn get_mut(&mut self, id: SchedId) -> Option<&mut Sched> {
+        self.slots.get_mut(id.idx())?.as_deref_mut()
+    }
+
+    /// All of them, by id.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (SchedId, &Sched)> {
+        let slots = (0..).zip(&self.slots);
+        slots.filter_map(|(n, s)| Some((SchedId(NonZeroU32::new(n)?), s.as_deref()?)))
+    }
+}
+
+#[cold]
+fn freed(id: SchedId) -> ! {
+    unreachable!("{id:?} was freed while somebody knew it")
+}
+
+#[cold]
+fn homeless(p: TaskId) -> ! {
+    unreachable!("{p:?} is in the class and has no scheduler")
+}
+
+impl SchedId {
+    #[inline]
+    fn idx(self) -> usize {
+        self.0.get() as usize
+    }
+}
+
+impl Index<SchedId> for Scheds {
+    type Output = Sched;
+
+    #[inline]
+    fn index(&self, id: SchedId) -> &Sched {
+        match &self.slots[id.idx()] {
+            Some(s) => s,
+            None => freed(id),
+        }
+    }
+}
+
+impl IndexMut<SchedId> for Scheds {
+    #[inline]
+    fn index_mut(&mut self, id: SchedId) -> &mut Sched {
+        match &mut self.slots[id.idx()] {
+            Some(s) => s,
+            None => freed(id),
+        }
+    }
+}
+
+impl Ext {
+    /// The root scheduler [scx_root].
+    #[inline]
+    pub fn root_id(&self) -> Option<SchedId> {
+        self.root
+    }
+}
+
+impl State {
+    /// The scheduler of a task that is in the class, or is about to be [scx_task_sched].
+    #[inline]
+    pub(crate) fn task_sched(&self, p: TaskId) -> SchedId {
+        match self.task(p).scx.sched {
+            Some(sched) => sched,
+            None => homeless(p),
         }
     }
 
-    /// What a slice is refilled with now.
-    pub(crate) fn slice_dfl(&self) -> u64 {
-        self.root().map_or(consts::SLICE_DFL, |s| s.slice_dfl)
+    /// Is `p` a task of `sched` (E-239)? A task that is gone is nobody's. [scx_task_on_sched]
+    #[inline]
+    pub(crate) fn task_on_sched(&self, p: TaskId, sched: SchedId) -> bool {
+        self.find_task(p).is_some_and(|t| t.scx.sched == Some(sched))
+    }
+
+    /// The scheduler whose program runs on this CPU; for a program that is no operation's, the root [scx_prog_sched].
+    #[inline]
+    pub(crate) fn prog_sched(&self) -> Option<SchedId> {
+        self.ext.cx[self.exec.this_cpu].sched.or(self.ext.root)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use scxr_trace::NullSink;
+
+    use super::*;
+    use crate::Machine;
+    use crate::behavior::{Action, TaskCx, TaskSpec};
+    use crate::config::Config;
+    use crate::executor::Kernel;
+    use crate::ext::{call, kfunc};
+    use crate::topology::Topology;
+
+    struct Nothing;
+
+    impl SchedExtOps for Nothing {
+        fn attrs(&self) -> OpsAttrs {
+            OpsAttrs {
+                name: "nothing".into(),
+                flags: 0,
+                timeout_ms: 0,
+                dispatch_max_batch: 0,
+                exit_dump_len: 0,
+                hotplug_seq: 0,
+                ops: OpSet::default(),
+            }
+        }
+    }
+
+    fn sched(nr_cpus: usize) -> Sched {
+        Sched::new(Rc::new(Nothing), Nothing.attrs(), PerCpu::new(nr_cpus, |_| 0), vec![0])
+    }
+
+    #[test]
+    fn slots_are_used_again_in_the_order_of_their_end() {
+        let mut s = Scheds::default();
+        let ids: Vec<SchedId> = (0..3).map(|_| s.add(sched(1))).collect();
+        assert_eq!(s.iter().map(|(id, _)| id).collect::<Vec<_>>(), ids);
+        s.free(ids[1]);
+        s.free(ids[0]);
+        assert!(s.get(ids[1]).is_none() && s.get(ids[2]).is_some());
+        assert_eq!([s.add(sched(1)), s.add(sched(1))], [ids[1], ids[0]]);
+        assert!(s.add(sched(1)) > ids[2]);
+        assert_eq!(size_of::<Option<SchedId>>(), size_of::<SchedId>());
+    }
+
+    /// Two schedulers, as far as there can be two: queues, counters, errors and authority are each one's own.
+    fn with_two(f: impl FnOnce(&mut Kernel, TaskId, [SchedId; 2])) {
+        let mut m = Machine::new(Topology::parse("2").expect("a machine"), Config::default(), Box::new(NullSink));
+        m.spawn(TaskSpec::new("t", |_: &TaskCx| Action::Run(1_000_000)));
+        m.with_kernel(|k| {
+            let ids = [(); 2].map(|()| k.ext.scheds.add(sched(2)));
+            k.ext.root = Some(ids[0]);
+            let p = k.all_tasks().last().copied().expect("a task");
+            k.task_mut(p).scx.sched = Some(ids[1]);
+            f(k, p, ids);
+        });
+    }
+
+    /// What `f` gives as part of an operation of `sched`.
+    fn within<R>(k: &mut Kernel, sched: SchedId, f: impl FnOnce(&mut Kernel) -> R) -> R {
+        call::op(k, sched, Op::dispatch, None, None, |_, k| f(k)).expect("no task is needed")
+    }
+
+    #[test]
+    fn a_program_acts_for_its_scheduler() {
+        with_two(|k, p, [root, other]| {
+            let slice = |k: &mut Kernel| kfunc::scx_bpf_task_set_slice(k, p, 5);
+            assert_eq!([slice(k), within(k, root, slice), within(k, other, slice)], [false, false, true]);
+            let insert = |k: &mut Kernel| kfunc::scx_bpf_dsq_insert(k, p, 7, 0, 0);
+            assert_eq!([within(k, root, insert), within(k, other, insert)], [false, true]);
+            let not_owned = |k: &Kernel, s: SchedId| k.ext.scheds[s].events.get(Ev::InsertNotOwned);
+            assert_eq!([not_owned(k, root), not_owned(k, other)], [1, 0]);
+            let buffered = |k: &Kernel, s: SchedId| k.ext.scheds[s].pcpu[k.this_cpu()].dsp.entries.len();
+            assert_eq!([buffered(k, root), buffered(k, other)], [0, 1]);
+            assert_eq!((k.prog_sched(), k.task_sched(p)), (Some(root), other));
+        });
+    }
+
+    #[test]
+    fn queues_and_errors_are_a_schedulers_own() {
+        with_two(|k, _, [root, other]| {
+            let create = |k: &mut Kernel| kfunc::scx_bpf_create_dsq(k, 7, -1);
+            assert_eq!([within(k, root, create), within(k, other, create), create(k)], [0, 0, -17]);
+            assert_ne!(k.user_dsq(root, 7), k.user_dsq(other, 7));
+            within(k, other, |k| {
+                within(k, root, |_| ());
+                kfunc::scx_bpf_error(k, "the outer operation's");
+            });
+            let kinds = [root, other].map(|s| k.ext.scheds[s].exit_kind);
+            assert_eq!(kinds, [ExitKind::None, ExitKind::ErrorBpf]);
+        });
     }
 }

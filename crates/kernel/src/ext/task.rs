@@ -1,15 +1,14 @@
 //! A task's life in the class (E-39 to E-54).
 
-use scxr_trace::ExitKind;
-
 use super::call::{self, cpu_relax};
 use super::enable::sanitize_errno;
 use super::enqueue::clear_direct_dispatch;
 use super::entity::TaskState;
-use super::exit::scx_error;
+use super::exit::error;
 use super::flags::{errno, task};
 use super::ops::{ExitTaskArgs, InitTaskArgs, Op};
-use super::sched::EnableState;
+use super::sched::SchedId;
+use super::state::EnableState;
 use crate::behavior::Policy;
 use crate::class::ClassId;
 use crate::executor::Kernel;
@@ -40,28 +39,28 @@ pub(crate) fn set_state(k: &mut Kernel, p: TaskId, to: TaskState) {
     }
 }
 
-/// Has the scheduler prepare for `p` (E-39, E-44); state INIT_BEGIN before and after [__scx_init_task].
-pub(crate) fn init_task(k: &mut Kernel, p: TaskId, fork: bool) -> Result<(), i32> {
+/// Has a scheduler prepare for `p` (E-39, E-44); state INIT_BEGIN before and after [__scx_init_task].
+pub(crate) fn init_task(k: &mut Kernel, sched: SchedId, p: TaskId, fork: bool) -> Result<(), i32> {
     k.task_mut(p).scx.disallow = false;
-    if k.ext.active.has(Op::init_task) {
+    if k.ext.scheds[sched].has(Op::init_task) {
         let args = InitTaskArgs { fork, cgroup: k.task(p).cgroup };
-        let err = call::op(k, Op::init_task, None, Some(p), |ops, k| ops.init_task(k, p, args));
+        let err = call::op(k, sched, Op::init_task, None, Some(p), |ops, k| ops.init_task(k, p, args));
         match err {
             Some(0) | None => {}
-            Some(err) => return Err(sanitize_errno(k, Op::init_task, err)),
+            Some(err) => return Err(sanitize_errno(k, sched, Op::init_task, err)),
         }
     }
     if k.task(p).scx.disallow {
-        reject(k, p, fork);
+        reject(k, sched, p, fork);
     }
     Ok(())
 }
 
 /// `init_task` said that it does not take `p` for SCHED_EXT (E-39).
-fn reject(k: &mut Kernel, p: TaskId, fork: bool) {
+fn reject(k: &mut Kernel, sched: SchedId, p: TaskId, fork: bool) {
     let t = k.task(p);
     let whom = format!("{}[{}]", t.comm, t.pid);
-    let error = if fork {
+    let why = if fork {
         format!("ops.init_task() set task->scx.disallow for {whom} during fork")
     } else if k.ext.state != EnableState::Enabling {
         format!("ops.init_task() set task->scx.disallow for {whom} outside the enable path")
@@ -74,35 +73,38 @@ fn reject(k: &mut Kernel, p: TaskId, fork: bool) {
         }
         return k.unlock(LockId::Rq(cpu));
     };
-    scx_error(k, ExitKind::Error, 0, error);
+    error(k, sched, why);
 }
 
 /// `p` enters the class (E-47) [__scx_enable_task]. Rq lock held.
 pub(crate) fn enable_task(k: &mut Kernel, p: TaskId) {
+    let sched = k.task_sched(p);
     let t = k.task_mut(p);
     let weight = prio::cgroup_weight(t.weight());
     t.scx.weight = weight;
     let cpu = t.cpu;
-    if k.ext.has(Op::enable) {
-        call::op(k, Op::enable, Some(cpu), Some(p), |ops, k| ops.enable(k, p));
+    if k.ext.scheds[sched].has(Op::enable) {
+        call::op(k, sched, Op::enable, Some(cpu), Some(p), |ops, k| ops.enable(k, p));
     }
     tell_weight(k, p);
     set_state(k, p, TaskState::Enabled);
 }
 
 fn tell_weight(k: &mut Kernel, p: TaskId) {
+    let sched = k.task_sched(p);
     let (cpu, weight) = (k.task(p).cpu, k.task(p).scx.weight);
-    if k.ext.has(Op::set_weight) {
-        call::op(k, Op::set_weight, Some(cpu), Some(p), |ops, k| {
+    if k.ext.scheds[sched].has(Op::set_weight) {
+        call::op(k, sched, Op::set_weight, Some(cpu), Some(p), |ops, k| {
             ops.set_weight(k, p, weight);
         });
     }
 }
 
 fn tell_cpumask(k: &mut Kernel, p: TaskId) {
+    let sched = k.task_sched(p);
     let cpu = k.task(p).cpu;
-    if k.ext.has(Op::set_cpumask) {
-        call::op(k, Op::set_cpumask, Some(cpu), Some(p), |ops, k| {
+    if k.ext.scheds[sched].has(Op::set_cpumask) {
+        call::op(k, sched, Op::set_cpumask, Some(cpu), Some(p), |ops, k| {
             ops.set_cpumask(k, p);
         });
     }
@@ -111,9 +113,10 @@ fn tell_cpumask(k: &mut Kernel, p: TaskId) {
 /// `p` leaves the class (E-48) [scx_disable_task]. Rq lock held.
 pub(crate) fn disable_task(k: &mut Kernel, p: TaskId) {
     clear_direct_dispatch(k, p);
+    let sched = k.task_sched(p);
     let cpu = k.task(p).cpu;
-    if k.ext.has(Op::disable) {
-        call::op(k, Op::disable, Some(cpu), Some(p), |ops, k| {
+    if k.ext.scheds[sched].has(Op::disable) {
+        call::op(k, sched, Op::disable, Some(cpu), Some(p), |ops, k| {
             ops.disable(k, p);
         });
     }
@@ -122,7 +125,7 @@ pub(crate) fn disable_task(k: &mut Kernel, p: TaskId) {
     (e.dsq_vtime, e.slice) = (0, 0);
 }
 
-/// The scheduler forgets `p` (E-49) [scx_disable_and_exit_task]. pi_lock and rq lock held.
+/// The scheduler of `p` forgets it (E-49) [scx_disable_and_exit_task]. pi_lock and rq lock held.
 pub(crate) fn disable_and_exit_task(k: &mut Kernel, p: TaskId) {
     let cancelled = match k.task(p).scx.state {
         TaskState::None | TaskState::InitBegin | TaskState::Dead => return,
@@ -133,17 +136,18 @@ pub(crate) fn disable_and_exit_task(k: &mut Kernel, p: TaskId) {
             false
         }
     };
-    exit_task(k, p, cancelled);
-    k.task_mut(p).scx.bound = false;
+    let sched = k.task_sched(p);
+    exit_task(k, sched, p, cancelled);
+    k.task_mut(p).scx.sched = None;
     set_state(k, p, TaskState::None);
 }
 
-/// Tells the scheduler that it can forget `p`.
-pub(crate) fn exit_task(k: &mut Kernel, p: TaskId, cancelled: bool) {
+/// Tells a scheduler that it can forget `p`.
+pub(crate) fn exit_task(k: &mut Kernel, sched: SchedId, p: TaskId, cancelled: bool) {
     let cpu = k.task(p).cpu;
-    if k.ext.has(Op::exit_task) {
+    if k.ext.scheds[sched].has(Op::exit_task) {
         let locked = k.holds(LockId::Rq(cpu)).then_some(cpu);
-        call::op(k, Op::exit_task, locked, Some(p), |ops, k| {
+        call::op(k, sched, Op::exit_task, locked, Some(p), |ops, k| {
             ops.exit_task(k, p, ExitTaskArgs { cancelled });
         });
     }
@@ -181,16 +185,16 @@ pub(crate) fn fork(k: &mut Kernel, p: TaskId) -> Result<(), i32> {
     let e = &mut k.task_mut(p).scx;
     e.tid = tid;
     e.runnable_at = now;
-    if !k.ext.init_task_armed {
+    let Some(sched) = k.ext.root_id().filter(|_| k.ext.init_task_armed) else {
         return Ok(());
-    }
+    };
     set_state(k, p, TaskState::InitBegin);
-    if let Err(err) = init_task(k, p, true) {
+    if let Err(err) = init_task(k, sched, p, true) {
         set_state(k, p, TaskState::None);
         return Err(err);
     }
     set_state(k, p, TaskState::Init);
-    k.task_mut(p).scx.bound = true;
+    k.task_mut(p).scx.sched = Some(sched);
     Ok(())
 }
 
@@ -231,8 +235,8 @@ pub(crate) fn task_dead(k: &mut Kernel, p: TaskId) {
 
 /// The memory of `p` is about to be freed.
 pub(crate) fn task_freed(s: &mut State, p: TaskId) {
-    if let Some(s) = s.ext.root() {
-        s.ops.task_freed(p);
+    for (_, sched) in s.ext.scheds.iter() {
+        sched.ops.task_freed(p);
     }
 }
 

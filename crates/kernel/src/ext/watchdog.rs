@@ -14,7 +14,7 @@ fn interval(k: &Kernel, timeout: Ns) -> Ns {
     (timeout / 2).max(k.config.tick_ns())
 }
 
-/// Starts or restarts it [refresh_watchdog].
+/// Starts or restarts it, by the root's timeout: it looks after all schedulers [refresh_watchdog].
 pub(crate) fn start(k: &mut Kernel) {
     let Some(timeout) = k.ext.root().map(|s| s.timeout) else {
         return;
@@ -28,7 +28,7 @@ pub(crate) fn start(k: &mut Kernel) {
 
 /// Its timer (E-171) [scx_watchdog_workfn].
 pub(crate) fn watchdog_timer(k: &mut Kernel) {
-    if k.now() < k.ext.watchdog_due || k.ext.root.is_none() {
+    if k.now() < k.ext.watchdog_due || k.ext.root_id().is_none() {
         return; // a timer of an earlier scheduler
     }
     k.ext.watchdog_due = Ns::MAX;
@@ -42,18 +42,19 @@ pub(crate) fn watchdog_timer(k: &mut Kernel) {
 }
 
 fn check_rq_for_timeouts(k: &mut Kernel, cpu: CpuId) -> bool {
-    let Some(timeout) = k.ext.root().map(|s| s.timeout) else {
-        return true;
-    };
     k.lock(LockId::Rq(cpu));
     let now = k.now();
-    let late = |k: &Kernel, p: &TaskId| now > k.task(*p).scx.runnable_at + timeout;
+    let late = |k: &Kernel, p: &TaskId| {
+        let timeout = k.ext.scheds[k.task_sched(*p)].timeout;
+        now > k.task(*p).scx.runnable_at + timeout
+    };
     let stalled = k.runnable_tasks(cpu).find(|p| late(k, p));
     if let Some(p) = stalled {
+        let sched = k.task_sched(p);
         let t = k.task(p);
         let ms = (now - t.scx.runnable_at) / MS;
         let msg = format!("{}[{}] failed to run for {}.{:03}s", t.comm, t.pid, ms / 1000, ms % 1000);
-        scx_exit_on(k, ExitKind::ErrorStall, 0, cpu.0 as i32, msg);
+        scx_exit_on(k, sched, ExitKind::ErrorStall, 0, cpu.0 as i32, msg);
     }
     k.unlock(LockId::Rq(cpu));
     stalled.is_some()
@@ -64,14 +65,15 @@ pub(crate) fn scx_tick(k: &mut Kernel, cpu: CpuId) {
     if !k.ext.enabled {
         return;
     }
-    let Some(timeout) = k.ext.root().map(|s| s.timeout) else {
+    let Some(root) = k.ext.root_id() else {
         return;
     };
+    let timeout = k.ext.scheds[root].timeout;
     let late = k.now().saturating_sub(k.ext.watchdog_stamp);
     if late > timeout {
         let ms = late / MS;
         let msg = format!("watchdog failed to check in for {}.{:03}s", ms / 1000, ms % 1000);
-        scx_exit_on(k, ExitKind::ErrorStall, 0, cpu.0 as i32, msg);
+        scx_exit_on(k, root, ExitKind::ErrorStall, 0, cpu.0 as i32, msg);
     }
     #[cfg(debug_assertions)]
     if cpu == CpuId(0)

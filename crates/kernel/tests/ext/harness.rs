@@ -122,7 +122,7 @@ pub(crate) fn ejected(m: &mut Machine, hogs: &str) -> ExitInfo {
         let t = s.task(p);
         assert_ne!(t.class, ClassId::Ext, "{}", t.comm);
         assert_eq!(t.scx.dsq, None, "{}", t.comm);
-        assert!(!t.scx.bound, "{}", t.comm);
+        assert!(t.scx.sched.is_none(), "{}", t.comm);
     }
     let times = |m: &Machine| -> Vec<u64> {
         let s = m.state();

@@ -1,9 +1,9 @@
 //! CPUs: kicks, performance, masks, numbers, time (E-141, E-155, E-216 to E-223).
 
 use super::super::call::kfunc;
+use super::super::events::Events;
 use super::super::flags::consts;
 use super::super::kick;
-use super::super::sched::Events;
 use super::error;
 use crate::cpumask::CpuMask;
 use crate::executor::Kernel;
@@ -22,11 +22,9 @@ fn check_cpu(k: &mut Kernel, cpu: i32) -> Option<CpuId> {
 /// Has a CPU reschedule (E-141).
 pub fn scx_bpf_kick_cpu(k: &mut Kernel, cpu: i32, flags: u64) {
     kfunc(k);
-    if k.ext.root.is_none() {
-        return;
-    }
+    let Some(sched) = k.prog_sched() else { return };
     if let Some(cpu) = check_cpu(k, cpu) {
-        kick::kick_cpu(k, cpu, flags);
+        kick::kick_cpu(k, sched, cpu, flags);
     }
 }
 
@@ -47,7 +45,7 @@ pub fn scx_bpf_cpuperf_cur(k: &mut Kernel, cpu: i32) -> u32 {
 /// Sets the performance target of a CPU (E-218).
 pub fn scx_bpf_cpuperf_set(k: &mut Kernel, cpu: i32, perf: u32) {
     kfunc(k);
-    if k.ext.root.is_none() {
+    if k.prog_sched().is_none() {
         return;
     }
     if perf > consts::CPUPERF_ONE {
@@ -109,7 +107,7 @@ pub fn scx_bpf_now(k: &mut Kernel) -> Ns {
     }
 }
 
-/// Event counters (E-223).
+/// Event counters of the root scheduler (E-223).
 pub fn scx_bpf_events(k: &mut Kernel) -> Events {
     k.ext.root().map(|s| s.events).unwrap_or_default()
 }

@@ -21,7 +21,7 @@ fn result(cpu: Option<CpuId>) -> i32 {
 /// The default CPU selection (H1): a CPU, and whether it was idle and is claimed now.
 pub fn scx_bpf_select_cpu_dfl(k: &mut Kernel, p: TaskId, prev_cpu: i32, wake_flags: u64) -> (i32, bool) {
     kfunc(k);
-    if k.ext.root.is_none() {
+    if k.prog_sched().is_none() {
         return (-errno::ENODEV, false);
     }
     match select_cpu_from_kfunc(k, p, prev_cpu, wake_flags, None, 0) {
@@ -40,7 +40,7 @@ pub fn scx_bpf_select_cpu_and(
     flags: u64,
 ) -> i32 {
     kfunc(k);
-    if k.ext.root.is_none() {
+    if k.prog_sched().is_none() {
         return -errno::ENODEV;
     }
     // A task's own mask is as none (G1).
@@ -52,7 +52,7 @@ pub fn scx_bpf_select_cpu_and(
 /// Claims a CPU if it is idle (H7).
 pub fn scx_bpf_test_and_clear_cpu_idle(k: &mut Kernel, cpu: i32) -> bool {
     kfunc(k);
-    if k.ext.root.is_none() || !check_enabled(k) {
+    if k.prog_sched().is_none() || !check_enabled(k) {
         return false;
     }
     match k.valid_cpu(cpu) {
@@ -75,7 +75,7 @@ fn refuse_per_node(k: &mut Kernel) -> bool {
 /// Claims an idle CPU of a mask (H8): the CPU or -errno.
 pub fn scx_bpf_pick_idle_cpu(k: &mut Kernel, mask: &CpuMask, flags: u64) -> i32 {
     scan_cost(k);
-    if k.ext.root.is_none() {
+    if k.prog_sched().is_none() {
         return -errno::ENODEV;
     }
     if refuse_per_node(k) || !check_enabled(k) {
@@ -87,7 +87,7 @@ pub fn scx_bpf_pick_idle_cpu(k: &mut Kernel, mask: &CpuMask, flags: u64) -> i32 
 /// Claims an idle CPU of a mask, or else names any of its CPUs (H8).
 pub fn scx_bpf_pick_any_cpu(k: &mut Kernel, mask: &CpuMask, flags: u64) -> i32 {
     scan_cost(k);
-    if k.ext.root.is_none() {
+    if k.prog_sched().is_none() {
         return -errno::ENODEV;
     }
     if refuse_per_node(k) {
@@ -100,7 +100,7 @@ pub fn scx_bpf_pick_any_cpu(k: &mut Kernel, mask: &CpuMask, flags: u64) -> i32 {
 
 /// H10 [validate_node]
 fn check_node(k: &mut Kernel, node: i32) -> Result<Domain, i32> {
-    if k.ext.root.is_none() {
+    if k.prog_sched().is_none() {
         return Err(-errno::ENODEV);
     }
     if !k.ext.idle.per_node {
@@ -151,7 +151,7 @@ enum Which {
 }
 
 fn global_mask(k: &mut Kernel, which: Which) -> CpuMask {
-    if k.ext.root.is_none() {
+    if k.prog_sched().is_none() {
         return CpuMask::EMPTY;
     }
     if k.ext.idle.per_node {

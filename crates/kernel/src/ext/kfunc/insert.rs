@@ -4,23 +4,19 @@ use super::super::call::{self, Marker, kfunc};
 use super::super::dispatch::{buffer_insert, consume, flush_dispatch_buf, move_task_between_dsqs};
 use super::super::dsq_table::find_dsq_for_dispatch;
 use super::super::enqueue::mark_direct_dispatch;
+use super::super::events::Ev;
 use super::super::flags::{dsq_id, enq, ops};
 use super::super::iter::DsqIter;
-use super::super::sched::Ev;
+use super::super::sched::SchedId;
 use super::error;
 use crate::executor::Kernel;
 use crate::ids::{CpuId, TaskId};
 use crate::lock::LockId;
 
-/// Is `p` a task of the scheduler (E-239)? [scx_task_on_sched]
-fn owned(k: &Kernel, p: TaskId) -> bool {
-    k.find_task(p).is_some_and(|t| t.scx.bound)
-}
-
 /// The flags to go on with; `None`: IMMED is misused (E-89) [scx_vet_enq_flags].
-fn vet_enq_flags(k: &mut Kernel, dsq: u64, mut enq_flags: u64) -> Option<u64> {
+fn vet_enq_flags(k: &mut Kernel, sched: SchedId, dsq: u64, mut enq_flags: u64) -> Option<u64> {
     let local = dsq == dsq_id::LOCAL || dsq_id::is_local_on(dsq);
-    if local && k.ext.flag(ops::ALWAYS_ENQ_IMMED) {
+    if local && k.ext.scheds[sched].flag(ops::ALWAYS_ENQ_IMMED) {
         enq_flags |= enq::IMMED;
     }
     if enq_flags & enq::IMMED != 0 && !local {
@@ -30,27 +26,27 @@ fn vet_enq_flags(k: &mut Kernel, dsq: u64, mut enq_flags: u64) -> Option<u64> {
     Some(enq_flags)
 }
 
-/// [scx_dsq_insert_preamble]
-fn preamble(k: &mut Kernel, p: TaskId, dsq: u64, enq_flags: u64) -> Option<u64> {
+/// The scheduler that inserts, and the flags to go on with [scx_dsq_insert_preamble].
+fn preamble(k: &mut Kernel, p: TaskId, dsq: u64, enq_flags: u64) -> Option<(SchedId, u64)> {
     kfunc(k);
-    k.ext.root()?;
+    let sched = k.prog_sched()?;
     if enq_flags & enq::INTERNAL_MASK != 0 {
         error(k, format!("invalid enq_flags 0x{enq_flags:x}"));
         return None;
     }
-    if !owned(k, p) {
-        k.ext.count(Ev::InsertNotOwned, 1);
+    if !k.task_on_sched(p, sched) {
+        k.ext.scheds[sched].count(Ev::InsertNotOwned, 1);
         return None;
     }
-    vet_enq_flags(k, dsq, enq_flags)
+    vet_enq_flags(k, sched, dsq, enq_flags).map(|flags| (sched, flags))
 }
 
 /// [scx_dsq_insert_commit]
-fn commit(k: &mut Kernel, p: TaskId, dsq: u64, enq_flags: u64) {
+fn commit(k: &mut Kernel, sched: SchedId, p: TaskId, dsq: u64, enq_flags: u64) {
     let me = k.this_cpu();
     match k.ext.cx[me].marker {
-        Marker::Off => buffer_insert(k, p, dsq, enq_flags),
-        _ => mark_direct_dispatch(k, p, dsq, enq_flags),
+        Marker::Off => buffer_insert(k, sched, p, dsq, enq_flags),
+        _ => mark_direct_dispatch(k, sched, p, dsq, enq_flags),
     }
 }
 
@@ -64,36 +60,39 @@ fn set_slice(k: &mut Kernel, p: TaskId, slice: u64) {
 
 /// Inserts `p` into a queue in FIFO order (E-205). False: refused.
 pub fn scx_bpf_dsq_insert(k: &mut Kernel, p: TaskId, dsq: u64, slice: u64, enq_flags: u64) -> bool {
-    let Some(enq_flags) = preamble(k, p, dsq, enq_flags) else {
+    let Some((sched, enq_flags)) = preamble(k, p, dsq, enq_flags) else {
         return false;
     };
     set_slice(k, p, slice);
-    commit(k, p, dsq, enq_flags);
+    commit(k, sched, p, dsq, enq_flags);
     true
 }
 
 /// Inserts `p` into a queue at a vtime (E-206). False: refused.
 pub fn scx_bpf_dsq_insert_vtime(k: &mut Kernel, p: TaskId, dsq: u64, slice: u64, vtime: u64, enq_flags: u64) -> bool {
-    let Some(enq_flags) = preamble(k, p, dsq, enq_flags) else {
+    let Some((sched, enq_flags)) = preamble(k, p, dsq, enq_flags) else {
         return false;
     };
     set_slice(k, p, slice);
     k.task_mut(p).scx.dsq_vtime = vtime;
-    commit(k, p, dsq, enq_flags | enq::DSQ_PRIQ);
+    commit(k, sched, p, dsq, enq_flags | enq::DSQ_PRIQ);
     true
 }
 
 /// Entries left in the dispatch buffer (E-207).
 pub fn scx_bpf_dispatch_nr_slots(k: &mut Kernel) -> u32 {
     let me = k.this_cpu();
-    k.ext.root().map_or(0, |s| s.dsp_max_batch.saturating_sub(s.dsp[me].entries.len()) as u32)
+    k.prog_sched().map_or(0, |sched| {
+        let s = &k.ext.scheds[sched];
+        s.dsp_max_batch.saturating_sub(s.pcpu[me].dsp.entries.len()) as u32
+    })
 }
 
 /// Drops the newest entry of the dispatch buffer (E-207).
 pub fn scx_bpf_dispatch_cancel(k: &mut Kernel) {
     let me = k.this_cpu();
-    let Some(s) = &mut k.ext.root else { return };
-    if s.dsp[me].entries.pop().is_none() {
+    let Some(sched) = k.prog_sched() else { return };
+    if k.ext.scheds[sched].pcpu[me].dsp.entries.pop().is_none() {
         error(k, "dispatch buffer underflow");
     }
 }
@@ -102,25 +101,25 @@ pub fn scx_bpf_dispatch_cancel(k: &mut Kernel) {
 pub fn scx_bpf_dsq_move_to_local(k: &mut Kernel, dsq: u64, enq_flags: u64) -> bool {
     kfunc(k);
     let me = k.this_cpu();
-    if k.ext.root.is_none() {
+    let Some(sched) = k.prog_sched() else {
         return false;
-    }
+    };
     if enq_flags & enq::INTERNAL_MASK != 0 {
         error(k, format!("invalid enq_flags 0x{enq_flags:x}"));
         return false;
     }
-    let Some(enq_flags) = vet_enq_flags(k, dsq_id::LOCAL, enq_flags) else {
+    let Some(enq_flags) = vet_enq_flags(k, sched, dsq_id::LOCAL, enq_flags) else {
         return false;
     };
     let cpu = k.ext.cx[me].locked_rq.unwrap_or(me);
-    flush_dispatch_buf(k, cpu);
-    let Some(index) = k.user_dsq(dsq) else {
+    flush_dispatch_buf(k, sched, cpu);
+    let Some(index) = k.user_dsq(sched, dsq) else {
         error(k, format!("invalid DSQ ID 0x{dsq:016x}"));
         return false;
     };
-    let moved = consume(k, cpu, index, enq_flags);
-    if moved && let Some(s) = &mut k.ext.root {
-        s.dsp[me].nr_tasks += 1;
+    let moved = consume(k, sched, cpu, index, enq_flags);
+    if moved {
+        k.ext.scheds[sched].pcpu[me].dsp.nr_tasks += 1;
     }
     moved
 }
@@ -148,13 +147,13 @@ pub fn scx_bpf_dsq_move_vtime(k: &mut Kernel, it: DsqIter, p: TaskId, dsq: u64, 
 /// E-113 [scx_dsq_move]
 fn dsq_move(k: &mut Kernel, it: DsqIter, p: TaskId, dsq: u64, enq_flags: u64) -> bool {
     kfunc(k);
-    let Some((from, seq)) = k.cursor_dsq(it) else {
+    let (Some(sched), Some((from, seq))) = (k.prog_sched(), k.cursor_dsq(it)) else {
         return false;
     };
-    let Some(enq_flags) = vet_enq_flags(k, dsq, enq_flags) else {
+    let Some(enq_flags) = vet_enq_flags(k, sched, dsq, enq_flags) else {
         return false;
     };
-    if k.ext.root().is_none_or(|s| s.aborting) || k.find_task(p).is_none() {
+    if k.ext.scheds[sched].aborting || k.find_task(p).is_none() {
         return false;
     }
     let me = k.this_cpu();
@@ -167,13 +166,13 @@ fn dsq_move(k: &mut Kernel, it: DsqIter, p: TaskId, dsq: u64, enq_flags: u64) ->
         }
         None => k.lock_task_rq(p),
     };
-    let (moved, held) = move_locked(k, it, p, from, seq, src, locked.unwrap_or(me), dsq, enq_flags);
+    let (moved, held) = move_locked(k, sched, it, p, from, seq, src, locked.unwrap_or(me), dsq, enq_flags);
     (k.cursor(it).slice, k.cursor(it).vtime) = (None, None);
     match locked {
         Some(rq) => {
             call::switch_rq_lock(k, held, rq);
-            if moved && let Some(s) = &mut k.ext.root {
-                s.dsp[me].nr_tasks += 1;
+            if moved {
+                k.ext.scheds[sched].pcpu[me].dsp.nr_tasks += 1;
             }
         }
         None => {
@@ -188,6 +187,7 @@ fn dsq_move(k: &mut Kernel, it: DsqIter, p: TaskId, dsq: u64, enq_flags: u64) ->
 #[allow(clippy::too_many_arguments)]
 fn move_locked(
     k: &mut Kernel,
+    sched: SchedId,
     it: DsqIter,
     p: TaskId,
     from: u32,
@@ -213,6 +213,6 @@ fn move_locked(
         k.task_mut(p).scx.slice = slice;
     }
     let task_cpu = k.task(p).cpu;
-    let to = find_dsq_for_dispatch(k, here, dsq, task_cpu);
-    (true, move_task_between_dsqs(k, p, enq_flags, from, to))
+    let to = find_dsq_for_dispatch(k, sched, here, dsq, task_cpu);
+    (true, move_task_between_dsqs(k, sched, p, enq_flags, from, to))
 }

@@ -21,4 +21,4 @@ pub use task::*;
 pub use timer::*;
 pub use view::{cpumask_any_distribute, idle_cpumask_view, scx_abort};
 
-use super::exit::error;
+use super::exit::prog_error as error;

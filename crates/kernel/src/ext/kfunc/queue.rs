@@ -18,7 +18,9 @@ pub fn scx_bpf_create_dsq(k: &mut Kernel, id: u64, node: i32) -> i32 {
 /// Ends a user queue (E-110).
 pub fn scx_bpf_destroy_dsq(k: &mut Kernel, id: u64) {
     kfunc(k);
-    dsq_table::destroy(k, id);
+    if let Some(sched) = k.prog_sched() {
+        dsq_table::destroy(k, sched, id);
+    }
 }
 
 /// The run queue that LOCAL means here: the locked one, or this CPU's.
@@ -40,15 +42,15 @@ fn local_on_cpu(k: &mut Kernel, id: u64) -> Option<CpuId> {
 /// Tasks on a queue (E-213), or -errno.
 pub fn scx_bpf_dsq_nr_queued(k: &mut Kernel, id: u64) -> i32 {
     kfunc(k);
-    if k.ext.root.is_none() {
+    let Some(sched) = k.prog_sched() else {
         return -errno::ENODEV;
-    }
+    };
     let index = if id == dsq_id::LOCAL {
         Some(local_cpu(k).0)
     } else if dsq_id::is_local_on(id) {
         local_on_cpu(k, id).map(|c| c.0)
     } else {
-        k.user_dsq(id)
+        k.user_dsq(sched, id)
     };
     index.map_or(-errno::ENOENT, |i| k.ext.dsqs[i as usize].nr as i32)
 }
@@ -56,7 +58,10 @@ pub fn scx_bpf_dsq_nr_queued(k: &mut Kernel, id: u64) -> i32 {
 /// Starts to iterate over a user queue (E-112): an iterator, and 0 or -errno. It must be ended in any case.
 pub fn bpf_iter_scx_dsq_new(k: &mut Kernel, id: u64, flags: u64) -> (DsqIter, i32) {
     kfunc(k);
-    iter::iter_new(k, id, flags)
+    match k.prog_sched() {
+        Some(sched) => iter::iter_new(k, sched, id, flags),
+        None => (iter::iter_alloc(k), -errno::ENODEV),
+    }
 }
 
 /// The next task.
@@ -73,12 +78,12 @@ pub fn bpf_iter_scx_dsq_destroy(k: &mut Kernel, it: DsqIter) {
 /// First task of a user queue, without its lock (E-115).
 pub fn scx_bpf_dsq_peek(k: &mut Kernel, id: u64) -> Option<TaskId> {
     kfunc(k);
-    k.ext.root()?;
+    let sched = k.prog_sched()?;
     if id & dsq_id::BUILTIN != 0 {
         error(k, format!("peek disallowed on builtin DSQ 0x{id:x}"));
         return None;
     }
-    match k.user_dsq(id) {
+    match k.user_dsq(sched, id) {
         Some(dsq) => k.dsq_first(dsq),
         None => {
             error(k, format!("peek on non-existent DSQ 0x{id:x}"));
@@ -90,9 +95,7 @@ pub fn scx_bpf_dsq_peek(k: &mut Kernel, id: u64) -> Option<TaskId> {
 /// Has the tasks of a queue enqueued again, soon (E-211).
 pub fn scx_bpf_dsq_reenq(k: &mut Kernel, id: u64, flags: u64) {
     kfunc(k);
-    if k.ext.root.is_none() {
-        return;
-    }
+    let Some(sched) = k.prog_sched() else { return };
     if flags & !reenq::USER_MASK != 0 {
         return error(k, format!("invalid SCX_REENQ flags 0x{flags:x}"));
     }
@@ -102,16 +105,16 @@ pub fn scx_bpf_dsq_reenq(k: &mut Kernel, id: u64, flags: u64) {
     };
     if id == dsq_id::LOCAL {
         let cpu = local_cpu(k);
-        return again::schedule_local(k, cpu, flags);
+        return again::schedule_local(k, sched, cpu, flags);
     }
     if dsq_id::is_local_on(id) {
         if let Some(cpu) = local_on_cpu(k, id) {
-            again::schedule_local(k, cpu, flags);
+            again::schedule_local(k, sched, cpu, flags);
         }
         return;
     }
-    match k.user_dsq(id) {
-        Some(dsq) => again::schedule_user(k, dsq, flags),
+    match k.user_dsq(sched, id) {
+        Some(dsq) => again::schedule_user(k, sched, dsq, flags),
         None if id & dsq_id::BUILTIN != 0 => {
             error(k, format!("DSQ 0x{id:x} not allowed for reenq"));
         }

@@ -5,9 +5,14 @@ use crate::cgroup::CgroupId;
 use crate::executor::Kernel;
 use crate::ids::{CpuId, TaskId};
 
+/// Is `p` a task of the scheduler whose program runs (E-239)?
+fn owned(k: &Kernel, p: TaskId) -> bool {
+    k.prog_sched().is_some_and(|sched| k.task_on_sched(p, sched))
+}
+
 /// Sets the slice of a task (E-215). False: it is not the scheduler's.
 pub fn scx_bpf_task_set_slice(k: &mut Kernel, p: TaskId, slice: u64) -> bool {
-    let ok = k.find_task(p).is_some_and(|t| t.scx.bound);
+    let ok = owned(k, p);
     if ok {
         k.task_mut(p).scx.slice = slice;
     }
@@ -16,7 +21,7 @@ pub fn scx_bpf_task_set_slice(k: &mut Kernel, p: TaskId, slice: u64) -> bool {
 
 /// Sets the vtime of a task (E-215). False: it is not the scheduler's.
 pub fn scx_bpf_task_set_dsq_vtime(k: &mut Kernel, p: TaskId, vtime: u64) -> bool {
-    let ok = k.find_task(p).is_some_and(|t| t.scx.bound);
+    let ok = owned(k, p);
     if ok {
         k.task_mut(p).scx.dsq_vtime = vtime;
     }

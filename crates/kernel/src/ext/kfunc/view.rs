@@ -1,10 +1,8 @@
 //! What an adapter needs beside the kfuncs themselves: live views of the idle masks, and errors of its own.
 
-use scxr_trace::ExitKind;
-
 use crate::cpumask::CpuMask;
 use crate::executor::Kernel;
-use crate::ext::exit::scx_error;
+use crate::ext::exit::prog_error;
 use crate::ids::CpuId;
 use crate::state::State;
 
@@ -24,7 +22,7 @@ pub fn cpumask_any_distribute(k: &mut Kernel, mask: &CpuMask) -> Option<CpuId> {
     k.any_distribute(mask)
 }
 
-/// Ejects the scheduler for a misuse that an adapter found (kind ERROR).
+/// Ejects the scheduler whose program runs for a misuse that an adapter found (kind ERROR).
 pub fn scx_abort(k: &mut Kernel, msg: impl Into<String>) {
-    scx_error(k, ExitKind::Error, 0, msg);
+    prog_error(k, msg);
 }
