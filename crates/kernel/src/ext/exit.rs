@@ -78,7 +78,7 @@ fn claim(k: &mut Kernel, sched: SchedId, kind: ExitKind) -> bool {
 
 /// Ends a scheduler for a reason (E-175, E-177) [scx_vexit]. The caller goes on; the scheduler is disabled by the helper
 /// thread. Only the first exit counts.
-pub(crate) fn scx_exit(k: &mut Kernel, sched: SchedId, kind: ExitKind, code: i64, msg: impl Into<String>) {
+pub fn scx_exit(k: &mut Kernel, sched: SchedId, kind: ExitKind, code: i64, msg: impl Into<String>) {
     let cpu = k.this_cpu().0 as i32;
     scx_exit_on(k, sched, kind, code, cpu, msg);
 }

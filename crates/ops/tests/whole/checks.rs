@@ -2,10 +2,9 @@
 
 use scxr_kernel::config::Interleave;
 use scxr_kernel::cost::CostTable;
-use scxr_kernel::ext::exit::scx_error;
 use scxr_trace::ExitKind;
 
-use crate::common::{MS, Run, S, Sched, Setup, assert_same, trace};
+use crate::common::{MS, Run, S, Sched, Setup, assert_same, inject, trace};
 use crate::conserve::wakeup_cost;
 use crate::memory;
 use crate::policies::Central;
@@ -90,7 +89,7 @@ fn runs_of_every_kind_leave_nothing_behind() {
     check_nothing_left("a scheduler that is ejected", 60, || {
         let mut run = Run::start(&setup, &simple);
         run.advance(2 * MS);
-        run.m.at(2 * MS + 100_000, |k| scx_error(k, ExitKind::Error, 0, "injected"));
+        run.m.at(2 * MS + 100_000, |k| inject(k, ExitKind::Error));
         run.advance(5 * MS);
         assert_eq!(run.exit().map(|e| e.kind), Some(ExitKind::Error));
         run.finish()

@@ -6,12 +6,13 @@ use std::rc::Rc;
 
 use scxr_abi::KernelVersion;
 use scxr_bpf::load::Object;
-use scxr_kernel::Machine;
 use scxr_kernel::config::{Config, Interleave};
 use scxr_kernel::ext::check::invariants;
+use scxr_kernel::ext::exit::scx_exit;
 use scxr_kernel::ext::ops::{ExitInfo, SchedExtOps};
 use scxr_kernel::ids::{Ns, TaskId};
 use scxr_kernel::topology::Topology;
+use scxr_kernel::{Kernel, Machine};
 use scxr_ops::{BpfScheduler, Model, NativeScheduler, SchedulerOptions};
 use scxr_policy::native::PolicyDef;
 use scxr_trace::{Checker, EventKind, ExitKind, Recorder, Rule, Rules, Sink, text};
@@ -253,6 +254,13 @@ impl Run {
             panic!("{} violations, such as\n{}\nreplay: {replay}", watch.checker.nr_violations(), list.join("\n"));
         }
         text::write(&events)
+    }
+}
+
+/// Ends the root scheduler, if there is one.
+pub(crate) fn inject(k: &mut Kernel, kind: ExitKind) {
+    if let Some(root) = k.ext.root_id() {
+        scx_exit(k, root, kind, 0, "injected");
     }
 }
 

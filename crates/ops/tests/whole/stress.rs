@@ -7,12 +7,11 @@ use std::rc::Rc;
 use scxr_kernel::behavior::{Action, Policy, TaskCx, TaskSpec, Whom};
 use scxr_kernel::class::ClassId;
 use scxr_kernel::config::Interleave;
-use scxr_kernel::ext::exit::scx_error;
 use scxr_kernel::ids::{Ns, TaskId};
 use scxr_kernel::task::OnRq;
 use scxr_trace::{ExitKind, Rules};
 
-use crate::common::{MS, Run, S, Sched, Setup, US, assert_same, rules};
+use crate::common::{MS, Run, S, Sched, Setup, US, assert_same, inject, rules};
 use crate::objects::sched;
 use crate::policies::Central;
 use crate::random::Random;
@@ -77,7 +76,7 @@ fn disturb(run: &mut Run, r: &mut Random, setup: &Setup, sched: &Sched, enabled:
         (1, true) => {
             let kind = r.pick(&[ExitKind::Error, ExitKind::Sysrq, ExitKind::ErrorBpf]);
             let at = run.m.now() + r.below(2 * MS);
-            run.m.at(at, move |k| scx_error(k, kind, 0, "injected"));
+            run.m.at(at, move |k| inject(k, kind));
             false
         }
         (2, true) => {
