@@ -106,6 +106,8 @@ pub(crate) struct RunResult {
     pub(crate) globals: Option<IndexMap<String, serde_json::Value>>,
     /// The class's event counters; empty for the fair class.
     pub(crate) counters: IndexMap<String, i64>,
+    /// Debug dumps that SysRq-D asked for.
+    pub(crate) dumps: Vec<String>,
     /// All events, as text.
     pub(crate) trace: Option<String>,
     /// Real time from the start of loading to the end of the run, ns.
@@ -210,6 +212,7 @@ fn simulate(
     let globals = keep.globals.then(|| loaded.globals());
     let nr_events = m.state().nr_events;
     let counters = counters(&m, scheduler);
+    let dumps = m.state().ext.dumps.asked_for().map(str::to_owned).collect();
     setup.started = setup.tasks - m.nr_spawns_pending().min(setup.tasks);
     setup.forks_refused = m.state().nr_forks_refused;
     drop(m);
@@ -230,6 +233,7 @@ fn simulate(
         report,
         globals,
         counters,
+        dumps,
         trace,
         wall_ns: start.elapsed().as_nanos() as u64,
         run_ns,
@@ -267,6 +271,7 @@ fn refused(scheduler: &Scheduler, seed: u64, keep: Keep, msg: String, start: Ins
         report: Report::default(),
         globals: keep.globals.then(IndexMap::new),
         counters: IndexMap::new(),
+        dumps: Vec::new(),
         trace: keep.trace.then(|| scxr_trace::text::write(&[])),
         wall_ns: start.elapsed().as_nanos() as u64,
         run_ns: 0,

@@ -139,6 +139,8 @@ pub enum Action {
     SetNice(Whom, i8),
     /// sched_setscheduler(2).
     SetPolicy(Whom, Policy),
+    /// A CPU goes offline or comes online, as through /sys/devices/system/cpu/cpuN/online. The caller runs on another.
+    SetCpuOnline(CpuId, bool),
     /// The caller counts one operation of its workload as done, with its latency.
     Work(Ns),
     /// End.

@@ -148,6 +148,18 @@ impl CpuMask {
         CpuMask { bits }
     }
 
+    /// In hexadecimal, 32 bits a group, for a machine of `nr` CPUs [%*pb].
+    pub fn hex(&self, nr: usize) -> String {
+        let word = |group: usize| (self.words()[group / 2] >> (group % 2 * 32)) as u32;
+        let groups = nr.div_ceil(32).max(1);
+        let first = nr - (groups - 1) * 32;
+        let mut out = format!("{:0width$x}", word(groups - 1), width = first.div_ceil(4).max(1));
+        for group in (0..groups - 1).rev() {
+            out += &format!(",{:08x}", word(group));
+        }
+        out
+    }
+
     /// Reads a list such as `0-3,8` (the format of `taskset -c`).
     pub fn parse(list: &str) -> Result<CpuMask, String> {
         let mut mask = CpuMask::EMPTY;

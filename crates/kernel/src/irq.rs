@@ -100,6 +100,11 @@ impl CpuIrq {
         self.ipis.insert(pos, (at, ipi));
     }
 
+    /// Takes the earliest timer away.
+    pub(crate) fn pop_timer(&mut self) -> Option<Reverse<(Ns, u64, Timer)>> {
+        self.timers.pop()
+    }
+
     /// When the next interrupt comes.
     pub(crate) fn next_event(&self) -> Ns {
         if !self.works.is_empty() {
@@ -145,9 +150,18 @@ impl Kernel {
     pub(crate) fn start_timer(&mut self, at: Ns, timer: Timer) {
         let me = self.this_cpu();
         let at = at + self.wait_for_turn(me);
-        let irq = &mut self.cpus[me].irq;
+        self.start_timer_on(me, at, timer);
+    }
+
+    /// Starts a timer on a CPU.
+    pub(crate) fn start_timer_on(&mut self, cpu: CpuId, at: Ns, timer: Timer) {
+        let irq = &mut self.cpus[cpu].irq;
         irq.timer_seq += 1;
         irq.timers.push(Reverse((at, irq.timer_seq, timer)));
+        if cpu != self.this_cpu() {
+            let at = at.max(self.now());
+            self.exec.bring_forward(cpu, at);
+        }
     }
 
     /// Takes the interrupts that are due on this CPU, at most one tick among them. Those that come due meanwhile may be left

@@ -25,5 +25,6 @@ mod user;
 mod wait;
 
 pub use crate::core::attr::AttrError;
+pub use crate::core::hotplug::HotplugError;
 pub use executor::Kernel;
 pub use machine::Machine;

@@ -16,6 +16,8 @@ pub enum LockId {
     Rq(CpuId),
     /// A dispatch queue, by index in the class's table.
     Dsq(u32),
+    /// Debug dumps [scx_dump_lock].
+    ScxDump,
 }
 
 /// State of a lock.
@@ -49,6 +51,7 @@ impl Kernel {
             LockId::Pi(p) => &mut self.task_mut(p).pi_lock,
             LockId::Rq(cpu) => &mut self.rqs[cpu].lock,
             LockId::Dsq(i) => self.ext.dsq_lock(i),
+            LockId::ScxDump => &mut self.ext.dumps.lock,
         }
     }
 

@@ -36,6 +36,7 @@ impl Machine {
             cpus: PerCpu::new(n, cpu),
             rqs: PerCpu::new(n, |c| Rq::new(c, crate::ids::TaskId(c.0))),
             online: CpuMask::first_n(n),
+            hotplug: Default::default(),
             tasks: Vec::new(),
             task_list: Default::default(),
             next_pid: 1,

@@ -25,6 +25,8 @@ pub enum StopWork {
     Migrate(TaskId, CpuId),
     /// Active balance of the fair class: push a task to the CPU.
     FairActiveBalance(CpuId),
+    /// The CPU goes offline.
+    TakeDown,
 }
 
 /// A CPU's run queue.

@@ -4,6 +4,7 @@ use scxr_trace::{EventKind, Sink};
 
 use crate::cgroup::Cgroups;
 use crate::config::Config;
+use crate::core::hotplug::Hotplug;
 use crate::cost::CostTable;
 use crate::cpumask::CpuMask;
 use crate::executor::ExecState;
@@ -41,6 +42,7 @@ pub struct State {
     pub rqs: PerCpu<Rq>,
     /// CPUs that are online.
     pub online: CpuMask,
+    pub(crate) hotplug: Hotplug,
     pub(crate) tasks: Vec<Option<Box<Task>>>,
     /// Tasks that are not dead, idle tasks excepted, in order of creation.
     pub(crate) task_list: std::collections::BTreeSet<TaskId>,

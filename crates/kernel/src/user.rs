@@ -187,6 +187,9 @@ impl Kernel {
                 let nice = self.find_task(whom(w)).map_or(0, |t| t.nice);
                 self.set_scheduler(whom(w), policy, nice).ok();
             }
+            Action::SetCpuOnline(cpu, online) => {
+                self.set_cpu_online(cpu, online).ok();
+            }
             Action::Exit => self.begin_exit(),
             Action::Run(_) | Action::Work(_) | Action::CpuTime | Action::Wait(_) | Action::WaitTimeout(..) => {
                 unreachable!("done above")

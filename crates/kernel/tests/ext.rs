@@ -9,10 +9,16 @@ mod script;
 
 #[path = "ext/core_and_class.rs"]
 mod core_and_class;
+#[path = "ext/cpu_preempt.rs"]
+mod cpu_preempt;
 #[path = "ext/custody.rs"]
 mod custody;
+#[path = "ext/dump.rs"]
+mod dump;
 #[path = "ext/errors.rs"]
 mod errors;
+#[path = "ext/hotplug.rs"]
+mod hotplug;
 #[path = "ext/lifecycle.rs"]
 mod lifecycle;
 #[path = "ext/lifetime.rs"]

@@ -44,6 +44,12 @@ pub enum Kind {
     Opaque = 11,
     /// `css_set` of the tasks of a cgroup.
     CssSet = 12,
+    /// `scx_dump_ctx` of the dump under way.
+    DumpCtx = 13,
+    /// `scx_cpu_acquire_args`, which is empty.
+    CpuAcquireArgs = 14,
+    /// `scx_cpu_release_args` of the operation under way.
+    CpuReleaseArgs = 15,
 }
 
 /// Numbers of the kernel's CPU masks.
@@ -113,6 +119,9 @@ impl Place {
             10 => Kind::String,
             11 => Kind::Opaque,
             12 => Kind::CssSet,
+            13 => Kind::DumpCtx,
+            14 => Kind::CpuAcquireArgs,
+            15 => Kind::CpuReleaseArgs,
             _ => return None,
         };
         let id = (off >> ID_SHIFT) as u32 & (ID_LIMIT - 1);

@@ -9,10 +9,12 @@ use scxr_kernel::Kernel;
 use scxr_kernel::behavior::Policy;
 use scxr_kernel::cgroup::{Cgroup, CgroupId};
 use scxr_kernel::ext::exit::exit_kind_number;
+use scxr_kernel::ext::ops::{DumpCtx, ExitInfo};
 use scxr_kernel::ids::{CpuId, TaskId};
 use scxr_kernel::task::{OnRq, TaskState};
 
 use crate::addr::{Kind, Place, addr, string};
+use crate::host::Told;
 
 /// A struct of the modelled kernel with the meaning of its fields.
 pub(crate) struct Fields<F> {
@@ -102,6 +104,13 @@ field_names!(
 );
 
 field_names!(
+    /// Fields of `scx_dump_ctx` and `scx_cpu_release_args`.
+    ToldField {
+        Kind = "kind", Code = "exit_code", Reason = "reason", AtNs = "at_ns", AtJiffies = "at_jiffies", Task = "task",
+    }
+);
+
+field_names!(
     /// Fields of the arguments of `init_task` and `exit_task`.
     ArgsField { Fork = "fork", Cgroup = "cgroup", Cancelled = "cancelled" }
 );
@@ -119,6 +128,8 @@ pub(crate) struct FieldTables {
     task: Fields<TaskField>,
     rq: Fields<RqField>,
     exit: Fields<ExitField>,
+    dump_ctx: Fields<ToldField>,
+    cpu_release: Fields<ToldField>,
     init_task: Fields<ArgsField>,
     exit_task: Fields<ArgsField>,
     cgroup: Fields<CgroupField>,
@@ -130,8 +141,8 @@ pub(crate) struct FieldTables {
 
 /// What an access beyond the tables needs to know about the running scheduler.
 pub(crate) trait Objects {
-    /// What the scheduler that exits is told.
-    fn exit_info(&self) -> Option<&scxr_kernel::ext::ops::ExitInfo>;
+    /// What the operation under way is told.
+    fn told(&self) -> Told<'_>;
     /// A mask that a program made.
     fn owned_mask(&self, id: u32) -> Option<scxr_kernel::cpumask::CpuMask>;
 }
@@ -147,6 +158,8 @@ impl FieldTables {
             task,
             rq: Fields::new(model, "rq", RqField::from_path)?,
             exit: Fields::new(model, "scx_exit_info", ExitField::from_path)?,
+            dump_ctx: Fields::new(model, "scx_dump_ctx", ToldField::from_path)?,
+            cpu_release: Fields::new(model, "scx_cpu_release_args", ToldField::from_path)?,
             init_task: Fields::new(model, "scx_init_task_args", ArgsField::from_path)?,
             exit_task: Fields::new(model, "scx_exit_task_args", ArgsField::from_path)?,
             cgroup: Fields::new(model, "cgroup", CgroupField::from_path)?,
@@ -190,9 +203,21 @@ impl FieldTables {
                 self.rq.read(offset, size, |f, _| rq_value(k, cpu, f))
             }
             Kind::ExitInfo => {
-                let info = objects.exit_info().ok_or(AccessError::Bad)?;
+                let Told::Exit(info) = objects.told() else { return Err(AccessError::Bad) };
                 self.exit.read(offset, size, |f, _| exit_value(info, f))
             }
+            Kind::DumpCtx => {
+                let Told::Dump(ctx) = objects.told() else { return Err(AccessError::Bad) };
+                self.dump_ctx.read(offset, size, |f, _| dump_value(k, ctx, f))
+            }
+            Kind::CpuReleaseArgs => {
+                let Told::Release(reason, p) = objects.told() else { return Err(AccessError::Bad) };
+                self.cpu_release.read(offset, size, |f, _| match f {
+                    ToldField::Task => addr(Kind::Task, p.0),
+                    _ => reason as u64, // the one other field
+                })
+            }
+            Kind::CpuAcquireArgs => Err(AccessError::Bad),
             Kind::InitTaskArgs => self.init_task.read(offset, size, |f, _| match f {
                 ArgsField::Fork => (id & 1).into(),
                 ArgsField::Cgroup => addr(Kind::Cgroup, id >> 1),
@@ -225,12 +250,12 @@ impl FieldTables {
                 Ok(text_value(group.name().as_bytes(), offset as usize, size))
             }
             Kind::String => {
-                let info = objects.exit_info().ok_or(AccessError::Bad)?;
                 let at = (((id & 0xf_ffff) as usize) << 16) + offset as usize;
-                let text = match id & !0xf_ffff {
-                    string::REASON => info.reason.as_bytes(),
-                    string::MSG => info.msg.as_bytes(),
-                    string::DUMP => info.dump.as_bytes(),
+                let text = match (id & !0xf_ffff, objects.told()) {
+                    (string::REASON, Told::Exit(info)) => info.reason.as_bytes(),
+                    (string::REASON, Told::Dump(ctx)) => ctx.reason.as_bytes(),
+                    (string::MSG, Told::Exit(info)) => info.msg.as_bytes(),
+                    (string::DUMP, Told::Exit(info)) => info.dump.as_bytes(),
                     _ => return Err(AccessError::Bad),
                 };
                 Ok(text_value(text, at, size))
@@ -347,7 +372,7 @@ fn rq_value(k: &Kernel, cpu: CpuId, field: RqField) -> u64 {
     }
 }
 
-fn exit_value(info: &scxr_kernel::ext::ops::ExitInfo, field: ExitField) -> u64 {
+fn exit_value(info: &ExitInfo, field: ExitField) -> u64 {
     match field {
         ExitField::Kind => exit_kind_number(info.kind).into(),
         ExitField::Cpu => info.cpu as i64 as u64,
@@ -357,6 +382,17 @@ fn exit_value(info: &scxr_kernel::ext::ops::ExitInfo, field: ExitField) -> u64 {
         ExitField::Msg => addr(Kind::String, string::MSG),
         ExitField::Dump => addr(Kind::String, string::DUMP),
         ExitField::BtLen => info.bt.len() as u64,
+    }
+}
+
+fn dump_value(k: &Kernel, ctx: &DumpCtx, field: ToldField) -> u64 {
+    match field {
+        ToldField::Kind => exit_kind_number(ctx.kind).into(),
+        ToldField::Code => ctx.code as u64,
+        ToldField::Reason => addr(Kind::String, string::REASON),
+        ToldField::AtNs => ctx.at,
+        ToldField::AtJiffies => ctx.at / k.config.tick_ns(),
+        ToldField::Task => 0,
     }
 }
 

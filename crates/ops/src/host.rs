@@ -5,12 +5,25 @@ use scxr_kernel::Kernel;
 use scxr_kernel::config::Interleave;
 use scxr_kernel::cpumask::CpuMask;
 use scxr_kernel::ext::call;
-use scxr_kernel::ext::ops::ExitInfo;
+use scxr_kernel::ext::ops::{DumpCtx, ExitInfo, PreemptReason};
 use scxr_kernel::ids::TaskId;
 
 use crate::addr::{Kind, Place, addr};
 use crate::fields::Objects;
 use crate::scheduler::BpfScheduler;
+
+/// What an operation is told by address, while it runs.
+#[derive(Clone, Copy)]
+pub(crate) enum Told<'a> {
+    /// Nothing but what lives longer.
+    Nothing,
+    /// `ops.exit`.
+    Exit(&'a ExitInfo),
+    /// `ops.dump` and friends.
+    Dump(&'a DumpCtx),
+    /// `ops.cpu_release`: why, and for which task.
+    Release(PreemptReason, TaskId),
+}
 
 /// One invocation of a program, in the kernel.
 pub(crate) struct Context<'a> {
@@ -18,8 +31,8 @@ pub(crate) struct Context<'a> {
     pub(crate) k: &'a mut Kernel,
     /// The scheduler whose program runs.
     pub(crate) s: &'a BpfScheduler,
-    /// What `ops.exit` is told, while that runs.
-    pub(crate) exit_info: Option<&'a ExitInfo>,
+    /// What it is told.
+    pub(crate) told: Told<'a>,
     /// References that it holds, by address.
     pub(crate) held: Vec<u64>,
     /// Instructions that are paid for.
@@ -30,8 +43,8 @@ pub(crate) struct Context<'a> {
 const FREE_INSNS: u64 = 256;
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(k: &'a mut Kernel, s: &'a BpfScheduler, exit_info: Option<&'a ExitInfo>) -> Context<'a> {
-        Context { k, s, exit_info, held: Vec::new(), paid: 0 }
+    pub(crate) fn new(k: &'a mut Kernel, s: &'a BpfScheduler, told: Told<'a>) -> Context<'a> {
+        Context { k, s, told, held: Vec::new(), paid: 0 }
     }
 
     /// Charges what the invocation's first `insns` instructions cost, as far as that is not paid yet. Where CPUs interleave at
@@ -85,21 +98,11 @@ impl Context<'_> {
     }
 }
 
-impl Objects for Context<'_> {
-    fn exit_info(&self) -> Option<&ExitInfo> {
-        self.exit_info
-    }
-
-    fn owned_mask(&self, id: u32) -> Option<CpuMask> {
-        self.s.masks.get(id)
-    }
-}
-
 /// Objects without the kernel, which is borrowed apart.
-struct Borrowed<'a>(Option<&'a ExitInfo>, &'a BpfScheduler);
+struct Borrowed<'a>(Told<'a>, &'a BpfScheduler);
 
 impl Objects for Borrowed<'_> {
-    fn exit_info(&self) -> Option<&ExitInfo> {
+    fn told(&self) -> Told<'_> {
         self.0
     }
 
@@ -120,7 +123,7 @@ impl Host for Context<'_> {
 
     fn kernel_load(&mut self, _m: &Machine, address: u64, size: u8) -> Result<u64, AccessError> {
         let place = Place::at(address).ok_or(AccessError::Bad)?;
-        self.s.model.fields.load(self.k, &Borrowed(self.exit_info, self.s), place, size)
+        self.s.model.fields.load(self.k, &Borrowed(self.told, self.s), place, size)
     }
 
     fn kernel_store(&mut self, _m: &Machine, address: u64, size: u8, value: u64) -> Result<(), AccessError> {

@@ -8,12 +8,15 @@ use scxr_kernel::cpumask::CpuMask;
 use scxr_kernel::ext::exit::exit_kind_number;
 use scxr_kernel::ext::flags::enq;
 use scxr_kernel::ext::kfunc;
-use scxr_kernel::ext::ops::{ExitInfo, ExitTaskArgs, InitTaskArgs, Op, OpSet, OpsAttrs, SchedExtOps};
+use scxr_kernel::ext::ops::{
+    DumpCtx, ExitInfo, ExitTaskArgs, InitTaskArgs, Op, OpSet, OpsAttrs, PreemptReason, SchedExtOps,
+};
 use scxr_kernel::ext::{DsqIter, Events};
 use scxr_kernel::ids::{CpuId, TaskId};
 use scxr_policy::native::{ExitDetails, Host, Instance, MaskSource, MaskWords, PolicyDef, TaskField};
 
 use crate::addr::{Kind, Place, addr};
+use crate::host::Told;
 use crate::iters::Iters;
 use crate::scheduler::Random;
 use crate::timers;
@@ -75,12 +78,12 @@ impl NativeScheduler {
     }
 
     fn call(&self, k: &mut Kernel, op: Op, args: &[u64]) -> i64 {
-        self.call_with(k, op, args, None)
+        self.call_with(k, op, args, Told::Nothing)
     }
 
-    fn call_with(&self, k: &mut Kernel, op: Op, args: &[u64], exit_info: Option<&ExitInfo>) -> i64 {
+    fn call_with(&self, k: &mut Kernel, op: Op, args: &[u64], told: Told<'_>) -> i64 {
         let Some(index) = self.index[op as usize] else { return 0 };
-        self.instance.call(index, args, &NativeHost { k: RefCell::new(k), s: self, exit_info })
+        self.instance.call(index, args, &NativeHost { k: RefCell::new(k), s: self, told })
     }
 }
 
@@ -88,7 +91,7 @@ impl NativeScheduler {
 struct NativeHost<'a> {
     k: RefCell<&'a mut Kernel>,
     s: &'a NativeScheduler,
-    exit_info: Option<&'a ExitInfo>,
+    told: Told<'a>,
 }
 
 impl NativeHost<'_> {
@@ -213,6 +216,17 @@ impl Host for NativeHost<'_> {
 
     fn ktime(&self) -> u64 {
         self.k.borrow().now()
+    }
+
+    fn dump(&self, fmt: &str, args: &[u64]) {
+        self.with(|k| kfunc::scx_bpf_dump(k, &text(fmt, args)));
+    }
+
+    fn release_task(&self, _args: u64) -> Option<u64> {
+        match self.told {
+            Told::Release(_, p) => Some(task(p)),
+            _ => None,
+        }
     }
 
     fn nr_cpu_ids(&self) -> u32 {
@@ -439,13 +453,14 @@ impl Host for NativeHost<'_> {
     }
 
     fn exit_info(&self, _info: u64) -> ExitDetails {
-        self.exit_info.map_or_else(ExitDetails::default, |i| ExitDetails {
+        let Told::Exit(i) = self.told else { return ExitDetails::default() };
+        ExitDetails {
             kind: exit_kind_number(i.kind) as i32,
             exit_cpu: i.cpu,
             exit_code: i.code,
             reason: i.reason.into(),
             msg: i.msg.clone(),
-        })
+        }
     }
 }
 
@@ -530,6 +545,28 @@ impl SchedExtOps for NativeScheduler {
         self.call(k, Op::disable, &[task(p)]);
     }
 
+    fn cpu_acquire(&self, k: &mut Kernel, cpu: CpuId) {
+        self.call(k, Op::cpu_acquire, &[cpu.0.into(), addr(Kind::CpuAcquireArgs, 0)]);
+    }
+
+    fn cpu_release(&self, k: &mut Kernel, cpu: CpuId, reason: PreemptReason, task: TaskId) {
+        let args = [cpu.0.into(), addr(Kind::CpuReleaseArgs, 0)];
+        self.call_with(k, Op::cpu_release, &args, Told::Release(reason, task));
+    }
+
+    fn dump(&self, k: &mut Kernel, ctx: &DumpCtx) {
+        self.call_with(k, Op::dump, &[addr(Kind::DumpCtx, 0)], Told::Dump(ctx));
+    }
+
+    fn dump_cpu(&self, k: &mut Kernel, ctx: &DumpCtx, cpu: CpuId, idle: bool) {
+        let args = [addr(Kind::DumpCtx, 0), cpu.0.into(), idle.into()];
+        self.call_with(k, Op::dump_cpu, &args, Told::Dump(ctx));
+    }
+
+    fn dump_task(&self, k: &mut Kernel, ctx: &DumpCtx, p: TaskId) {
+        self.call_with(k, Op::dump_task, &[addr(Kind::DumpCtx, 0), task(p)], Told::Dump(ctx));
+    }
+
     fn cpu_online(&self, k: &mut Kernel, cpu: CpuId) {
         self.call(k, Op::cpu_online, &[cpu.0.into()]);
     }
@@ -543,11 +580,11 @@ impl SchedExtOps for NativeScheduler {
     }
 
     fn exit(&self, k: &mut Kernel, info: &ExitInfo) {
-        self.call_with(k, Op::exit, &[addr(Kind::ExitInfo, 0)], Some(info));
+        self.call_with(k, Op::exit, &[addr(Kind::ExitInfo, 0)], Told::Exit(info));
     }
 
     fn timer(&self, k: &mut Kernel, id: u64) {
-        self.instance.fire(id as usize, &NativeHost { k: RefCell::new(k), s: self, exit_info: None });
+        self.instance.fire(id as usize, &NativeHost { k: RefCell::new(k), s: self, told: Told::Nothing });
     }
 
     fn unloaded(&self, k: &mut Kernel) {

@@ -9,11 +9,11 @@ use rand_pcg::Pcg32;
 use scxr_bpf::vm::{Fault, FaultKind, Machine, Outcome};
 use scxr_kernel::Kernel;
 use scxr_kernel::ext::kfunc;
-use scxr_kernel::ext::ops::{ExitInfo, ExitTaskArgs, InitTaskArgs, Op, OpsAttrs, SchedExtOps};
+use scxr_kernel::ext::ops::{DumpCtx, ExitInfo, ExitTaskArgs, InitTaskArgs, Op, OpsAttrs, PreemptReason, SchedExtOps};
 use scxr_kernel::ids::{CpuId, TaskId};
 
 use crate::addr::{Kind, Place, addr};
-use crate::host::Context;
+use crate::host::{Context, Told};
 use crate::kfuncs::KfuncFn;
 use crate::masks::OwnedMasks;
 use crate::model::Model;
@@ -100,7 +100,7 @@ impl BpfScheduler {
     /// Returns r0, or the fault.
     pub fn run_syscall(&self, k: &mut Kernel, program: &str, ctx: &mut [u8]) -> Result<u64, String> {
         let index = self.machine.program_index(program).ok_or_else(|| format!("no program is called {program}"))?;
-        let mut context = Context::new(k, self, None);
+        let mut context = Context::new(k, self, Told::Nothing);
         let result = self.machine.run_syscall(index, ctx, &mut context);
         context.pay(result.as_ref().map_or_else(|f| f.insns, |o| o.insns));
         context.release_held();
@@ -109,12 +109,12 @@ impl BpfScheduler {
 
     /// Runs an operation's program. A fault ejects the scheduler and is `None`.
     fn call(&self, k: &mut Kernel, op: Op, args: &[u64]) -> Option<u64> {
-        self.call_with(k, op, args, None)
+        self.call_with(k, op, args, Told::Nothing)
     }
 
-    fn call_with(&self, k: &mut Kernel, op: Op, args: &[u64], exit_info: Option<&ExitInfo>) -> Option<u64> {
+    fn call_with(&self, k: &mut Kernel, op: Op, args: &[u64], told: Told<'_>) -> Option<u64> {
         let program = self.programs[op as usize]?;
-        let mut context = Context::new(k, self, exit_info);
+        let mut context = Context::new(k, self, told);
         let result = self.machine.run(program, args, &mut context);
         self.finish(context, result, Some(program))
     }
@@ -242,6 +242,28 @@ impl SchedExtOps for BpfScheduler {
         self.call(k, Op::disable, &[task(p)]);
     }
 
+    fn cpu_acquire(&self, k: &mut Kernel, cpu: CpuId) {
+        self.call(k, Op::cpu_acquire, &[cpu.0.into(), addr(Kind::CpuAcquireArgs, 0)]);
+    }
+
+    fn cpu_release(&self, k: &mut Kernel, cpu: CpuId, reason: PreemptReason, task: TaskId) {
+        let args = [cpu.0.into(), addr(Kind::CpuReleaseArgs, 0)];
+        self.call_with(k, Op::cpu_release, &args, Told::Release(reason, task));
+    }
+
+    fn dump(&self, k: &mut Kernel, ctx: &DumpCtx) {
+        self.call_with(k, Op::dump, &[addr(Kind::DumpCtx, 0)], Told::Dump(ctx));
+    }
+
+    fn dump_cpu(&self, k: &mut Kernel, ctx: &DumpCtx, cpu: CpuId, idle: bool) {
+        let args = [addr(Kind::DumpCtx, 0), cpu.0.into(), idle.into()];
+        self.call_with(k, Op::dump_cpu, &args, Told::Dump(ctx));
+    }
+
+    fn dump_task(&self, k: &mut Kernel, ctx: &DumpCtx, p: TaskId) {
+        self.call_with(k, Op::dump_task, &[addr(Kind::DumpCtx, 0), task(p)], Told::Dump(ctx));
+    }
+
     fn cpu_online(&self, k: &mut Kernel, cpu: CpuId) {
         self.call(k, Op::cpu_online, &[cpu.0.into()]);
     }
@@ -255,7 +277,7 @@ impl SchedExtOps for BpfScheduler {
     }
 
     fn exit(&self, k: &mut Kernel, info: &ExitInfo) {
-        self.call_with(k, Op::exit, &[addr(Kind::ExitInfo, 0)], Some(info));
+        self.call_with(k, Op::exit, &[addr(Kind::ExitInfo, 0)], Told::Exit(info));
     }
 
     fn timer(&self, k: &mut Kernel, id: u64) {

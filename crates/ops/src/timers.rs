@@ -7,7 +7,7 @@ use scxr_bpf::vm::{Call, HostError, Machine, TimerOp};
 use scxr_kernel::Kernel;
 use scxr_kernel::ext::kfunc;
 
-use crate::host::Context;
+use crate::host::{Context, Told};
 use crate::scheduler::BpfScheduler;
 
 /// `BPF_F_TIMER_ABS`: the time is a point in time.
@@ -116,7 +116,7 @@ impl BpfScheduler {
     pub(crate) fn timer_due(&self, k: &mut Kernel, timer: u64) {
         let Some(BpfTimer { map, callback: Some((callback, program)) }) = self.timers.get(timer) else { return };
         let Some(element) = self.machine.element_at(map, timer) else { return };
-        let mut context = Context::new(k, self, None);
+        let mut context = Context::new(k, self, Told::Nothing);
         let result = self.machine.call_with_element(program, callback, &element, &mut context);
         self.finish(context, result, program);
     }

@@ -121,6 +121,7 @@ pub(super) fn result(
         report,
         globals: keep.globals.then(|| globals(scheduler, &record.maps)),
         counters: record.counters.iter().cloned().collect(),
+        dumps: Vec::new(),
         trace,
         wall_ns,
         run_ns,

@@ -25,6 +25,9 @@ pub(crate) fn run(q: &Request, s: &Scheduler, r: &RunResult) -> String {
     heading(&mut out, &s.name, q, Some(r), &format!("seed {}", r.seed));
     exit(&mut out, &s.name, &r.exit);
     out += &r.exec.as_ref().map(program).unwrap_or_default();
+    for dump in &r.dumps {
+        out += &format!("{}\n\n", dump.trim_end());
+    }
     if r.nr_events == 0 {
         return out; // refused: nothing ran
     }

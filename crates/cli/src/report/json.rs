@@ -93,6 +93,7 @@ pub(crate) struct RunJson<'a> {
     groups: &'a [GroupReport],
     tasks: &'a [TaskReport],
     counters: &'a IndexMap<String, i64>,
+    dumps: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     globals: Option<&'a IndexMap<String, serde_json::Value>>,
     wall_ns: u64,
@@ -122,6 +123,7 @@ impl<'a> RunJson<'a> {
             groups: &r.report.groups,
             tasks: &r.report.tasks,
             counters: &r.counters,
+            dumps: &r.dumps,
             globals: r.globals.as_ref(),
             wall_ns: r.wall_ns,
             events_per_sec: r.events_per_sec(),

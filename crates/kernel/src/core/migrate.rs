@@ -89,6 +89,7 @@ pub(crate) fn stopper(k: &mut Kernel, me: TaskId) -> KthreadNext {
     match work {
         StopWork::Migrate(p, to) => migration_cpu_stop(k, cpu, p, to),
         StopWork::FairActiveBalance(to) => crate::fair::active_balance(k, cpu, to),
+        StopWork::TakeDown => super::hotplug::take_down(k, cpu),
     }
     KthreadNext::Again
 }

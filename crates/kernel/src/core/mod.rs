@@ -2,6 +2,7 @@
 
 pub(crate) mod attr;
 pub(crate) mod fork;
+pub(crate) mod hotplug;
 pub(crate) mod migrate;
 pub(crate) mod schedule;
 pub(crate) mod tick;

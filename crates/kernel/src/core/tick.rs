@@ -22,8 +22,17 @@ impl Kernel {
         if idle {
             self.cpus[cpu].irq.hrtick = NEVER;
         }
-        let stop = if idle { self.config.nohz_idle } else { self.can_stop_tick(cpu) };
+        let stop = if idle { self.config.nohz_idle || !self.online.test(cpu) } else { self.can_stop_tick(cpu) };
         self.set_tick(cpu, !stop);
+    }
+
+    /// `cpu` has come online, idle.
+    pub(crate) fn start_tick(&mut self, cpu: CpuId) {
+        if !self.config.nohz_idle {
+            let at = self.tick_after(self.now()) + self.wait_for_turn(cpu);
+            self.cpus[cpu].irq.next_tick = at;
+            self.exec.bring_forward(cpu, at);
+        }
     }
 
     /// The next tick of `cpu`, which is this CPU.

@@ -335,6 +335,9 @@ fn find_work(k: &mut Kernel, cpu: CpuId, prev: TaskId) -> Verdict {
     let Some(sched) = k.ext.root_id() else {
         return Verdict::None;
     };
+    if k.rqs[cpu].scx.cpu_released {
+        super::pick::acquire_cpu(k, cpu);
+    }
     if k.task(prev).class == ClassId::Ext {
         super::pick::update_curr(k, cpu);
         let e = &k.task(prev).scx;

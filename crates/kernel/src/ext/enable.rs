@@ -9,7 +9,7 @@ use super::call;
 use super::cid::Cids;
 use super::entity::TaskState;
 use super::exit::{begin_disable, error, finish_disable, scx_disable, scx_exit};
-use super::flags::{self, EFLAG_INITIALIZED, consts, dsq_id, errno};
+use super::flags::{self, EFLAG_INITIALIZED, consts, dsq_id, errno, exit_code};
 use super::ops::{Op, OpsAttrs, SchedExtOps};
 use super::sched::{Sched, SchedId};
 use super::state::EnableState;
@@ -92,7 +92,17 @@ pub(crate) fn finish_waiter(k: &mut Kernel) {
     }
 }
 
+/// No CPU is going or coming any more: a scheduler may be enabled.
+pub(crate) fn hotplug_done(k: &mut Kernel) {
+    if let Some(thread) = k.ext.work.enable_thread.filter(|_| k.ext.work.enable.is_some()) {
+        k.wake_up_process(thread);
+    }
+}
+
 fn enable_thread(k: &mut Kernel, _me: TaskId) -> KthreadNext {
+    if k.hotplug.writer {
+        return KthreadNext::Block; // woken by `hotplug_done`
+    }
     let Some(ops) = k.ext.work.enable.take() else {
         return KthreadNext::Block;
     };
@@ -144,9 +154,6 @@ type Result<T> = std::result::Result<T, Refused>;
 /// Operations that are not implemented yet.
 pub const NOT_IMPLEMENTED: &[Op] = &[
     Op::core_sched_before,
-    Op::dump,
-    Op::dump_cpu,
-    Op::dump_task,
     Op::cgroup_init,
     Op::cgroup_exit,
     Op::cgroup_prep_move,
@@ -157,10 +164,6 @@ pub const NOT_IMPLEMENTED: &[Op] = &[
     Op::cgroup_set_idle,
     Op::sub_attach,
     Op::sub_detach,
-    Op::cpu_online,
-    Op::cpu_offline,
-    Op::cpu_acquire,
-    Op::cpu_release,
 ];
 
 /// Member validation at load (E-23) [bpf_scx_init_member].
@@ -211,7 +214,10 @@ fn root_enable(k: &mut Kernel, ops: Rc<dyn SchedExtOps>) -> Result<()> {
     k.ext.cids = Cids::new(&k.topology, &k.online);
     let sched = alloc_sched(k, ops, attrs);
     publish(k, sched);
-    init(k, sched)?;
+    k.hotplug.readers += 1; // this thread does not begin while a CPU goes or comes
+    let result = init(k, sched);
+    k.hotplug.readers -= 1;
+    result?;
     validate_ops(k, sched)?;
     bypass(k, sched, true);
     let s = &mut k.ext.scheds[sched];
@@ -274,6 +280,10 @@ fn init(k: &mut Kernel, sched: SchedId) -> Result<()> {
         }
         k.ext.scheds[sched].exit.flags |= EFLAG_INITIALIZED;
     }
+    let s = &mut k.ext.scheds[sched];
+    for op in [Op::cpu_online, Op::cpu_offline].into_iter().filter(|&op| s.attrs.ops.has(op)) {
+        s.active = s.active.with(op); // E-27
+    }
     check_hotplug_seq(k, sched)?;
     idle::update_selcpu_topology(k, sched);
     Ok(())
@@ -286,7 +296,7 @@ fn check_hotplug_seq(k: &mut Kernel, sched: SchedId) -> Result<()> {
     if expected == 0 || expected == actual {
         return Ok(());
     }
-    let code = 1i64 << 48 | 1 << 32; // restart, because of hotplug
+    let code = exit_code::ACT_RESTART | exit_code::RSN_HOTPLUG;
     let msg = format!("expected hotplug seq {expected} did not match actual {actual}");
     scx_exit(k, sched, ExitKind::UnregKern, code, msg);
     Err(Refused::Late(sched, -errno::EBUSY))

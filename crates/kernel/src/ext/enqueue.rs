@@ -270,8 +270,11 @@ pub(crate) fn maybe_queue_balance_callback(k: &mut Kernel, cpu: CpuId) {
 /// The deferred work of `cpu` (E-82) [run_deferred]. Rq lock held; dropped and retaken.
 pub(crate) fn run_deferred(k: &mut Kernel, cpu: CpuId) {
     process_ddsp_deferred_locals(k, cpu);
-    reenq::process_locals(k, cpu);
-    reenq::process_users(k, cpu);
+    let rq = &k.rqs[cpu].scx;
+    if !rq.reenq_locals.is_empty() || !rq.reenq_users.is_empty() {
+        reenq::process_locals(k, cpu);
+        reenq::process_users(k, cpu);
+    }
 }
 
 /// The same as an irq work.

@@ -141,6 +141,11 @@ impl Entity {
         self.flags & flag != 0
     }
 
+    /// Is it on its queue by virtual time? [SCX_TASK_DSQ_ON_PRIQ]
+    pub fn on_priq(&self) -> bool {
+        self.prio.linked
+    }
+
     /// The flags word as the kernel lays it out, state included (E-10).
     pub fn flags_word(&self) -> u32 {
         self.flags | (self.state as u32) << task::STATE_SHIFT
@@ -172,6 +177,8 @@ pub struct ScxRq {
     /// IMMED tasks on the local queue.
     pub nr_immed: u32,
     pub(crate) extra_enq_flags: u64,
+    /// A higher class has the CPU, and the scheduler was told [cpu_released].
+    pub(crate) cpu_released: bool,
     /// Not torn down by hotplug.
     pub online: bool,
     pub(crate) can_stop_tick: bool,
@@ -195,6 +202,19 @@ pub struct ScxRq {
 }
 
 impl ScxRq {
+    /// The flags word as the kernel lays it out (E-11).
+    pub fn flags_word(&self) -> u32 {
+        let bits = [
+            (self.online, 0),
+            (self.can_stop_tick, 1),
+            (self.clk_valid, 5),
+            (self.bal_cb_pending, 6),
+            (self.in_wakeup, 16),
+            (self.in_balance, 17),
+        ];
+        bits.into_iter().map(|(on, bit)| u32::from(on) << bit).sum()
+    }
+
     pub(crate) fn new() -> ScxRq {
         ScxRq {
             runnable: List::default(),
@@ -205,6 +225,7 @@ impl ScxRq {
             nr_running: 0,
             nr_immed: 0,
             extra_enq_flags: 0,
+            cpu_released: false,
             online: true,
             can_stop_tick: false,
             clk_valid: false,

@@ -6,11 +6,12 @@ use scxr_trace::{EventKind, ExitKind};
 
 use super::bypass::bypass;
 use super::call;
+use super::dump::dump_exit;
 use super::enable::{finish_waiter, wake_helper};
 use super::flags::consts;
 use super::idle;
 use super::ops::{ExitInfo, Op, OpSet};
-use super::sched::SchedId;
+use super::sched::{Sched, SchedId};
 use super::state::EnableState;
 use super::task::{disable_and_exit_task, fork_write_lock, fork_write_unlock};
 use crate::class::deq;
@@ -49,6 +50,11 @@ pub fn exit_kind_number(kind: ExitKind) -> u32 {
         ExitKind::ErrorBpf => 1025,
         ExitKind::ErrorStall => 1026,
     }
+}
+
+/// Is it one of the kinds that are the scheduler's fault?
+fn is_error(kind: ExitKind) -> bool {
+    exit_kind_number(kind) >= exit_kind_number(ExitKind::Error)
 }
 
 /// Exit information of a scheduler that runs.
@@ -118,10 +124,18 @@ pub(crate) fn scx_exit_on(k: &mut Kernel, sched: SchedId, kind: ExitKind, code: 
         end -= 1;
     }
     msg.truncate(end);
+    let bt = if is_error(kind) { backtrace(k) } else { Vec::new() };
     let e = &mut k.ext.scheds[sched].exit;
     (e.kind, e.code, e.cpu) = (kind, code, cpu);
-    (e.reason, e.msg) = (exit_reason(kind), msg);
+    (e.reason, e.msg, e.bt) = (exit_reason(kind), msg, bt);
     k.irq_work_queue(IrqWork::ScxDisable);
+}
+
+/// How it came to an error, as far as that can be said: simulated CPUs have no stack of the kernel's. One line, the operation
+/// under way on this CPU, or none.
+fn backtrace(k: &Kernel) -> Vec<String> {
+    let cx = &k.ext.cx[k.this_cpu()];
+    cx.op.map(|op| format!("ops.{}", op.name())).into_iter().collect()
 }
 
 /// Ends a scheduler without details (E-177) [scx_disable].
@@ -138,8 +152,13 @@ pub fn sysrq_reset(k: &mut Kernel) {
     }
 }
 
-/// E-178 [scx_disable_irq_workfn]
+/// An error is dumped, and the helper disables the scheduler (E-178) [scx_disable_irq_workfn].
 pub(crate) fn disable_irq_work(k: &mut Kernel) {
+    let failed = |(id, s): (SchedId, &Sched)| is_error(s.exit_kind).then_some(id);
+    let sched = k.ext.scheds.iter().find_map(failed);
+    if let Some(sched) = sched {
+        dump_exit(k, sched);
+    }
     k.ext.work.disable = true;
     wake_helper(k);
 }
@@ -169,6 +188,7 @@ pub(crate) fn finish_disable(k: &mut Kernel, sched: SchedId) {
     }
     fork_write_unlock(k);
     k.ext.enabled = false;
+    k.ext.scheds[sched].dump_disabled = true;
     k.ext.scheds[sched].active = OpSet::default();
     idle::disable(k);
     synchronize_rcu(k);
@@ -216,6 +236,7 @@ fn drop_scheduler(k: &mut Kernel, sched: SchedId, info: ExitInfo) {
     k.ext.watchdog_due = Ns::MAX;
     let s = &mut k.ext.scheds[sched];
     s.bypass_lb_due = Ns::MAX;
+    s.timers = Default::default();
     let (ops, events, name) = (Rc::clone(&s.ops), s.events, s.attrs.name.clone());
     let dsqs: Vec<u32> = s.dsqs().collect();
     k.ext.last_events = events;

@@ -33,6 +33,8 @@ pub mod consts {
     pub const DSP_MAX_LOOPS: u32 = 32;
     pub const WATCHDOG_MAX_TIMEOUT_MS: u32 = 30_000;
     pub const EXIT_MSG_LEN: usize = 1024;
+    pub const EXIT_DUMP_DFL_LEN: u32 = 32768;
+    pub const DUMP_LINE_LEN: usize = 1024;
     pub const CPUPERF_ONE: u32 = 1024;
     pub const BYPASS_HOST_NTH: u64 = 2;
     pub const BYPASS_LB_DFL_INTV_US: u64 = 500_000;
@@ -141,6 +143,14 @@ pub mod errno {
     pub const EOPNOTSUPP: i32 = 95;
     /// Largest error number that a pointer can encode.
     pub const MAX_ERRNO: i32 = 4095;
+}
+
+/// Parts of an exit code (E-13).
+pub mod exit_code {
+    #![allow(missing_docs)]
+    pub const RSN_HOTPLUG: i64 = 1 << 32;
+    pub const RSN_CGROUP_OFFLINE: i64 = 2 << 32;
+    pub const ACT_RESTART: i64 = 1 << 48;
 }
 
 /// Exit flag: `init` returned 0 (E-13).

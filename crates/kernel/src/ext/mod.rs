@@ -9,12 +9,14 @@ mod cid;
 mod dispatch;
 pub mod dsq;
 mod dsq_table;
+pub mod dump;
 pub mod enable;
 mod enqueue;
 pub mod entity;
 mod events;
 pub mod exit;
 pub mod flags;
+mod hotplug;
 pub mod idle;
 mod iter;
 pub mod kfunc;
@@ -39,9 +41,10 @@ pub use sched::{Sched, SchedId};
 pub use state::{EnableState, Ext};
 
 pub(crate) use bypass::lb_timer;
-pub(crate) use enable::boot;
+pub(crate) use enable::{boot, hotplug_done};
 pub(crate) use enqueue::{dequeue_task, enqueue_task, run_deferred, run_deferred_irq, select_task_rq, task_woken};
 pub(crate) use exit::disable_irq_work;
+pub(crate) use hotplug::{handle_hotplug, rq_offline, rq_online};
 pub(crate) use pick::{
     can_stop_tick, pick_task, put_prev_task, set_next_task, task_tick, update_curr, wakeup_preempt, yield_task,
 };

@@ -2,7 +2,7 @@
 
 use crate::cgroup::CgroupId;
 use crate::executor::Kernel;
-use crate::ids::{CpuId, TaskId};
+use crate::ids::{CpuId, Ns, TaskId};
 
 /// Operations that a scheduler implements, as a set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -142,6 +142,29 @@ pub struct ExitInfo {
     pub flags: u64,
 }
 
+/// What the dump operations are told [struct scx_dump_ctx].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DumpCtx {
+    /// Kind of the exit; `None`: somebody asked for the dump.
+    pub kind: scxr_trace::ExitKind,
+    /// Exit code.
+    pub code: i64,
+    /// Reason in words.
+    pub reason: &'static str,
+    /// When.
+    pub at: Ns,
+}
+
+/// Why a CPU is taken from the class (E-16) [scx_cpu_preempt_reason].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum PreemptReason {
+    Rt = 0,
+    Dl = 1,
+    Stop = 2,
+    Unknown = 3,
+}
+
 /// A scheduler. Each method is the member of `struct sched_ext_ops` of its name; only those in [`OpsAttrs::ops`] are
 /// called. A method may be called on one CPU while another CPU is suspended inside the same or another method: state is
 /// behind `&self`.
@@ -193,6 +216,16 @@ pub trait SchedExtOps {
     fn enable(&self, k: &mut Kernel, p: TaskId) {}
     /// A task leaves the class.
     fn disable(&self, k: &mut Kernel, p: TaskId) {}
+    /// The class has `cpu` again.
+    fn cpu_acquire(&self, k: &mut Kernel, cpu: CpuId) {}
+    /// A higher class takes `cpu` for `task`.
+    fn cpu_release(&self, k: &mut Kernel, cpu: CpuId, reason: PreemptReason, task: TaskId) {}
+    /// Adds to a debug dump what is to be said of the whole.
+    fn dump(&self, k: &mut Kernel, ctx: &DumpCtx) {}
+    /// The same of a CPU, which is idle or not.
+    fn dump_cpu(&self, k: &mut Kernel, ctx: &DumpCtx, cpu: CpuId, idle: bool) {}
+    /// The same of a task.
+    fn dump_task(&self, k: &mut Kernel, ctx: &DumpCtx, p: TaskId) {}
     /// A CPU comes online.
     fn cpu_online(&self, k: &mut Kernel, cpu: CpuId) {}
     /// A CPU goes offline.

@@ -5,7 +5,8 @@ use super::dispatch::{Verdict, balance_one};
 use super::dsq::{dispatch_dequeue, dispatch_enqueue};
 use super::enqueue::{do_enqueue_task, maybe_queue_balance_callback, ops_dequeue, refill_slice, touch_core_sched};
 use super::flags::{consts, deq, enq, task};
-use super::ops::Op;
+use super::ops::{Op, PreemptReason};
+use super::sched::SchedId;
 use crate::class::{ClassId, Pick};
 use crate::executor::Kernel;
 use crate::ids::{CpuId, TaskId};
@@ -64,9 +65,49 @@ pub(crate) fn set_next_task(k: &mut Kernel, cpu: CpuId, p: TaskId, _first: bool)
 pub(crate) fn put_prev_task(k: &mut Kernel, cpu: CpuId, p: TaskId, next: Option<TaskId>) {
     k.rqs[cpu].scx.kick_sync += 1;
     update_curr(k, cpu);
-    if !k.task(p).scx.has(task::QUEUED) {
+    if k.task(p).scx.has(task::QUEUED) {
+        put_runnable(k, cpu, p, next);
+    }
+    if let Some(next) = next.filter(|&next| k.task(next).class > ClassId::Ext) {
+        release_cpu(k, cpu, next);
+    }
+}
+
+/// Does the root scheduler want to know when a higher class takes a CPU? [SCX_OPS_HAS_CPU_PREEMPT]
+fn has_cpu_preempt(k: &Kernel) -> Option<SchedId> {
+    let root = k.ext.root_id()?;
+    let ops = k.ext.scheds[root].attrs.ops;
+    (ops.has(Op::cpu_acquire) || ops.has(Op::cpu_release)).then_some(root)
+}
+
+/// A higher class takes the CPU for `next` (E-16, E-147) [switch_class]. Rq lock held.
+fn release_cpu(k: &mut Kernel, cpu: CpuId, next: TaskId) {
+    let Some(root) = has_cpu_preempt(k) else { return };
+    if std::mem::replace(&mut k.rqs[cpu].scx.cpu_released, true) {
         return;
     }
+    if k.ext.scheds[root].attrs.ops.has(Op::cpu_release) {
+        let reason = match k.task(next).class {
+            ClassId::Stop => PreemptReason::Stop,
+            ClassId::Dl => PreemptReason::Dl,
+            ClassId::Rt => PreemptReason::Rt,
+            _ => PreemptReason::Unknown,
+        };
+        call::op(k, root, Op::cpu_release, Some(cpu), None, |ops, k| ops.cpu_release(k, cpu, reason, next));
+    }
+}
+
+/// The class has the CPU again (E-119) [balance_one]. Rq lock held.
+pub(crate) fn acquire_cpu(k: &mut Kernel, cpu: CpuId) {
+    let Some(root) = has_cpu_preempt(k).filter(|_| k.rqs[cpu].scx.cpu_released) else { return };
+    if k.ext.scheds[root].attrs.ops.has(Op::cpu_acquire) {
+        call::op(k, root, Op::cpu_acquire, Some(cpu), None, |ops, k| ops.cpu_acquire(k, cpu));
+    }
+    k.rqs[cpu].scx.cpu_released = false;
+}
+
+/// `p`, which could go on, waits from now on (E-134).
+fn put_runnable(k: &mut Kernel, cpu: CpuId, p: TaskId, next: Option<TaskId>) {
     let sched = k.task_sched(p);
     if k.ext.scheds[sched].has(Op::stopping) {
         call::op(k, sched, Op::stopping, Some(cpu), Some(p), |ops, k| {

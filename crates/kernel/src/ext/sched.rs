@@ -88,6 +88,8 @@ pub struct Sched {
     pub(crate) dsp_max_batch: usize,
     /// The watchdog's: how long a task of it may wait.
     pub(crate) timeout: Ns,
+    /// Its tasks are let go: it is dumped no more [dump_disabled].
+    pub(crate) dump_disabled: bool,
     /// Counters.
     pub events: Events,
     pub(crate) timers: super::timer::Timers,
@@ -132,6 +134,7 @@ impl Sched {
             pcpu: PerCpu(bypass_dsqs.0.into_iter().map(pcpu).collect()),
             dsp_max_batch: batch as usize,
             timeout: u64::from(timeout_ms) * 1_000_000,
+            dump_disabled: false,
             events: Events::default(),
             timers: Default::default(),
         }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::call::OpCx;
 use super::dsq::Dsq;
+use super::dump::Dumps;
 use super::events::Events;
 use super::flags::dsq_id;
 use super::idle::IdleTracking;
@@ -66,6 +67,8 @@ pub struct Ext {
     pub(crate) cids: super::cid::Cids,
     /// Numbers the armings of schedulers' timers.
     pub(crate) timer_seq: u64,
+    /// Debug dumps that somebody asked for, and the one under way.
+    pub dumps: Dumps,
     pub(crate) work: super::enable::Work,
 }
 
@@ -101,6 +104,7 @@ impl Ext {
             bypass_locked: false,
             cids: Default::default(),
             timer_seq: 0,
+            dumps: Dumps::default(),
             work: Default::default(),
         }
     }

@@ -48,7 +48,9 @@ pub(crate) fn update_idle(k: &mut Kernel, cpu: CpuId, idle: bool) {
         if k.rqs[cpu].idle_stamp == 0 {
             k.rqs[cpu].idle_stamp = clock.max(1);
         }
-        k.fair.idle.set(cpu);
+        if k.rqs[cpu].active {
+            k.fair.idle.set(cpu);
+        }
         if let Some(llc) = llc {
             k.fair.domains.domains[llc].nr_busy -= 1;
             note_idle_core(k, cpu, llc);

@@ -326,12 +326,7 @@ fn refusals_before_anything_happens() {
         assert_eq!((e, text.as_str()), (errno, why));
         assert!(ext.root().is_none() && ext.exit_info.is_none());
     };
-    for (op, name) in [
-        (Op::cgroup_init, "cgroup_init"),
-        (Op::cpu_release, "cpu_release"),
-        (Op::core_sched_before, "core_sched_before"),
-        (Op::dump, "dump"),
-    ] {
+    for (op, name) in [(Op::core_sched_before, "core_sched_before"), (Op::sub_attach, "sub_attach")] {
         let script = Script { also: vec![op], ..Default::default() };
         refuse(script, -95, &format!("not implemented yet: ops.{name}"));
     }

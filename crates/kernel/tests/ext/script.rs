@@ -15,6 +15,7 @@ macro_rules! script {
             pub(crate) flags: u64,
             pub(crate) batch: u32,
             pub(crate) timeout_ms: u32,
+            pub(crate) exit_dump_len: u32,
             pub(crate) name: &'static str,
             /// Operations that are in the table though they have no closure here.
             pub(crate) also: Vec<Op>,
@@ -31,6 +32,7 @@ macro_rules! script {
                 OpsAttrs {
                     flags: self.flags,
                     dispatch_max_batch: self.batch,
+                    exit_dump_len: self.exit_dump_len,
                     timeout_ms: if self.timeout_ms == 0 { 1000 } else { self.timeout_ms },
                     ..attrs(if self.name.is_empty() { "script" } else { self.name }, &ops)
                 }
@@ -69,4 +71,11 @@ script! {
     disable(p: TaskId) ;
     init() -> i32 = 0;
     exit(info: &ExitInfo) ;
+    dump(ctx: &DumpCtx) ;
+    dump_cpu(ctx: &DumpCtx, cpu: CpuId, idle: bool) ;
+    dump_task(ctx: &DumpCtx, p: TaskId) ;
+    cpu_acquire(cpu: CpuId) ;
+    cpu_release(cpu: CpuId, reason: PreemptReason, task: TaskId) ;
+    cpu_online(cpu: CpuId) ;
+    cpu_offline(cpu: CpuId) ;
 }

@@ -33,6 +33,7 @@ pub(super) const TABLE: &[(&str, KfuncFn)] = &[
         Ok(0)
     }),
     ("scx_bpf_dsq_nr_queued", |c, _, a| Ok(ret_i32(kfunc::scx_bpf_dsq_nr_queued(c.k, a[0])))),
+    ("scx_bpf_reenqueue_local", |c, _, _| Ok(kfunc::scx_bpf_reenqueue_local_now(c.k).into())),
     ("scx_bpf_reenqueue_local___v2", |c, _, _| {
         kfunc::scx_bpf_reenqueue_local(c.k);
         Ok(0)
@@ -127,6 +128,12 @@ pub(super) const TABLE: &[(&str, KfuncFn)] = &[
     ("scx_bpf_error_bstr", |c, m, a| {
         if let Some(msg) = format(c, m, a[0], a[1], a[2])? {
             kfunc::scx_bpf_error(c.k, &msg);
+        }
+        Ok(0)
+    }),
+    ("scx_bpf_dump_bstr", |c, m, a| {
+        if let Some(msg) = format(c, m, a[0], a[1], a[2])? {
+            kfunc::scx_bpf_dump(c.k, &msg);
         }
         Ok(0)
     }),

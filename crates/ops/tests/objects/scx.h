@@ -54,6 +54,20 @@ struct scx_exit_info {
 } CORE;
 
 struct scx_exit_task_args;
+struct scx_cpu_acquire_args;
+
+struct scx_cpu_release_args {
+	u32 reason;
+	struct task_struct *task;
+} CORE;
+
+struct scx_dump_ctx {
+	enum scx_exit_kind kind;
+	s64 exit_code;
+	const char *reason;
+	u64 at_ns;
+	u64 at_jiffies;
+} CORE;
 
 struct sched_ext_ops {
 	s32 (*select_cpu)(struct task_struct *p, s32 prev_cpu, u64 wake_flags);
@@ -66,11 +80,19 @@ struct sched_ext_ops {
 	s32 (*init_task)(struct task_struct *p, struct scx_init_task_args *args);
 	void (*exit_task)(struct task_struct *p, struct scx_exit_task_args *args);
 	s32 (*cgroup_init)(void *cgrp, void *args);
+	void (*cpu_acquire)(s32 cpu, struct scx_cpu_acquire_args *args);
+	void (*cpu_release)(s32 cpu, struct scx_cpu_release_args *args);
+	void (*cpu_online)(s32 cpu);
+	void (*cpu_offline)(s32 cpu);
+	void (*dump)(struct scx_dump_ctx *ctx);
+	void (*dump_cpu)(struct scx_dump_ctx *ctx, s32 cpu, bool idle);
+	void (*dump_task)(struct scx_dump_ctx *ctx, struct task_struct *p);
 	s32 (*init)(void);
 	void (*exit)(struct scx_exit_info *info);
 	u32 dispatch_max_batch;
 	u64 flags;
 	u32 timeout_ms;
+	u32 exit_dump_len;
 	char name[128];
 };
 
@@ -87,6 +109,8 @@ u32 scx_bpf_nr_cpu_ids(void) KSYM;
 u32 scx_bpf_dispatch_nr_slots(void) KSYM;
 void scx_bpf_error_bstr(char *fmt, unsigned long long *data, u32 data__sz) KSYM;
 void scx_bpf_exit_bstr(s64 exit_code, char *fmt, unsigned long long *data, u32 data__sz) KSYM;
+void scx_bpf_dump_bstr(char *fmt, unsigned long long *data, u32 data__sz) KSYM;
+u32 scx_bpf_reenqueue_local(void) KSYM;
 struct task_struct *bpf_task_from_pid(s32 pid) KSYM;
 void bpf_task_release(struct task_struct *p) KSYM;
 bool bpf_cpumask_test_cpu(u32 cpu, const struct cpumask *cpumask) KSYM;

@@ -15,5 +15,6 @@ mod random;
 #[path = "../support/skip.rs"]
 mod skip;
 mod stress;
+mod told;
 mod twins;
 mod wild;

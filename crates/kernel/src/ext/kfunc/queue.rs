@@ -126,3 +126,11 @@ pub fn scx_bpf_dsq_reenq(k: &mut Kernel, id: u64, flags: u64) {
 pub fn scx_bpf_reenqueue_local(k: &mut Kernel) {
     scx_bpf_dsq_reenq(k, dsq_id::LOCAL, 0);
 }
+
+/// Enqueues the tasks of this CPU's local queue again, at once, and gives their number (E-148, the form for `ops.cpu_release`
+/// alone). Rq lock held [scx_bpf_reenqueue_local].
+pub fn scx_bpf_reenqueue_local_now(k: &mut Kernel) -> u32 {
+    kfunc(k);
+    let cpu = k.this_cpu();
+    k.prog_sched().map_or(0, |sched| again::reenq_local(k, sched, cpu, reenq::ANY))
+}
