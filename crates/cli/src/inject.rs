@@ -7,11 +7,13 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use scxr_host::{Injected, What};
-use scxr_kernel::Machine;
 use scxr_kernel::behavior::{Action, Policy, TaskCx, TaskSpec, Whom};
+use scxr_kernel::cgroup::Bandwidth;
 use scxr_kernel::cpumask::CpuMask;
+use scxr_kernel::ext::dump::sysrq_dump;
 use scxr_kernel::ext::exit::sysrq_reset;
 use scxr_kernel::ids::{CpuId, Ns, TaskId};
+use scxr_kernel::{CgroupChange, Machine};
 use scxr_workload::params::parse_duration;
 use scxr_workload::threads::Change;
 
@@ -24,9 +26,9 @@ const PRIORITY: u8 = 50;
 const COMM: &str = "inject";
 
 /// What can be injected, for messages.
-const KNOWN: &str =
-    "affinity TASK CPUS; nice TASK N; policy TASK POLICY[:PRIORITY]; rt cpuN TIME; sysrq-s; hotplug cpuN on|off";
-const WORDS: [&str; 6] = ["affinity", "nice", "policy", "rt", "sysrq-s", "hotplug"];
+const KNOWN: &str = "affinity TASK CPUS; nice TASK N; policy TASK POLICY[:PRIORITY]; rt cpuN TIME; hotplug cpuN on|off; \
+    move TASK CGROUP; cgroup CGROUP make|remove|weight N|idle on|off|max QUOTA|unlimited [PERIOD]; sysrq-s; sysrq-d";
+const WORDS: [&str; 9] = ["affinity", "nice", "policy", "rt", "sysrq-s", "hotplug", "move", "cgroup", "sysrq-d"];
 const POLICIES: &str = "other, batch, idle, ext, fifo[:1-99] and rr[:1-99]";
 
 /// Something that happens at a time.
@@ -64,9 +66,9 @@ pub(crate) enum Event {
         /// The policy.
         policy: Policy,
     },
-    /// A CPU goes offline or comes online; on a real kernel only.
+    /// A CPU goes offline or comes online.
     Hotplug {
-        /// The CPU.
+        /// The CPU; not the first.
         cpu: CpuId,
         /// Which of the two.
         online: bool,
@@ -80,6 +82,22 @@ pub(crate) enum Event {
     },
     /// SysRq-S: the scheduler is disabled as by the key combination.
     SysrqS,
+    /// SysRq-D: the state of the scheduler is dumped; in the simulation only.
+    SysrqD,
+    /// A task goes to a cgroup; in the simulation only.
+    Move {
+        /// Name of the task.
+        task: String,
+        /// Path of the cgroup.
+        to: String,
+    },
+    /// A cgroup is made, removed or set otherwise; in the simulation only.
+    Cgroup {
+        /// Its path.
+        path: String,
+        /// How.
+        change: CgroupChange,
+    },
 }
 
 impl Injection {
@@ -110,7 +128,17 @@ impl Injection {
                 Event::Policy { task: task.to_string(), policy: parse_policy(policy).map_err(fail)? }
             }
             ("rt", [cpu, length]) => Event::Rt { cpu: one(cpu)?, length: parse_duration(length).map_err(fail)? },
-            ("hotplug", [cpu, state @ ("on" | "off")]) => Event::Hotplug { cpu: one(cpu)?, online: *state == "on" },
+            ("hotplug", [cpu, state @ ("on" | "off")]) => match one(cpu)? {
+                CpuId(0) => return Err(fail("CPU 0 cannot go offline".into())),
+                cpu => Event::Hotplug { cpu, online: *state == "on" },
+            },
+            ("move", [task, to]) => Event::Move { task: task.to_string(), to: to.to_string() },
+            ("cgroup", [path, change @ ..]) if !change.is_empty() => {
+                let known = parse_change(change).map_err(fail)?;
+                let change = known.ok_or_else(|| fail(format!("'cgroup' takes other arguments: {KNOWN}")))?;
+                Event::Cgroup { path: path.to_string(), change }
+            }
+            ("sysrq-d", []) => Event::SysrqD,
             ("sysrq-s", []) => Event::SysrqS,
             (word, _) if WORDS.contains(&word) => {
                 return Err(fail(format!("'{word}' takes other arguments: {KNOWN}")));
@@ -145,17 +173,53 @@ fn parse_policy(text: &str) -> Result<Policy, String> {
     policy.ok_or_else(|| format!("'{text}' is no policy; there are {POLICIES}"))
 }
 
-/// For a real kernel.
+/// A change of a cgroup; `None`: there is none that is written so.
+fn parse_change(words: &[&str]) -> Result<Option<CgroupChange>, String> {
+    let us = |text: &str| parse_duration(text).map(|ns| ns / 1000);
+    Ok(Some(match words {
+        ["make"] => CgroupChange::Make,
+        ["remove"] => CgroupChange::Remove,
+        ["weight", n] => {
+            let weight = n.parse().ok().filter(|n| (1..=10_000).contains(n));
+            CgroupChange::Weight(weight.ok_or_else(|| format!("'{n}' is not a weight (1 to 10000)"))?)
+        }
+        ["idle", on @ ("on" | "off")] => CgroupChange::Idle(*on == "on"),
+        ["max", quota, period @ ..] if period.len() < 2 => {
+            let mut b = Bandwidth::default();
+            if *quota != "unlimited" {
+                b.quota_us = us(quota)?;
+            }
+            if let Some(period) = period.first() {
+                b.period_us = us(period)?;
+            }
+            CgroupChange::Bandwidth(b)
+        }
+        _ => return Ok(None),
+    }))
+}
+
+impl Event {
+    /// Can it be injected on a real kernel?
+    pub(crate) fn is_for_real(&self) -> bool {
+        !matches!(self, Event::SysrqD | Event::Move { .. } | Event::Cgroup { .. })
+    }
+}
+
+/// For a real kernel: those that are for one.
 pub(crate) fn real(injections: &[Injection]) -> Vec<Injected> {
-    let what = |event: &Event| match event.clone() {
-        Event::Affinity { task, cpus } => What::Change { task, to: Change::affinity(&cpus) },
-        Event::Nice { task, nice } => What::Change { task, to: Change::Nice { nice } },
-        Event::Policy { task, policy } => What::Change { task, to: Change::policy(policy) },
-        Event::Rt { cpu, length } => What::Rt { cpu: cpu.0, length_ns: length },
-        Event::Hotplug { cpu, online } => What::Hotplug { cpu: cpu.0, online },
-        Event::SysrqS => What::SysrqS,
+    let what = |event: &Event| {
+        Some(match event.clone() {
+            Event::Affinity { task, cpus } => What::Change { task, to: Change::affinity(&cpus) },
+            Event::Nice { task, nice } => What::Change { task, to: Change::Nice { nice } },
+            Event::Policy { task, policy } => What::Change { task, to: Change::policy(policy) },
+            Event::Rt { cpu, length } => What::Rt { cpu: cpu.0, length_ns: length },
+            Event::Hotplug { cpu, online } => What::Hotplug { cpu: cpu.0, online },
+            Event::SysrqS => What::SysrqS,
+            Event::SysrqD | Event::Move { .. } | Event::Cgroup { .. } => return None,
+        })
     };
-    injections.iter().map(|i| Injected { at_ns: i.at, what: what(&i.event), text: i.text.clone() }).collect()
+    let injected = |i: &Injection| Some(Injected { at_ns: i.at, what: what(&i.event)?, text: i.text.clone() });
+    injections.iter().filter_map(injected).collect()
 }
 
 /// The injections of a run, under way.
@@ -177,7 +241,7 @@ impl Injector {
         let (mut pending, mut changers) = (Vec::new(), Vec::new());
         let mut nr_tasks = 0;
         for injection in injections {
-            let is_task = !matches!(injection.event, Event::Hotplug { .. } | Event::SysrqS);
+            let is_task = !matches!(injection.event, Event::SysrqS | Event::SysrqD);
             if is_task && !matches!(injection.event, Event::Rt { .. }) {
                 changers.push(nr_tasks);
             }
@@ -205,8 +269,10 @@ impl Injector {
         let now = self.next_stop();
         while self.next_stop().is_some() && self.next_stop() == now {
             let p = self.pending.remove(0);
-            if let Event::Affinity { task, .. } | Event::Nice { task, .. } | Event::Policy { task, .. } =
-                &p.injection.event
+            if let Event::Affinity { task, .. }
+            | Event::Nice { task, .. }
+            | Event::Policy { task, .. }
+            | Event::Move { task, .. } = &p.injection.event
             {
                 p.target.set(Some(find(m, task, &p.injection.text)?));
             }
@@ -237,9 +303,20 @@ fn prepare(m: &mut Machine, injection: &Injection, target: &Rc<Cell<Option<TaskI
             return m.spawn(spec);
         }
         Event::Policy { policy, .. } => Box::new(move |p| Action::SetPolicy(Whom::Task(p), policy)),
-        // Refused where it is read: `crate::resolve`.
-        Event::Hotplug { .. } => return,
-        Event::SysrqS => return sysrq(m, at),
+        Event::Move { to, .. } => {
+            Box::new(move |p| Action::Cgroup(to.clone(), Box::new(CgroupChange::Attach(vec![p]))))
+        }
+        Event::Cgroup { path, change } => {
+            let act = move || Some(Action::Cgroup(path.clone(), Box::new(change.clone())));
+            return m.spawn(once(COMM, at, act));
+        }
+        Event::Hotplug { cpu, online } => {
+            let mut spec = once(COMM, at, move || Some(Action::SetCpuOnline(cpu, online)));
+            spec.affinity = Some(CpuMask::of(CpuId(0))); // which stays
+            return m.spawn(spec);
+        }
+        Event::SysrqS => return m.at(at, sysrq_reset),
+        Event::SysrqD => return m.at(at, sysrq_dump),
     };
     let target = Rc::clone(target);
     m.spawn(once(COMM, at, move || target.get().map(&change)));
@@ -261,11 +338,6 @@ fn once(comm: &str, at: Ns, act: impl Fn() -> Option<Action> + 'static) -> TaskS
     spec
 }
 
-/// The key's interrupt: it ends the scheduler, if there is one.
-fn sysrq(m: &mut Machine, at: Ns) {
-    m.at(at, sysrq_reset);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -285,7 +357,14 @@ mod tests {
         check("1ns policy worker-2 fifo:7", 1, Event::Policy { task: task(), policy: Policy::Fifo(7) });
         check("1ns policy worker-2 ext", 1, Event::Policy { task: task(), policy: Policy::Ext });
         check("1ns hotplug cpu3 off", 1, Event::Hotplug { cpu: CpuId(3), online: false });
+        check("1s move worker-2 /a/b", 1_000_000_000, Event::Move { task: task(), to: "/a/b".into() });
+        let cgroup = |change| Event::Cgroup { path: "/a".into(), change };
+        check("1s cgroup /a weight 200", 1_000_000_000, cgroup(CgroupChange::Weight(200)));
+        let limit = Bandwidth { period_us: 50_000, quota_us: 20_000, burst_us: 0 };
+        check("1s cgroup /a max 20ms 50ms", 1_000_000_000, cgroup(CgroupChange::Bandwidth(limit)));
+        check("1s cgroup /a max unlimited", 1_000_000_000, cgroup(CgroupChange::Bandwidth(Bandwidth::default())));
         check("300ms sysrq-s", 300_000_000, Event::SysrqS);
+        check("300ms sysrq-d", 300_000_000, Event::SysrqD);
     }
 
     #[test]
@@ -298,6 +377,10 @@ mod tests {
             ("1s hotplg 3 off", "did you mean 'hotplug'?"),
             ("1s hotplug 3 of", "takes other arguments"),
             ("1s hotplug 4 off", "CPUs 0 to 3"),
+            ("1s hotplug 0 off", "CPU 0 cannot go offline"),
+            ("1s cgroup /a weight 0", "1 to 10000"),
+            ("1s cgroup /a heavy", "takes other arguments"),
+            ("1s cgroup /a max 5", "no unit"),
             ("1s policy worker fair", "'fair' is no policy; there are other, batch"),
             ("1s policy worker fifo:100", "is no policy"),
             ("1s policy worker idle:1", "is no policy"),

@@ -14,7 +14,7 @@ use crate::args::{InterleaveArg, MachineArgs};
 use crate::cost;
 use crate::exec::CommandLine;
 use crate::failure::{Failure, Result};
-use crate::inject::{Event, Injection};
+use crate::inject::Injection;
 use crate::session::RunResult;
 
 const MACHINE: &str = "8";
@@ -155,9 +155,9 @@ pub(crate) fn request(args: &MachineArgs) -> Result<Request> {
     } else {
         request.duration = duration(args, 0)?;
     }
-    let offline = request.inject.iter().find(|i| matches!(i.event, Event::Hotplug { .. }));
-    if let Some(i) = offline.filter(|_| place == Place::Sim) {
-        let why = "simulated CPUs cannot go offline yet; --on vm and --on host can";
+    let simulated = request.inject.iter().find(|i| !i.event.is_for_real());
+    if let Some(i) = simulated.filter(|_| place != Place::Sim) {
+        let why = "not on a real kernel yet; --on sim can";
         return Err(Failure::input(format_args!("--inject '{}': {why}", i.text)));
     }
     for late in request.inject.iter().filter(|i| request.duration > 0 && i.at >= request.duration) {

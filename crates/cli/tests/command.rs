@@ -85,7 +85,7 @@ fn mistakes_are_explained() {
 fn injections_are_checked() {
     for (inject, says) in [
         ("5ms unplug 3 off", "unknown event 'unplug'; there are: affinity TASK CPUS"),
-        ("5ms hotplug 3 off", "simulated CPUs cannot go offline yet; --on vm"),
+        ("5ms hotplug 0 off", "CPU 0 cannot go offline"),
         ("5ms nice nobody 1", "no task has the name 'nobody'"),
         ("5ms nice hog-5-9 1", "did you mean 'hog-5-"),
     ] {

@@ -1,5 +1,6 @@
 //! What a task does when it runs: the interface between the simulated kernel and a workload.
 
+use crate::core::cgroup::CgroupChange;
 use crate::cpumask::CpuMask;
 use crate::ids::{CpuId, Ns, TaskId, WaitQueueId};
 
@@ -141,6 +142,8 @@ pub enum Action {
     SetPolicy(Whom, Policy),
     /// A CPU goes offline or comes online, as through /sys/devices/system/cpu/cpuN/online. The caller runs on another.
     SetCpuOnline(CpuId, bool),
+    /// A cgroup, by its path, or tasks' place in it changes, as through cgroupfs.
+    Cgroup(String, Box<CgroupChange>),
     /// The caller counts one operation of its workload as done, with its latency.
     Work(Ns),
     /// End.

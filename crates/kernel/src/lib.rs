@@ -25,6 +25,7 @@ mod user;
 mod wait;
 
 pub use crate::core::attr::AttrError;
+pub use crate::core::cgroup::{CgroupChange, CgroupError};
 pub use crate::core::hotplug::HotplugError;
 pub use executor::Kernel;
 pub use machine::Machine;

@@ -187,6 +187,9 @@ impl Kernel {
                 let nice = self.find_task(whom(w)).map_or(0, |t| t.nice);
                 self.set_scheduler(whom(w), policy, nice).ok();
             }
+            Action::Cgroup(path, change) => {
+                self.change_cgroup(&path, *change).ok();
+            }
             Action::SetCpuOnline(cpu, online) => {
                 self.set_cpu_online(cpu, online).ok();
             }

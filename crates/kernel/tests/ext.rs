@@ -7,6 +7,8 @@ mod policies;
 #[path = "ext/script.rs"]
 mod script;
 
+#[path = "ext/cgroups.rs"]
+mod cgroups;
 #[path = "ext/core_and_class.rs"]
 mod core_and_class;
 #[path = "ext/cpu_preempt.rs"]

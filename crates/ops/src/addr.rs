@@ -50,6 +50,8 @@ pub enum Kind {
     CpuAcquireArgs = 14,
     /// `scx_cpu_release_args` of the operation under way.
     CpuReleaseArgs = 15,
+    /// `scx_cgroup_init_args`; the number is the cgroup's id.
+    CgroupInitArgs = 16,
 }
 
 /// Numbers of the kernel's CPU masks.
@@ -122,6 +124,7 @@ impl Place {
             13 => Kind::DumpCtx,
             14 => Kind::CpuAcquireArgs,
             15 => Kind::CpuReleaseArgs,
+            16 => Kind::CgroupInitArgs,
             _ => return None,
         };
         let id = (off >> ID_SHIFT) as u32 & (ID_LIMIT - 1);

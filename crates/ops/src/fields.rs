@@ -111,6 +111,11 @@ field_names!(
 );
 
 field_names!(
+    /// Fields of `scx_cgroup_init_args`.
+    CgroupInitField { Weight = "weight", Period = "bw_period_us", Quota = "bw_quota_us", Burst = "bw_burst_us" }
+);
+
+field_names!(
     /// Fields of the arguments of `init_task` and `exit_task`.
     ArgsField { Fork = "fork", Cgroup = "cgroup", Cancelled = "cancelled" }
 );
@@ -130,6 +135,7 @@ pub(crate) struct FieldTables {
     exit: Fields<ExitField>,
     dump_ctx: Fields<ToldField>,
     cpu_release: Fields<ToldField>,
+    cgroup_init: Fields<CgroupInitField>,
     init_task: Fields<ArgsField>,
     exit_task: Fields<ArgsField>,
     cgroup: Fields<CgroupField>,
@@ -160,6 +166,7 @@ impl FieldTables {
             exit: Fields::new(model, "scx_exit_info", ExitField::from_path)?,
             dump_ctx: Fields::new(model, "scx_dump_ctx", ToldField::from_path)?,
             cpu_release: Fields::new(model, "scx_cpu_release_args", ToldField::from_path)?,
+            cgroup_init: Fields::new(model, "scx_cgroup_init_args", CgroupInitField::from_path)?,
             init_task: Fields::new(model, "scx_init_task_args", ArgsField::from_path)?,
             exit_task: Fields::new(model, "scx_exit_task_args", ArgsField::from_path)?,
             cgroup: Fields::new(model, "cgroup", CgroupField::from_path)?,
@@ -215,6 +222,15 @@ impl FieldTables {
                 self.cpu_release.read(offset, size, |f, _| match f {
                     ToldField::Task => addr(Kind::Task, p.0),
                     _ => reason as u64, // the one other field
+                })
+            }
+            Kind::CgroupInitArgs => {
+                let group = k.cgroups.get(CgroupId(id)).ok_or(AccessError::Bad)?;
+                self.cgroup_init.read(offset, size, |f, _| match f {
+                    CgroupInitField::Weight => group.weight.into(),
+                    CgroupInitField::Period => group.bandwidth.period_us,
+                    CgroupInitField::Quota => group.bandwidth.quota_us,
+                    CgroupInitField::Burst => group.bandwidth.burst_us,
                 })
             }
             Kind::CpuAcquireArgs => Err(AccessError::Bad),

@@ -16,6 +16,7 @@ mod load;
 mod masks;
 mod model;
 mod native;
+mod nullable;
 mod objects;
 mod refs;
 mod scheduler;

@@ -9,12 +9,12 @@ use scxr_bpf::image::{Image, OpsMember, ProgramKind, StructOps, pseudo};
 use scxr_bpf::load::{ExternKind, GlobalValue, KconfigValue, LoadError, LoadOptions, Object};
 use scxr_bpf::vm::{Machine, MachineError, Options};
 use scxr_kernel::config::Interleave;
-use scxr_kernel::ext::enable::NOT_IMPLEMENTED;
 use scxr_kernel::ext::ops::{Op, OpSet, OpsAttrs};
 
 use crate::addr::{Kind, addr};
 use crate::kfuncs;
 use crate::model::Model;
+use crate::nullable;
 use crate::scheduler::{BpfScheduler, Random};
 
 /// Why an object is not a scheduler that can be enabled.
@@ -89,6 +89,8 @@ pub struct SchedulerOptions {
     pub set: Vec<(String, String)>,
     /// Maps to resize before load: name and entries.
     pub resize: Vec<(String, u32)>,
+    /// The table to attach, where an object has several.
+    pub table: Option<String>,
 }
 
 impl Default for SchedulerOptions {
@@ -100,6 +102,7 @@ impl Default for SchedulerOptions {
             interleave: Interleave::Callback,
             set: Vec::new(),
             resize: Vec::new(),
+            table: None,
         }
     }
 }
@@ -107,7 +110,9 @@ impl Default for SchedulerOptions {
 impl BpfScheduler {
     /// Loads the only scheduler in `object`.
     pub fn load(object: &Object, model: &Rc<Model>, options: &SchedulerOptions) -> Result<Rc<BpfScheduler>, OpsError> {
-        object.only_struct_ops()?;
+        if options.table.is_none() {
+            object.only_struct_ops()?;
+        }
         let mut object = object.clone();
         for (path, value) in &options.set {
             object.set_global(path, &GlobalValue::parse(value))?;
@@ -117,7 +122,7 @@ impl BpfScheduler {
         }
         let image = object.load(&model.btf, &load_options(&object, model, options))?;
         let table = Table { object: object.name(), image: &image, model };
-        let ops = table.only()?;
+        let ops = table.chosen(options.table.as_deref())?;
         let programs = table.programs(ops)?;
         let attrs = table.attrs(ops, &programs)?;
         table.check_contexts(&programs)?;
@@ -186,10 +191,15 @@ impl Table<'_> {
         Err(OpsError::Object(LoadError::NotYet { object: self.object.into(), what }))
     }
 
-    fn only(&self) -> Result<&StructOps, OpsError> {
-        let ops = match self.image.struct_ops.as_slice() {
-            [one] => one,
-            other => return self.refuse(format!("{} struct_ops tables; one is expected", other.len())),
+    /// The table with that name, or the only one.
+    fn chosen(&self, name: Option<&str>) -> Result<&StructOps, OpsError> {
+        let ops = match (self.image.struct_ops.as_slice(), name) {
+            ([one], None) => one,
+            (all, None) => return self.refuse(format!("{} struct_ops tables; one is expected", all.len())),
+            (all, Some(name)) => match all.iter().find(|o| o.name == name) {
+                Some(ops) => ops,
+                None => return self.refuse(format!("no struct_ops table is called {name}")),
+            },
         };
         match ops.type_name.as_str() {
             "sched_ext_ops" => Ok(ops),
@@ -203,7 +213,7 @@ impl Table<'_> {
         let mut programs = vec![None; Op::ALL.len()];
         for (name, member) in &ops.members {
             let OpsMember::Program(index) = member else { continue };
-            let known = Op::ALL.iter().find(|op| op.name() == name && !NOT_IMPLEMENTED.contains(op));
+            let known = Op::ALL.iter().find(|op| op.name() == name);
             let Some(op) = known else {
                 return self.not_yet(format!("ops.{name}"));
             };
@@ -278,11 +288,32 @@ impl Table<'_> {
         for (op, program) in Op::ALL.iter().zip(programs) {
             if let Some(index) = program {
                 self.check_calls(*index, Caller::Op(Form::Cpu, op.name()), &format!("ops.{}", op.name()))?;
+                self.check_nullable(*index, op.name())?;
             }
         }
         for (index, program) in self.image.programs.iter().enumerate() {
             if program.kind == ProgramKind::Syscall {
                 self.check_calls(index, Caller::Syscall, "a syscall program")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Arguments that may be NULL are tested before they are followed, as the verifier demands.
+    fn check_nullable(&self, program: usize, op: &str) -> Result<(), OpsError> {
+        let Some(callback) = self.model.kernel.op(Form::Cpu, op).and_then(|m| m.callback.as_ref()) else {
+            return Ok(());
+        };
+        for (at, arg) in callback.args.iter().enumerate().filter(|(_, arg)| arg.nullable) {
+            let program = &self.image.programs[program];
+            if let Some(slot) = nullable::followed_unchecked(self.image, program.func, at) {
+                let arg = arg.name.trim_end_matches("__nullable");
+                let place = self.image.funcs[program.func].lines.iter().rfind(|l| l.slot <= slot);
+                let place = place.map_or_else(String::new, |l| format!(" at {}:{}: {}", l.file, l.line, l.text.trim()));
+                return self.refuse(format!(
+                    "program {}: argument {arg} of ops.{op} may be NULL and is followed without a test{place} (-EACCES)",
+                    program.name
+                ));
             }
         }
         Ok(())

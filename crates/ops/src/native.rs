@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use scxr_bpf::vm::format::format;
 use scxr_kernel::Kernel;
+use scxr_kernel::cgroup::{Bandwidth, Cgroup, CgroupId};
 use scxr_kernel::cpumask::CpuMask;
 use scxr_kernel::ext::exit::exit_kind_number;
 use scxr_kernel::ext::flags::enq;
@@ -97,6 +98,12 @@ struct NativeHost<'a> {
 impl NativeHost<'_> {
     fn with<R>(&self, f: impl FnOnce(&mut Kernel) -> R) -> R {
         f(&mut self.k.borrow_mut())
+    }
+
+    /// The cgroup that a handle of a kind is about.
+    fn cgroup(&self, handle: u64, kind: Kind) -> Option<Cgroup> {
+        let place = Place::at(handle).filter(|p| p.kind == kind)?;
+        self.k.borrow().cgroups.get(CgroupId(place.id)).cloned()
     }
 
     /// The iterator with that handle.
@@ -220,6 +227,18 @@ impl Host for NativeHost<'_> {
 
     fn dump(&self, fmt: &str, args: &[u64]) {
         self.with(|k| kfunc::scx_bpf_dump(k, &text(fmt, args)));
+    }
+
+    fn cgroup_init_weight(&self, args: u64) -> u32 {
+        self.cgroup(args, Kind::CgroupInitArgs).map_or(0, |g| g.weight)
+    }
+
+    fn cgroup_id(&self, cgroup: u64) -> u64 {
+        Place::at(cgroup).filter(|p| p.kind == Kind::Cgroup).map_or(0, |p| p.id.into())
+    }
+
+    fn cgroup_level(&self, cgroup: u64) -> i32 {
+        self.cgroup(cgroup, Kind::Cgroup).map_or(0, |g| g.level as i32)
     }
 
     fn release_task(&self, _args: u64) -> Option<u64> {
@@ -464,6 +483,10 @@ impl Host for NativeHost<'_> {
     }
 }
 
+fn cgroup(id: CgroupId) -> u64 {
+    addr(Kind::Cgroup, id.0)
+}
+
 fn task(p: TaskId) -> u64 {
     addr(Kind::Task, p.0)
 }
@@ -567,6 +590,38 @@ impl SchedExtOps for NativeScheduler {
         self.call_with(k, Op::dump_task, &[addr(Kind::DumpCtx, 0), task(p)], Told::Dump(ctx));
     }
 
+    fn cgroup_init(&self, k: &mut Kernel, cgrp: CgroupId) -> i32 {
+        self.call(k, Op::cgroup_init, &[cgroup(cgrp), addr(Kind::CgroupInitArgs, cgrp.0)]) as i32
+    }
+
+    fn cgroup_exit(&self, k: &mut Kernel, cgrp: CgroupId) {
+        self.call(k, Op::cgroup_exit, &[cgroup(cgrp)]);
+    }
+
+    fn cgroup_prep_move(&self, k: &mut Kernel, p: TaskId, from: CgroupId, to: CgroupId) -> i32 {
+        self.call(k, Op::cgroup_prep_move, &[task(p), cgroup(from), cgroup(to)]) as i32
+    }
+
+    fn cgroup_move(&self, k: &mut Kernel, p: TaskId, from: CgroupId, to: CgroupId) {
+        self.call(k, Op::cgroup_move, &[task(p), cgroup(from), cgroup(to)]);
+    }
+
+    fn cgroup_cancel_move(&self, k: &mut Kernel, p: TaskId, from: CgroupId, to: CgroupId) {
+        self.call(k, Op::cgroup_cancel_move, &[task(p), cgroup(from), cgroup(to)]);
+    }
+
+    fn cgroup_set_weight(&self, k: &mut Kernel, cgrp: CgroupId, weight: u32) {
+        self.call(k, Op::cgroup_set_weight, &[cgroup(cgrp), weight.into()]);
+    }
+
+    fn cgroup_set_bandwidth(&self, k: &mut Kernel, cgrp: CgroupId, b: Bandwidth) {
+        self.call(k, Op::cgroup_set_bandwidth, &[cgroup(cgrp), b.period_us, b.quota_us, b.burst_us]);
+    }
+
+    fn cgroup_set_idle(&self, k: &mut Kernel, cgrp: CgroupId, idle: bool) {
+        self.call(k, Op::cgroup_set_idle, &[cgroup(cgrp), idle.into()]);
+    }
+
     fn cpu_online(&self, k: &mut Kernel, cpu: CpuId) {
         self.call(k, Op::cpu_online, &[cpu.0.into()]);
     }
@@ -588,7 +643,7 @@ impl SchedExtOps for NativeScheduler {
     }
 
     fn unloaded(&self, k: &mut Kernel) {
-        self.instance.unload(&NativeHost { k: RefCell::new(k), s: self, exit_info: None });
+        self.instance.unload(&NativeHost { k: RefCell::new(k), s: self, told: Told::Nothing });
     }
 
     fn task_freed(&self, p: TaskId) {

@@ -8,6 +8,7 @@ use rand_core::{RngCore, SeedableRng};
 use rand_pcg::Pcg32;
 use scxr_bpf::vm::{Fault, FaultKind, Machine, Outcome};
 use scxr_kernel::Kernel;
+use scxr_kernel::cgroup::{Bandwidth, CgroupId};
 use scxr_kernel::ext::kfunc;
 use scxr_kernel::ext::ops::{DumpCtx, ExitInfo, ExitTaskArgs, InitTaskArgs, Op, OpsAttrs, PreemptReason, SchedExtOps};
 use scxr_kernel::ids::{CpuId, TaskId};
@@ -158,6 +159,10 @@ impl BpfScheduler {
     }
 }
 
+fn cgroup(id: CgroupId) -> u64 {
+    addr(Kind::Cgroup, id.0)
+}
+
 fn task(p: TaskId) -> u64 {
     addr(Kind::Task, p.0)
 }
@@ -262,6 +267,38 @@ impl SchedExtOps for BpfScheduler {
 
     fn dump_task(&self, k: &mut Kernel, ctx: &DumpCtx, p: TaskId) {
         self.call_with(k, Op::dump_task, &[addr(Kind::DumpCtx, 0), task(p)], Told::Dump(ctx));
+    }
+
+    fn cgroup_init(&self, k: &mut Kernel, cgrp: CgroupId) -> i32 {
+        self.call(k, Op::cgroup_init, &[cgroup(cgrp), addr(Kind::CgroupInitArgs, cgrp.0)]).map_or(EFAULT, |r| r as i32)
+    }
+
+    fn cgroup_exit(&self, k: &mut Kernel, cgrp: CgroupId) {
+        self.call(k, Op::cgroup_exit, &[cgroup(cgrp)]);
+    }
+
+    fn cgroup_prep_move(&self, k: &mut Kernel, p: TaskId, from: CgroupId, to: CgroupId) -> i32 {
+        self.call(k, Op::cgroup_prep_move, &[task(p), cgroup(from), cgroup(to)]).map_or(EFAULT, |r| r as i32)
+    }
+
+    fn cgroup_move(&self, k: &mut Kernel, p: TaskId, from: CgroupId, to: CgroupId) {
+        self.call(k, Op::cgroup_move, &[task(p), cgroup(from), cgroup(to)]);
+    }
+
+    fn cgroup_cancel_move(&self, k: &mut Kernel, p: TaskId, from: CgroupId, to: CgroupId) {
+        self.call(k, Op::cgroup_cancel_move, &[task(p), cgroup(from), cgroup(to)]);
+    }
+
+    fn cgroup_set_weight(&self, k: &mut Kernel, cgrp: CgroupId, weight: u32) {
+        self.call(k, Op::cgroup_set_weight, &[cgroup(cgrp), weight.into()]);
+    }
+
+    fn cgroup_set_bandwidth(&self, k: &mut Kernel, cgrp: CgroupId, b: Bandwidth) {
+        self.call(k, Op::cgroup_set_bandwidth, &[cgroup(cgrp), b.period_us, b.quota_us, b.burst_us]);
+    }
+
+    fn cgroup_set_idle(&self, k: &mut Kernel, cgrp: CgroupId, idle: bool) {
+        self.call(k, Op::cgroup_set_idle, &[cgroup(cgrp), idle.into()]);
     }
 
     fn cpu_online(&self, k: &mut Kernel, cpu: CpuId) {

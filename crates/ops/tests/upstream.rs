@@ -48,12 +48,28 @@ fn test_with(path: &str, set: &[(&str, u64)], flags: Option<u64>) -> Option<Test
         let ops = object.only_struct_ops().expect("one table").to_owned();
         object.set_struct_ops_member(&ops, "flags", flags).expect("a flag");
     }
+    Some(test_of(&object, set, None, Config::default()))
+}
+
+/// A table of an object on a machine with settings.
+fn test_of(object: &Object, set: &[(&str, u64)], table: Option<&str>, config: Config) -> Test {
     let model = Model::new(KernelVersion::NEWEST);
     let set = set.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
-    let options = SchedulerOptions { nr_cpus: 4, set, ..SchedulerOptions::default() };
-    let s = BpfScheduler::load(&object, &model, &options).unwrap_or_else(|e| panic!("{e}"));
-    let m = Machine::new(Topology::parse("4").expect("a machine"), Config::default(), Box::new(NullSink));
-    Some(Test { m, s })
+    let table = table.map(str::to_owned);
+    let options = SchedulerOptions { nr_cpus: 4, set, table, ..SchedulerOptions::default() };
+    let s = BpfScheduler::load(object, &model, &options).unwrap_or_else(|e| panic!("{e}"));
+    let m = Machine::new(Topology::parse("4").expect("a machine"), config, Box::new(NullSink));
+    Test { m, s }
+}
+
+/// Why an object is refused at load.
+fn refusal(path: &str) -> Option<String> {
+    let object = object(path)?;
+    let model = Model::new(KernelVersion::NEWEST);
+    let options = SchedulerOptions { nr_cpus: 4, ..SchedulerOptions::default() };
+    let error = BpfScheduler::load(&object, &model, &options).err().unwrap_or_else(|| panic!("{path} is not refused"));
+    assert!(!error.is_gap(), "{error}");
+    Some(error.to_string())
 }
 
 fn test(path: &str) -> Option<Test> {
@@ -437,4 +453,127 @@ fn dequeue() {
             return;
         }
     }
+}
+
+/// A CPU goes or comes under a scheduler that has operations for that, or has none; then one that expects other CPUs.
+#[test]
+fn hotplug() {
+    const RESTART: i64 = 1 << 48;
+    const HOTPLUG: i64 = 1 << 32;
+    for (onlining, callbacks) in [(true, true), (false, true), (true, false), (false, false)] {
+        let Some(object) = object("selftests/hotplug.bpf.o") else { return };
+        let table = if callbacks { "hotplug_cb_ops" } else { "hotplug_nocb_ops" };
+        let mut t = test_of(&object, &[], Some(table), Config::default());
+        let operator = |at: u64, online: bool| {
+            let mut steps = vec![Action::SetCpuOnline(CpuId(1), online), Action::SleepUntil(at)];
+            let mut spec = TaskSpec::new("operator", move |_: &TaskCx| steps.pop().unwrap_or(Action::Exit));
+            spec.affinity = Some(CpuMask::of(CpuId(0)));
+            spec
+        };
+        if onlining {
+            t.m.spawn(operator(MS, false));
+            t.sleep(10 * MS);
+        }
+        t.attach();
+        t.sleep(50 * MS);
+        t.assert_running();
+        let at = t.m.now() + 10 * MS;
+        t.m.spawn(operator(at, onlining));
+        t.sleep(200 * MS);
+        let expect = match (callbacks, onlining) {
+            (true, true) => (ExitKind::UnregBpf, RESTART | 1 | 2),
+            (true, false) => (ExitKind::UnregBpf, RESTART | 1),
+            (false, _) => (ExitKind::UnregKern, RESTART | HOTPLUG),
+        };
+        assert_eq!((t.kind(), t.code()), expect, "{onlining} {callbacks}: {}", t.msg());
+    }
+}
+
+#[test]
+fn maximal() {
+    let Some(mut t) = test("selftests/maximal.bpf.o") else { return };
+    t.attach();
+    t.noise();
+    t.sleep(200 * MS);
+    t.assert_running();
+    t.detach();
+    assert_eq!(t.kind(), ExitKind::Unreg, "{}", t.msg());
+}
+
+#[test]
+fn reload_loop() {
+    let Some(mut t) = test("selftests/maximal.bpf.o") else { return };
+    t.noise();
+    for _ in 0..100 {
+        t.attach();
+        t.m.disable();
+    }
+    t.sleep(3 * S);
+    assert_eq!(t.kind(), ExitKind::Unreg, "{}", t.msg());
+    assert_eq!((t.m.state().ext.enable_seq, t.m.state().ext.root().is_none()), (100, true));
+}
+
+#[test]
+fn maybe_null() {
+    if test("selftests/maybe_null.bpf.o").is_none() {
+        return;
+    }
+    for (name, why) in
+        [("dsp", "argument prev of ops.dispatch may be NULL"), ("yld", "argument to of ops.yield may be NULL")]
+    {
+        let Some(text) = refusal(&format!("selftests/maybe_null_fail_{name}.bpf.o")) else { return };
+        assert!(text.contains(why), "{text}");
+    }
+}
+
+#[test]
+fn non_scx_kfunc_deny() {
+    let Some(text) = refusal("selftests/non_scx_kfunc_deny.bpf.o") else { return };
+    assert!(text.contains("tcp_congestion_ops"), "{text}");
+}
+
+#[test]
+fn schedulers_that_go_on() {
+    let per_node = 1 << 6;
+    for (name, set, flags) in [
+        ("allowed_cpus", vec![], None),
+        ("numa", vec![("__COMPAT_SCX_PICK_IDLE_IN_NODE", 2)], Some(per_node)),
+        ("peek_dsq", vec![], None),
+    ] {
+        let Some(mut t) = test_with(&format!("selftests/{name}.bpf.o"), &set, flags) else { return };
+        t.attach();
+        t.noise();
+        t.sleep(S);
+        assert_eq!((t.kind(), t.msg().as_str()), (ExitKind::None, ""), "{name}");
+    }
+}
+
+#[test]
+fn prog_run() {
+    let Some(mut t) = test("selftests/prog_run.bpf.o") else { return };
+    t.attach();
+    t.sleep(10 * MS);
+    let s = t.s.clone();
+    let at = t.m.now() + MS;
+    let name =
+        t.s.machine().image().programs.iter().find(|p| p.name.contains("syscall") || p.name.starts_with("prog_run_s"));
+    let name = name.expect("a syscall program").name.clone();
+    t.m.at(at, move |k| _ = s.run_syscall(k, &name, &mut []).unwrap_or_else(|e| panic!("{e}")));
+    t.sleep(100 * MS);
+    assert_eq!((t.kind(), t.code()), (ExitKind::UnregBpf, 0xdead_beef));
+}
+
+/// Three CPUs kick each other in a ring and wait.
+#[test]
+fn cyclic_kick_wait() {
+    let set = [("test_cpu_a", 0), ("test_cpu_b", 1), ("test_cpu_c", 2)];
+    let Some(mut t) = test_with("selftests/cyclic_kick_wait.bpf.o", &set, None) else { return };
+    t.attach();
+    for i in 0..12u32 {
+        let mut spec = TaskSpec::new(format!("yielder{i}"), |_: &TaskCx| Action::Yield);
+        spec.affinity = Some(CpuMask::of(CpuId(i % 3)));
+        t.m.spawn(spec);
+    }
+    t.sleep(500 * MS);
+    t.assert_running();
 }

@@ -58,6 +58,7 @@ pub(super) fn load(request: &Request, scheduler: &Scheduler, seed: u64) -> Resul
                 interleave: request.config.interleave,
                 set,
                 resize: request.resize.clone(),
+                table: None,
             };
             let model = Model::new(request.kernel);
             let loaded = BpfScheduler::load(object, &model, &options);

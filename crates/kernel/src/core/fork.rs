@@ -70,12 +70,12 @@ impl Kernel {
             self.nr_forks_refused += 1;
             return None;
         }
+        let cgroup = self.make_cgroup(&spec.cgroup);
         let parent = self.rqs[self.this_cpu()].curr;
         let child = self.add_task(&spec.comm, Body::User(Some(spec.behavior)));
         let (cpu, tgid) = (self.task(parent).cpu, self.task(parent).tgid);
         let recent = self.task(parent).cpu;
         let possible = self.possible();
-        let cgroup = self.cgroups.make(&spec.cgroup);
         let t = self.task_mut(child);
         t.parent = Some(parent);
         t.cpu = cpu;

@@ -117,7 +117,7 @@ pub(crate) fn take_down(k: &mut Kernel, cpu: CpuId) {
     while let Some(Reverse((at, _, timer))) = k.cpus[cpu].irq.pop_timer() {
         k.start_timer_on(target, at, timer);
     }
-    k.cpus[cpu].irq.next_tick = NEVER;
+    (k.cpus[cpu].irq.next_tick, k.cpus[cpu].irq.hrtick) = (NEVER, NEVER);
     k.online.clear(cpu);
 }
 

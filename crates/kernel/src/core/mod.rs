@@ -1,6 +1,7 @@
 //! The core of the scheduler: switching, waking, moving, changing and creating tasks. Class-independent.
 
 pub(crate) mod attr;
+pub(crate) mod cgroup;
 pub(crate) mod fork;
 pub(crate) mod hotplug;
 pub(crate) mod migrate;

@@ -242,6 +242,7 @@ pub(crate) fn move_task_between_dsqs(
         return dst;
     }
     k.task_mut(p).scx.dsq = None;
+    k.emit_dequeue(src, p, 0);
     k.unlock(LockId::Dsq(from));
     dispatch_enqueue(k, sched, src, to, p, enq_flags);
     src

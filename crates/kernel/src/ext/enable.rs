@@ -14,7 +14,7 @@ use super::ops::{Op, OpsAttrs, SchedExtOps};
 use super::sched::{Sched, SchedId};
 use super::state::EnableState;
 use super::task::{BROKEN, exit_task, fork_write_lock, fork_write_unlock, init_task, init_task_failed, set_state};
-use super::{idle, watchdog};
+use super::{cgroup, idle, watchdog};
 use crate::class::{self, ClassId, deq};
 use crate::executor::Kernel;
 use crate::ids::{CpuId, PerCpu, TaskId};
@@ -151,27 +151,9 @@ enum Refused {
 
 type Result<T> = std::result::Result<T, Refused>;
 
-/// Operations that are not implemented yet.
-pub const NOT_IMPLEMENTED: &[Op] = &[
-    Op::core_sched_before,
-    Op::cgroup_init,
-    Op::cgroup_exit,
-    Op::cgroup_prep_move,
-    Op::cgroup_move,
-    Op::cgroup_cancel_move,
-    Op::cgroup_set_weight,
-    Op::cgroup_set_bandwidth,
-    Op::cgroup_set_idle,
-    Op::sub_attach,
-    Op::sub_detach,
-];
-
 /// Member validation at load (E-23) [bpf_scx_init_member].
 fn check_attrs(a: &OpsAttrs) -> Result<()> {
     let refuse = |err, why: String| Err(Refused::Early(err, why));
-    if let Some(op) = NOT_IMPLEMENTED.iter().find(|&&op| a.ops.has(op)) {
-        return refuse(-errno::EOPNOTSUPP, format!("not implemented yet: ops.{}", op.name()));
-    }
     if a.name.is_empty() || a.name.len() >= consts::OPS_NAME_LEN {
         return refuse(-errno::EINVAL, "the scheduler has no name, or one of more than 127 bytes".into());
     }
@@ -224,7 +206,10 @@ fn root_enable(k: &mut Kernel, ops: Rc<dyn SchedExtOps>) -> Result<()> {
     s.active = s.attrs.ops;
     fork_write_lock(k);
     k.ext.init_task_armed = true;
-    let result = init_all_tasks(k, sched);
+    cgroup::cgroup_lock(k);
+    let result = cgroup::init_all(k, sched).map_err(|err| Refused::Late(sched, err));
+    let result = result.and_then(|()| init_all_tasks(k, sched));
+    cgroup::cgroup_unlock(k);
     fork_write_unlock(k);
     result?;
     k.ext.switching_all = !k.ext.scheds[sched].flag(flags::ops::SWITCH_PARTIAL);
@@ -313,6 +298,8 @@ fn validate_ops(k: &mut Kernel, sched: SchedId) -> Result<()> {
         && !s.flag(flags::ops::KEEP_BUILTIN_IDLE)
     {
         "SCX_OPS_BUILTIN_IDLE_PER_NODE requires CPU idle selection enabled"
+    } else if has(Op::sub_attach) || has(Op::sub_detach) {
+        "sub_attach/sub_detach requires cid-form struct_ops"
     } else {
         return Ok(());
     };

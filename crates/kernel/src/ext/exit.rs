@@ -9,11 +9,11 @@ use super::call;
 use super::dump::dump_exit;
 use super::enable::{finish_waiter, wake_helper};
 use super::flags::consts;
-use super::idle;
 use super::ops::{ExitInfo, Op, OpSet};
 use super::sched::{Sched, SchedId};
 use super::state::EnableState;
 use super::task::{disable_and_exit_task, fork_write_lock, fork_write_unlock};
+use super::{cgroup, idle};
 use crate::class::deq;
 use crate::executor::Kernel;
 use crate::ids::{CpuId, Ns, TaskId};
@@ -181,6 +181,9 @@ pub(crate) fn begin_disable(k: &mut Kernel) -> Option<SchedId> {
 pub(crate) fn finish_disable(k: &mut Kernel, sched: SchedId) {
     k.ext.switched_all = false;
     k.ext.switching_all = false;
+    cgroup::cgroup_lock(k);
+    cgroup::exit_all(k, sched);
+    cgroup::cgroup_unlock(k);
     fork_write_lock(k);
     k.ext.init_task_armed = false;
     for p in k.all_tasks() {

@@ -4,6 +4,7 @@
 
 pub(crate) mod bypass;
 pub mod call;
+mod cgroup;
 pub mod check;
 mod cid;
 mod dispatch;
@@ -41,6 +42,10 @@ pub use sched::{Sched, SchedId};
 pub use state::{EnableState, Ext};
 
 pub(crate) use bypass::lb_timer;
+pub(crate) use cgroup::{
+    can_attach, cgroup_lock, cgroup_move_task, cgroup_unlock, tg_offline, tg_online, tg_set_bandwidth, tg_set_idle,
+    tg_set_weight,
+};
 pub(crate) use enable::{boot, hotplug_done};
 pub(crate) use enqueue::{dequeue_task, enqueue_task, run_deferred, run_deferred_irq, select_task_rq, task_woken};
 pub(crate) use exit::disable_irq_work;

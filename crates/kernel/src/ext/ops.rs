@@ -1,6 +1,6 @@
 //! The operations of a scheduler: what a loaded BPF object and a native Rust policy both implement.
 
-use crate::cgroup::CgroupId;
+use crate::cgroup::{Bandwidth, CgroupId};
 use crate::executor::Kernel;
 use crate::ids::{CpuId, Ns, TaskId};
 
@@ -226,6 +226,26 @@ pub trait SchedExtOps {
     fn dump_cpu(&self, k: &mut Kernel, ctx: &DumpCtx, cpu: CpuId, idle: bool) {}
     /// The same of a task.
     fn dump_task(&self, k: &mut Kernel, ctx: &DumpCtx, p: TaskId) {}
+    /// A cgroup comes to be known; 0 or -errno.
+    fn cgroup_init(&self, k: &mut Kernel, cgrp: CgroupId) -> i32 {
+        0
+    }
+    /// A known cgroup goes.
+    fn cgroup_exit(&self, k: &mut Kernel, cgrp: CgroupId) {}
+    /// `p` is about to change its cgroup; 0 or -errno.
+    fn cgroup_prep_move(&self, k: &mut Kernel, p: TaskId, from: CgroupId, to: CgroupId) -> i32 {
+        0
+    }
+    /// `p` has changed its cgroup.
+    fn cgroup_move(&self, k: &mut Kernel, p: TaskId, from: CgroupId, to: CgroupId) {}
+    /// `p` does not change its cgroup, after all.
+    fn cgroup_cancel_move(&self, k: &mut Kernel, p: TaskId, from: CgroupId, to: CgroupId) {}
+    /// A cgroup's weight is `weight` (1 to 10000) from now on.
+    fn cgroup_set_weight(&self, k: &mut Kernel, cgrp: CgroupId, weight: u32) {}
+    /// A cgroup's limit of CPU time changes.
+    fn cgroup_set_bandwidth(&self, k: &mut Kernel, cgrp: CgroupId, bandwidth: Bandwidth) {}
+    /// A cgroup's tasks run only when nobody else does, or like others.
+    fn cgroup_set_idle(&self, k: &mut Kernel, cgrp: CgroupId, idle: bool) {}
     /// A CPU comes online.
     fn cpu_online(&self, k: &mut Kernel, cpu: CpuId) {}
     /// A CPU goes offline.

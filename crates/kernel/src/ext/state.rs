@@ -65,6 +65,9 @@ pub struct Ext {
     pub(crate) bypass_locked: bool,
     /// CPUs by topological id, as of the last enabling.
     pub(crate) cids: super::cid::Cids,
+    pub(crate) cgroup_locked: bool,
+    /// The root scheduler knows the cgroups [scx_cgroup_enabled].
+    pub(crate) cgroup_enabled: bool,
     /// Numbers the armings of schedulers' timers.
     pub(crate) timer_seq: u64,
     /// Debug dumps that somebody asked for, and the one under way.
@@ -103,6 +106,8 @@ impl Ext {
             watchdog_stamp: 0,
             bypass_locked: false,
             cids: Default::default(),
+            cgroup_locked: false,
+            cgroup_enabled: false,
             timer_seq: 0,
             dumps: Dumps::default(),
             work: Default::default(),

@@ -326,10 +326,6 @@ fn refusals_before_anything_happens() {
         assert_eq!((e, text.as_str()), (errno, why));
         assert!(ext.root().is_none() && ext.exit_info.is_none());
     };
-    for (op, name) in [(Op::core_sched_before, "core_sched_before"), (Op::sub_attach, "sub_attach")] {
-        let script = Script { also: vec![op], ..Default::default() };
-        refuse(script, -95, &format!("not implemented yet: ops.{name}"));
-    }
     let script = |flags, timeout_ms| Script { flags, timeout_ms, ..Default::default() };
     refuse(script(1 << 20, 0), -22, "unknown flags 0x100000");
     refuse(script(0, 30_001), -7, "timeout_ms is 30001, more than 30000");
@@ -341,4 +337,12 @@ fn refusals_before_anything_happens() {
     let ext = &m.state().ext;
     assert_eq!(ext.enable_error, Some((-16, "another scheduler is enabled".into())));
     assert_eq!(ext.root_name(), Some("script"));
+}
+
+#[test]
+fn operations_of_the_other_form_are_refused() {
+    for op in [Op::sub_attach, Op::sub_detach] {
+        let script = Script { also: vec![op], ..Default::default() };
+        check_error("sub", script, "sub_attach/sub_detach requires cid-form struct_ops");
+    }
 }

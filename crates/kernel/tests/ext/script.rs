@@ -1,6 +1,7 @@
 //! A scheduler of which each operation is a closure.
 
 use scxr_kernel::Kernel;
+use scxr_kernel::cgroup::{Bandwidth, CgroupId};
 use scxr_kernel::ext::ops::*;
 use scxr_kernel::ids::{CpuId, TaskId};
 
@@ -76,6 +77,14 @@ script! {
     dump_task(ctx: &DumpCtx, p: TaskId) ;
     cpu_acquire(cpu: CpuId) ;
     cpu_release(cpu: CpuId, reason: PreemptReason, task: TaskId) ;
+    cgroup_init(cgrp: CgroupId) -> i32 = { let _ = cgrp; 0 };
+    cgroup_exit(cgrp: CgroupId) ;
+    cgroup_prep_move(p: TaskId, from: CgroupId, to: CgroupId) -> i32 = { let _ = (p, from, to); 0 };
+    cgroup_move(p: TaskId, from: CgroupId, to: CgroupId) ;
+    cgroup_cancel_move(p: TaskId, from: CgroupId, to: CgroupId) ;
+    cgroup_set_weight(cgrp: CgroupId, weight: u32) ;
+    cgroup_set_bandwidth(cgrp: CgroupId, bandwidth: Bandwidth) ;
+    cgroup_set_idle(cgrp: CgroupId, idle: bool) ;
     cpu_online(cpu: CpuId) ;
     cpu_offline(cpu: CpuId) ;
 }

@@ -1,4 +1,4 @@
-//! Cgroups. None goes away during a run, so that references to them are counted for the program's sake alone.
+//! Cgroups. One that is removed can still be looked at, so that references are counted for the program's sake alone.
 
 use scxr_bpf::vm::HostError;
 use scxr_kernel::cgroup::CgroupId;
@@ -15,7 +15,7 @@ pub(super) const TABLE: &[(&str, KfuncFn)] = &[
         Ok(c.acquired(addr(Kind::Cgroup, group.0)))
     }),
     ("bpf_cgroup_from_id", |c, _, a| {
-        let id = u32::try_from(a[0]).ok().map(CgroupId).filter(|&id| c.k.cgroups.get(id).is_some());
+        let id = u32::try_from(a[0]).ok().map(CgroupId).filter(|&id| c.k.cgroups.get(id).is_some_and(|g| !g.removed));
         reference(c, id)
     }),
     ("bpf_cgroup_acquire", |c, _, a| {

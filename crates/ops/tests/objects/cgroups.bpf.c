@@ -2,25 +2,6 @@
 // Looks at the cgroup of a forked task whose name begins with 'g', in every way there is. WRONG_TASK: asks for another task's.
 #include "scx.h"
 
-struct cgroup;
-
-struct kernfs_node {
-	struct kernfs_node *__parent;
-	const char *name;
-	u64 id;
-} CORE;
-
-struct cgroup_subsys_state {
-	struct cgroup *cgroup;
-	struct cgroup_subsys_state *parent;
-} CORE;
-
-struct cgroup {
-	struct cgroup_subsys_state self;
-	s32 level;
-	struct kernfs_node *kn;
-} CORE;
-
 struct css_set {
 	struct cgroup *dfl_cgrp;
 } CORE;

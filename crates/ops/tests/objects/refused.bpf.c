@@ -6,6 +6,21 @@ struct task_struct___gone {
 	u64 vanished;
 } CORE;
 
+#ifdef NOT_IMPLEMENTED
+struct sched_ext_ops_cid {
+	void (*enqueue)(struct task_struct *p, u64 enq_flags);
+	void (*dispatch)(s32 cid, struct task_struct *prev);
+	void (*running)(struct task_struct *p);
+	void (*stopping)(struct task_struct *p, bool runnable);
+	u64 flags;
+	u32 timeout_ms;
+	char name[128];
+};
+#define TABLE struct sched_ext_ops_cid
+#else
+#define TABLE struct sched_ext_ops
+#endif
+
 s32 scx_bpf_no_such_thing(struct task_struct *p) KSYM;
 s32 scx_bpf_maybe_later(struct task_struct *p) KSYM WEAK;
 u64 sink;
@@ -63,21 +78,27 @@ void refused_stopping(u64 *ctx)
 #endif
 }
 
-SEC("struct_ops/refused_cgroup_init")
-s32 refused_cgroup_init(u64 *ctx)
+SEC("struct_ops/refused_dispatch")
+void refused_dispatch(u64 *ctx)
 {
-	return 0;
+#if defined(PREV_CHECKED) || defined(PREV_UNCHECKED)
+	struct task_struct *prev = (void *)ctx[1];
+
+#ifdef PREV_CHECKED
+	if (!prev)
+		return;
+#endif
+	sink = prev->scx.dsq_vtime;
+#endif
 }
 
 #ifndef NO_TABLE
 SEC(".struct_ops.link")
-struct sched_ext_ops refused_ops = {
+TABLE refused_ops = {
 	.enqueue = (void *)refused_enqueue,
 	.running = (void *)refused_running,
 	.stopping = (void *)refused_stopping,
-#ifdef NOT_IMPLEMENTED
-	.cgroup_init = (void *)refused_cgroup_init,
-#endif
+	.dispatch = (void *)refused_dispatch,
 #ifdef BAD_FLAGS
 	.flags = 1ULL << 40,
 #endif

@@ -8,6 +8,7 @@ u64 released, acquired, again;
 u32 reason;
 s32 taken_by;
 u64 offline, online;
+u64 cgroups, weights, levels, unlimited, prepared, moved_from, moved_to, set_weight, set_quota, set_idle;
 u32 dump_kind;
 u64 dump_at;
 
@@ -53,6 +54,57 @@ void told_cpu_online(u64 *ctx)
 	online |= 1ULL << (ctx[0] & 63);
 }
 
+SEC("struct_ops.s/told_cgroup_init")
+s32 told_cgroup_init(u64 *ctx)
+{
+	struct cgroup *cgrp = (void *)ctx[0];
+	struct scx_cgroup_init_args *args = (void *)ctx[1];
+
+	cgroups++;
+	weights += args->weight;
+	levels += cgrp->level;
+	unlimited += args->bw_quota_us == ~0ULL && args->bw_period_us == 100000;
+	return 0;
+}
+
+SEC("struct_ops.s/told_cgroup_exit")
+void told_cgroup_exit(u64 *ctx)
+{
+	cgroups--;
+}
+
+SEC("struct_ops.s/told_cgroup_prep_move")
+s32 told_cgroup_prep_move(u64 *ctx)
+{
+	prepared++;
+	return 0;
+}
+
+SEC("struct_ops/told_cgroup_move")
+void told_cgroup_move(u64 *ctx)
+{
+	moved_from = ((struct cgroup *)ctx[1])->kn->id;
+	moved_to = ((struct cgroup *)ctx[2])->kn->id;
+}
+
+SEC("struct_ops/told_cgroup_set_weight")
+void told_cgroup_set_weight(u64 *ctx)
+{
+	set_weight = ctx[1];
+}
+
+SEC("struct_ops/told_cgroup_set_bandwidth")
+void told_cgroup_set_bandwidth(u64 *ctx)
+{
+	set_quota = ctx[2];
+}
+
+SEC("struct_ops/told_cgroup_set_idle")
+void told_cgroup_set_idle(u64 *ctx)
+{
+	set_idle = ctx[1] & 1;
+}
+
 SEC("struct_ops/told_dump")
 void told_dump(u64 *ctx)
 {
@@ -88,6 +140,13 @@ struct sched_ext_ops told = {
 	.cpu_acquire = (void *)told_cpu_acquire,
 	.cpu_offline = (void *)told_cpu_offline,
 	.cpu_online = (void *)told_cpu_online,
+	.cgroup_init = (void *)told_cgroup_init,
+	.cgroup_exit = (void *)told_cgroup_exit,
+	.cgroup_prep_move = (void *)told_cgroup_prep_move,
+	.cgroup_move = (void *)told_cgroup_move,
+	.cgroup_set_weight = (void *)told_cgroup_set_weight,
+	.cgroup_set_bandwidth = (void *)told_cgroup_set_bandwidth,
+	.cgroup_set_idle = (void *)told_cgroup_set_idle,
 	.dump = (void *)told_dump,
 	.dump_cpu = (void *)told_dump_cpu,
 	.dump_task = (void *)told_dump_task,

@@ -280,9 +280,12 @@ fn refused_at_load() {
 fn what_is_not_implemented_is_said() {
     let Some(object) = compile("refused", "NOT_IMPLEMENTED") else { return };
     let setup = Setup::new("4", "mixed", 0);
-    let error = load(&object, &setup, 4, &[]).err().expect("ops.cgroup_init is not there yet");
+    let error = load(&object, &setup, 4, &[]).err().expect("the cid form is not there yet");
     assert!(error.is_gap() && !error.is_refusal(), "{error}");
-    assert_eq!(error.to_string(), "refused.bpf.o: not implemented yet: ops.cgroup_init");
+    assert_eq!(
+        error.to_string(),
+        "refused.bpf.o: not implemented yet: struct sched_ext_ops_cid (the cid form of the table)"
+    );
 }
 
 #[test]
@@ -298,4 +301,17 @@ fn guarded_and_weak_are_fine() {
         run.assert_enabled();
         run.finish();
     }
+}
+
+#[test]
+fn arguments_that_may_be_null_are_tested_first() {
+    let setup = Setup::new("4", "mixed", 0);
+    let Some(object) = compile("refused", "PREV_UNCHECKED") else { return };
+    let error = load(&object, &setup, 4, &[]).err().expect("prev may be NULL");
+    assert!(error.is_refusal(), "{error}");
+    let text = error.to_string();
+    let why = "program refused_dispatch: argument prev of ops.dispatch may be NULL and is followed without a test";
+    assert!(text.contains(why) && text.contains("refused.bpf.c:"), "{text}");
+    let Some(object) = compile("refused", "PREV_CHECKED") else { return };
+    load(&object, &setup, 4, &[]).unwrap_or_else(|e| panic!("{e}"));
 }

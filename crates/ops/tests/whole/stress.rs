@@ -107,8 +107,6 @@ fn candidates() -> Vec<Candidate> {
     let rules = Rules { watchdog_ns: Some(5 * S), ..rules() };
     // It takes tasks from anywhere, and moves tasks to CPUs that they were allowed to use a moment ago.
     let wild = Rules { vtime_order: false, ..rules.clone() };
-    // Moves between its own queues are no events.
-    let moves = Rules { one_place: false, ..wild.clone() };
     let one = |name, sched| Candidate { name, sched, rules: rules.clone(), may_fail: "injected" };
     let may_fail = "not allowed for";
     let fifo = Sched::simple().with("fifo_sched", 1);
@@ -119,8 +117,8 @@ fn candidates() -> Vec<Candidate> {
         one("Central", Some(Sched::Own(Central::new_ops))),
         one("central.bpf.c", sched("central")),
         one("percpu.bpf.c", sched("percpu")),
-        Candidate { rules: wild, may_fail, ..one("Wild", Some(Sched::Own(Wild::new_ops))) },
-        Candidate { rules: moves, may_fail, ..one("Wild that moves", Some(Sched::Own(Wild::that_moves))) },
+        Candidate { rules: wild.clone(), may_fail, ..one("Wild", Some(Sched::Own(Wild::new_ops))) },
+        Candidate { rules: wild, may_fail, ..one("Wild that moves", Some(Sched::Own(Wild::that_moves))) },
     ]
 }
 

@@ -1,14 +1,15 @@
-//! What programs of the rarer operations are told: dumps, CPUs that are taken, go and come.
+//! What programs of the rarer operations are told: dumps, CPUs that are taken, go and come, cgroups.
 
 use std::rc::Rc;
 
-use scxr_kernel::Machine;
 use scxr_kernel::behavior::{Action, Policy, TaskCx, TaskSpec};
+use scxr_kernel::cgroup::Bandwidth;
 use scxr_kernel::config::Config;
 use scxr_kernel::cpumask::CpuMask;
 use scxr_kernel::ext::dump::sysrq_dump;
 use scxr_kernel::ids::CpuId;
 use scxr_kernel::topology::Topology;
+use scxr_kernel::{CgroupChange, Machine};
 use scxr_ops::BpfScheduler;
 use scxr_trace::NullSink;
 
@@ -38,7 +39,7 @@ fn rt(mut steps: Vec<Action>) -> TaskSpec {
 #[test]
 fn programs_add_to_a_dump() {
     let Some((mut m, s)) = start(20) else { return };
-    m.run_until(300 * MS);
+    m.run_until(900 * MS);
     let info = m.state().ext.exit_info.clone().expect("it gave up");
     assert_eq!((info.msg.as_str(), info.bt.as_slice()), ("enough", ["ops.enqueue".to_string()].as_slice()));
     let dump = &info.dump;
@@ -83,4 +84,31 @@ fn programs_are_told_of_cpus_that_are_taken_and_go() {
     assert!(global(&s, "released") >= 2 && global(&s, "acquired") >= 2 && global(&s, "again") >= 1);
     assert_eq!([global(&s, "reason"), global(&s, "taken_by")], [0, rt.pid.into()]);
     assert!(state.ext.exit_info.is_none(), "{:?}", state.ext.exit_info);
+}
+
+#[test]
+fn programs_are_told_of_cgroups() {
+    let Some((mut m, s)) = start(1 << 40) else { return };
+    let mut member = TaskSpec::new("member", |_: &TaskCx| Action::Run(MS));
+    member.cgroup = "/a/b".into();
+    m.spawn(member);
+    m.run_until(50 * MS);
+    let told = |names: [&str; 4]| names.map(|n| global(&s, n));
+    assert_eq!(told(["cgroups", "weights", "levels", "unlimited"]), [3, 300, 3, 3]);
+    let state = m.state();
+    let member = state.all_tasks().into_iter().find(|&p| state.task(p).comm == "member").expect("it runs");
+    let limit = Bandwidth { quota_us: 30_000, ..Bandwidth::default() };
+    let changes = [
+        CgroupChange::Weight(250),
+        CgroupChange::Idle(true),
+        CgroupChange::Bandwidth(limit),
+        CgroupChange::Attach(vec![member]),
+    ];
+    m.spawn(rt(changes.into_iter().map(|c| Action::Cgroup("/a".into(), Box::new(c))).collect()));
+    m.run_until(400 * MS); // the loader waits for its turn like everybody
+    assert_eq!(told(["set_weight", "set_idle", "set_quota", "prepared"]), [250, 1, 30_000, 1]);
+    assert_eq!([global(&s, "moved_from"), global(&s, "moved_to")], [3, 2]);
+    m.disable();
+    m.run_until(800 * MS);
+    assert_eq!(global(&s, "cgroups"), 0);
 }

@@ -39,7 +39,7 @@ impl Wild {
 
     fn new(seed: u64, moves: bool) -> Wild {
         let mut random = Random::new(seed, 0x5c4ed);
-        let vtime_bits = random.pick(&[8, 40, 62]);
+        let vtime_bits = random.pick(&[8, 40, 64]);
         Wild { random: RefCell::new(random), vtime_bits, moves }
     }
 

@@ -137,6 +137,7 @@ fn describe(action: &Action) -> String {
         Action::SetAffinity(_, mask) => format!("cpus {mask}"),
         Action::SetNice(_, nice) => format!("nice {nice}"),
         Action::SetPolicy(_, policy) => format!("policy {policy:?}"),
+        Action::Cgroup(path, change) => format!("cgroup {path} {change:?}"),
         Action::SetCpuOnline(cpu, online) => format!("cpu {cpu} {online}"),
         Action::Work(ns) => format!("work {ns}"),
         Action::Exit => "exit".into(),
