@@ -14,11 +14,11 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use scxr_trace::ftrace::KnownTask;
 use scxr_workload::threads::ordinary;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-use crate::record::TaskRecord;
 use crate::workers::Workers;
 
 /// What is kept of each of a program's outputs, bytes.
@@ -131,9 +131,9 @@ impl Running {
     }
 
     /// The task that it is; its children are found by who forked them.
-    pub(crate) fn task(&self) -> TaskRecord {
+    pub(crate) fn task(&self) -> KnownTask {
         let pid = self.process.child().id();
-        TaskRecord { pid, comm: self.name.clone(), group: "/".into(), weight: 100, ..TaskRecord::default() }
+        KnownTask { pid, comm: self.name.clone(), group: "/".into(), weight: 100, ..KnownTask::default() }
     }
 
     /// Ends it where it still runs, with all of its process group.

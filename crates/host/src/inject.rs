@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
+use scxr_trace::ftrace::KnownTask;
 use scxr_workload::threads::{Change, Speed, change, name_thread, sleep_until, tid};
 use serde::{Deserialize, Serialize};
-
-use crate::record::TaskRecord;
 
 /// Name of the threads that take a CPU for a time, which are tasks of the run.
 const RT: &str = "rt";
@@ -63,7 +62,7 @@ pub enum What {
 #[derive(Debug, Default)]
 pub(crate) struct Injector {
     starts: Vec<mpsc::Sender<u64>>,
-    tasks: Vec<TaskRecord>,
+    tasks: Vec<KnownTask>,
     cancelled: Arc<AtomicBool>,
     failed: Arc<Mutex<Vec<String>>>,
 }
@@ -97,7 +96,7 @@ impl Injector {
             let pid = is_ready.recv().unwrap_or_default();
             if is_rt {
                 let (comm, group) = (RT.into(), "/".into());
-                injector.tasks.push(TaskRecord { pid, comm, group, weight: 100, policy: 1, ..TaskRecord::default() });
+                injector.tasks.push(KnownTask { pid, comm, group, weight: 100, policy: 1, ..KnownTask::default() });
             }
             injector.starts.push(start);
         }
@@ -113,7 +112,7 @@ impl Injector {
     }
 
     /// The run is over: its tasks, and what failed.
-    pub(crate) fn finish(self) -> (Vec<TaskRecord>, Vec<String>) {
+    pub(crate) fn finish(self) -> (Vec<KnownTask>, Vec<String>) {
         self.cancelled.store(true, Ordering::Relaxed);
         let failed = std::mem::take(&mut *self.failed.lock().unwrap_or_else(PoisonError::into_inner));
         (self.tasks, failed)

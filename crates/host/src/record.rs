@@ -51,27 +51,6 @@ pub struct MapDump {
     pub keys: Vec<Vec<Vec<u8>>>,
 }
 
-/// A task of the workload.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TaskRecord {
-    /// Thread id.
-    pub pid: u32,
-    /// Parent, where it was forked.
-    pub parent: u32,
-    /// Name.
-    pub comm: String,
-    /// Cgroup.
-    pub group: String,
-    /// Weight.
-    pub weight: u32,
-    /// Policy.
-    pub policy: u32,
-    /// CPUs.
-    pub cpus: Option<String>,
-    /// When it was there.
-    pub born_ns: u64,
-}
-
 /// The part of a record that is JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
@@ -96,7 +75,7 @@ pub struct Record {
     /// It was ended before its time, from outside.
     pub stopped: bool,
     /// Tasks of the workload.
-    pub tasks: Vec<TaskRecord>,
+    pub tasks: Vec<KnownTask>,
     /// What the program did that was the workload.
     pub exec: Option<ExecRecord>,
     /// Operations: time, pid, latency, ns.
@@ -192,24 +171,9 @@ impl Recording {
         for (event, text) in &self.record.formats {
             formats.add(event, text)?;
         }
-        let known = |t: &TaskRecord| KnownTask {
-            pid: t.pid,
-            parent: t.parent,
-            comm: t.comm.clone(),
-            group: t.group.clone(),
-            weight: t.weight,
-            policy: t.policy,
-            cpus: t.cpus.clone(),
-            born_ns: t.born_ns,
-        };
         let r = &self.record;
-        let from = Importer {
-            formats,
-            start_ns: r.start_ns,
-            end_ns: r.end_ns,
-            tasks: r.tasks.iter().map(known).collect(),
-            work: r.work.clone(),
-        };
+        let from =
+            Importer { formats, start_ns: r.start_ns, end_ns: r.end_ns, tasks: r.tasks.clone(), work: r.work.clone() };
         Ok(import(&from, &self.pages, sink))
     }
 }

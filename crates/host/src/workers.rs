@@ -9,11 +9,11 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use rustix::process::{Signal, set_parent_process_death_signal};
+use scxr_trace::ftrace::KnownTask;
 use scxr_workload::threads::{Crew, RealTask, Speed, Work, monotonic_ns, real_time};
 use serde::{Deserialize, Serialize};
 
 use crate::exec;
-use crate::record::TaskRecord;
 
 /// Real-time priority of those who watch.
 pub(crate) const PRIORITY: u8 = 50;
@@ -32,14 +32,14 @@ enum Order {
 enum Answer {
     Ready,
     Started { at_ns: u64 },
-    Did { tasks: Vec<TaskRecord>, work: Vec<(u64, u32, u64)>, refused: Vec<String> },
+    Did { tasks: Vec<KnownTask>, work: Vec<(u64, u32, u64)>, refused: Vec<String> },
     Failed { reason: String },
 }
 
 /// What the workload did.
 #[derive(Debug, Default)]
 pub(crate) struct Did {
-    pub(crate) tasks: Vec<TaskRecord>,
+    pub(crate) tasks: Vec<KnownTask>,
     pub(crate) work: Vec<(u64, u32, u64)>,
     pub(crate) refused: Vec<String>,
 }
@@ -91,9 +91,9 @@ fn crew(workload: &str, nr_cpus: u32, seed: u64) -> Result<Crew, String> {
     Crew::new(&workload, Speed::measure()).map_err(|e| e.to_string())
 }
 
-fn record(task: RealTask) -> TaskRecord {
+fn record(task: RealTask) -> KnownTask {
     let RealTask { tid, comm, group, weight, policy, cpus, parent, born_ns } = task;
-    TaskRecord { pid: tid, parent, comm, group, weight, policy, cpus, born_ns }
+    KnownTask { pid: tid, parent, comm, group, weight, policy, cpus, born_ns }
 }
 
 fn say(output: &mut dyn Write, answer: &Answer) -> io::Result<()> {

@@ -5,6 +5,9 @@
 
 #![forbid(unsafe_code)]
 
+#[macro_use]
+mod operations;
+
 pub mod addr;
 mod consts;
 mod fields;

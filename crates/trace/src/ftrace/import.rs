@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::format::{Format, Formats};
 use super::ring;
 use crate::event::{EventKind, Sink, SwitchOut};
@@ -12,7 +14,7 @@ const STATES: u64 = 0xff;
 const DEAD: u64 = 0x30;
 
 /// A task that is known from elsewhere, so that it has a weight and a group.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownTask {
     /// Its thread id.
     pub pid: u32,
