@@ -36,7 +36,7 @@ pub(crate) enum Command {
     Inspect(InspectArgs),
     /// Show which Linux kernels there are for --on vm, and which of them run schedulers; fetch them
     Kernels(KernelsArgs),
-    /// Ask the verifiers of real kernels about an object (boots each in QEMU)
+    /// Ask the verifiers of real kernels about objects (boots each kernel once in QEMU)
     Verify(VerifyArgs),
     /// Show versions
     Version(ListArgs),
@@ -135,6 +135,9 @@ pub(crate) struct MachineArgs {
     /// With --on vm: let time pass as it does outside (faster, with KVM where it works), not the same twice
     #[arg(long)]
     pub(crate) free_running: bool,
+    /// With --on vm: keep what guests record in this folder, and take it from there where the same run was made before
+    #[arg(long, value_name = "DIR")]
+    pub(crate) record: Option<PathBuf>,
     /// Print one JSON object instead of tables
     #[arg(long)]
     pub(crate) json: bool,
@@ -244,9 +247,9 @@ pub(crate) enum KernelsCommand {
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// X.bpf.o, X.rs, X.bpf.c, or a scheduler that comes with scxr
-    #[arg(value_name = "OBJ")]
-    pub(crate) object: String,
+    /// X.bpf.o, X.rs, X.bpf.c, or a scheduler that comes with scxr; several are judged in the same boot
+    #[arg(value_name = "OBJ", required = true)]
+    pub(crate) objects: Vec<String>,
     /// Kernels, separated by commas: series (7.2), images (./vmlinuz) [default: 6.16,6.18,7.0,7.2]
     #[arg(long, value_name = "KERNELS")]
     pub(crate) kernel: Option<String>,

@@ -45,6 +45,8 @@ pub(crate) struct Request {
     pub(crate) exec: Option<CommandLine>,
     /// What else is taken into the guest.
     pub(crate) take: Vec<PathBuf>,
+    /// In a virtual machine: where runs are kept, and taken from.
+    pub(crate) record: Option<PathBuf>,
     /// Machine.
     pub(crate) topology: Topology,
     /// Settings of the kernel, seed included.
@@ -135,6 +137,7 @@ pub(crate) fn request(args: &MachineArgs) -> Result<Request> {
         has_workload: args.exec.is_none() && (place != Place::Host || args.workload.is_some()),
         exec: args.exec.as_deref().map(CommandLine::parse).transpose()?,
         take: args.take.clone(),
+        record: args.record.clone(),
         config,
         workload: args.workload.clone().unwrap_or_else(|| WORKLOAD.into()),
         duration: 0,
@@ -184,6 +187,11 @@ fn fits(place: Place, args: &MachineArgs) -> Result<()> {
     if !args.take.is_empty() && (args.exec.is_none() || place != Place::Vm) {
         return Err(Failure::input(
             "--take: it takes files into a virtual machine for --exec; it goes with --on vm --exec",
+        ));
+    }
+    if args.record.is_some() && (place != Place::Vm || args.free_running || args.exec.is_some()) {
+        return Err(Failure::input(
+            "--record: it keeps runs that are the same each time; it goes with --on vm, without --free-running and --exec",
         ));
     }
     if place == Place::Sim {
@@ -304,7 +312,8 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         type Edit = fn(&mut MachineArgs);
-        let cases: [(Edit, &str); 10] = [
+        let cases: [(Edit, &str); 11] = [
+            (|a| a.record = Some("x".into()), "--record: it keeps"),
             (|a| a.machine = Some("0".into()), "--machine: machine '0'"),
             (|a| a.kernel = Some("5.4".into()), "--kernel: kernel 5.4 is not modelled"),
             (|a| a.duration = Some("0".into()), "longer than 0"),

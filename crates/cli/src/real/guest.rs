@@ -15,9 +15,9 @@ use crate::interrupt;
 #[serde(tag = "task", rename_all = "snake_case")]
 pub(super) enum Task {
     /// Run a scheduler; the record goes to standard output.
-    Run { job: Job },
-    /// Let the verifier judge an object; its word goes to standard output as JSON.
-    Verify { job: Job },
+    Run { job: Box<Job> },
+    /// Let the verifier judge objects; its word on each goes to standard output as JSON.
+    Verify { jobs: Vec<Job> },
 }
 
 /// `scxr guest TASK.json`
@@ -30,8 +30,8 @@ pub(crate) fn guest(args: &GuestArgs) -> Result<Outcome> {
             let run = scxr_host::run(&job, &host::workers()?, &interrupt::stop()?, &mut |_| {});
             run.map_err(|e| host::failure(&e))?.write(&mut out).map_err(|e| Failure::output(&e))?;
         }
-        Task::Verify { job } => {
-            let said = serde_json::to_vec(&verify::here(&job)).map_err(Failure::input)?;
+        Task::Verify { jobs } => {
+            let said = serde_json::to_vec(&verify::here(&jobs)).map_err(Failure::input)?;
             out.write_all(&said).and_then(|()| out.flush()).map_err(|e| Failure::output(&e))?;
         }
     }

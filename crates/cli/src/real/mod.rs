@@ -4,6 +4,7 @@
 mod guest;
 mod host;
 mod job;
+mod kept;
 mod pack;
 mod report;
 mod seconds;

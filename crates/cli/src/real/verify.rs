@@ -17,9 +17,11 @@ use crate::resolve;
 use crate::scheduler;
 
 /// Schema of `verify --json`.
-const SCHEMA: &str = "scxr-verify/1";
+const SCHEMA: &str = "scxr-verify/2";
 /// The kernels that are asked where none are named.
 const KERNELS: &str = "6.16,6.18,7.0,7.2";
+/// Guest time for an object, ns.
+const EACH_NS: u64 = 5_000_000_000;
 
 /// What the verifier of one kernel says.
 #[derive(Debug, Serialize, Deserialize)]
@@ -29,16 +31,21 @@ pub(super) struct Said {
     refused: Option<LoadError>,
 }
 
-/// Asks the verifier of the kernel that we run on.
-pub(super) fn here(job: &Job) -> Said {
-    let object = job.object.clone().unwrap_or_default();
-    let (programs, took, refused) = scxr_host::verify(job, &object);
-    Said { programs, load_us: took.as_micros() as u64, refused }
+/// Asks the verifier of the kernel that we run on, object by object.
+pub(super) fn here(jobs: &[Job]) -> Vec<Said> {
+    let one = |job: &Job| {
+        let object = job.object.clone().unwrap_or_default();
+        let (programs, took, refused) = scxr_host::verify(job, &object);
+        Said { programs, load_us: took.as_micros() as u64, refused }
+    };
+    jobs.iter().map(one).collect()
 }
 
-/// One kernel's word.
+/// One kernel's word on one object.
 #[derive(Debug, Serialize)]
 struct Verdict {
+    /// As it was given.
+    object: String,
     kernel: String,
     release: String,
     accepted: bool,
@@ -93,44 +100,63 @@ struct RefusedJson {
 #[derive(Debug, Serialize)]
 struct Report<'a> {
     schema: &'static str,
-    object: &'a str,
-    verdicts: &'a [Verdict],
+    /// Object by object, each by the kernels in the order in which they were asked for.
+    verdicts: Vec<&'a Verdict>,
 }
 
-/// Asks each kernel and reports.
+/// Asks each kernel, in one guest for all objects, and reports.
 pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
-    effects::headers(&[&args.object], &args.include)?;
-    let prepared = scheduler::object(&args.object, &args.include)?;
-    if !args.quiet && !prepared.warnings.is_empty() {
-        report::note(&prepared.warnings);
+    let names: Vec<&str> = args.objects.iter().map(String::as_str).collect();
+    effects::headers(&names, &args.include)?;
+    let prepared = names.iter().map(|o| scheduler::object(o, &args.include)).collect::<Result<Vec<_>>>()?;
+    if !args.quiet {
+        prepared.iter().filter(|p| !p.warnings.is_empty()).for_each(|p| report::note(&p.warnings));
     }
-    let mut verdicts = Vec::new();
-    for kernel in args.kernel.as_deref().unwrap_or(KERNELS).split(',').map(str::trim) {
-        let verdict = ask(kernel, &prepared, args, &verdicts)?;
-        verdicts.push(verdict);
+    // All kernels are looked for before the first is booted.
+    let asked: Vec<&str> = args.kernel.as_deref().unwrap_or(KERNELS).split(',').map(str::trim).collect();
+    let labs = asked.iter().map(|kernel| Lab::new(kernel, args.quiet)).collect::<Result<Vec<_>>>()?;
+    let mut verdicts: Vec<Vec<Verdict>> = names.iter().map(|_| Vec::new()).collect();
+    for (kernel, lab) in asked.iter().zip(&labs) {
+        for (index, (said, left_out)) in ask(lab, &prepared, args.quiet)?.into_iter().enumerate() {
+            let verdict = verdict([names[index], kernel], lab, said, left_out, &verdicts[index]);
+            verdicts[index].push(verdict);
+        }
     }
-    let refused = verdicts.iter().any(|v| !v.accepted);
+    let refused = verdicts.iter().flatten().any(|v| !v.accepted);
     match args.json {
         true => {
-            report::print(&report::json_text(&Report { schema: SCHEMA, object: &args.object, verdicts: &verdicts }))?
+            let verdicts = verdicts.iter().flatten().collect();
+            report::print(&report::json_text(&Report { schema: SCHEMA, verdicts }))?
         }
-        false => report::print(&text(&verdicts))?,
+        false => report::print(&all_text(&verdicts))?,
     }
     Ok(if refused { Outcome::SchedulerAtFault } else { Outcome::Fine })
 }
 
-fn ask(kernel: &str, prepared: &scheduler::Prepared, args: &VerifyArgs, before: &[Verdict]) -> Result<Verdict> {
-    let lab = Lab::new(kernel, args.quiet)?;
+/// One kernel's word on each object, with what of it the kernel has no use for.
+fn ask(lab: &Lab, prepared: &[scheduler::Prepared], quiet: bool) -> Result<Vec<(Said, Vec<String>)>> {
     let btf = lab.btf()?;
     let btf = btf.as_deref().map(KernelBtf::parse).transpose().map_err(Failure::environment)?;
-    let base = Job { name: prepared.name.clone(), object: Some("/scxr/object.bpf.o".into()), ..Job::default() };
-    let planned = job::of_object(base, &prepared.object, &[], &[], btf.as_ref())?;
-    let machine = MachineArgs { quiet: args.quiet, ..MachineArgs::default() };
-    let mut request = resolve::request(&machine)?;
+    let (mut jobs, mut bytes, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, object) in prepared.iter().enumerate() {
+        let path = format!("/scxr/objects/{index}.bpf.o");
+        let base = Job { name: object.name.clone(), object: Some(path.clone().into()), ..Job::default() };
+        let planned = job::of_object(base, &object.object, &[], &[], btf.as_ref())?;
+        jobs.push(planned.job);
+        bytes.push((object.bytes.as_slice(), path));
+        left_out.push(planned.notes);
+    }
+    let mut request = resolve::request(&MachineArgs { quiet, ..MachineArgs::default() })?;
     request.topology = Topology::parse("2").map_err(Failure::input)?;
-    let work = Work { task: Task::Verify { job: planned.job }, files: Vec::new(), duration_ns: request.duration };
-    let outcome = lab.run(&work, Some(&prepared.bytes), &request, &mut |_| {})?;
-    let said: Said = serde_json::from_slice(&outcome.stdout).map_err(Failure::environment)?;
+    let work =
+        Work { task: Task::Verify { jobs }, files: Vec::new(), bytes, duration_ns: EACH_NS * prepared.len() as u64 };
+    let outcome = lab.run(&work, &request, &mut |_| {})?;
+    let said: Vec<Said> = serde_json::from_slice(&outcome.stdout).map_err(Failure::environment)?;
+    Ok(said.into_iter().zip(left_out).collect())
+}
+
+/// `before`: what kernels that were asked before said of this object.
+fn verdict([object, kernel]: [&str; 2], lab: &Lab, said: Said, left_out: Vec<String>, before: &[Verdict]) -> Verdict {
     let refused = said.refused.map(|error| match error {
         LoadError::Verifier { program, reason, line, known, hint, log } => RefusedJson {
             program: Some(program),
@@ -146,18 +172,19 @@ fn ask(kernel: &str, prepared: &scheduler::Prepared, args: &VerifyArgs, before: 
     let states = said.programs.iter().map(|p| p.states).sum();
     // What a refusal left out says nothing of the rest.
     let last = before.last().filter(|v| v.accepted && refused.is_none());
-    Ok(Verdict {
+    Verdict {
+        object: object.to_owned(),
         kernel: kernel.to_owned(),
         release: lab.kernel.release.to_string(),
         accepted: refused.is_none(),
         refused,
-        left_out: planned.notes,
+        left_out,
         load_us: said.load_us,
         insns,
         states,
         change: last.map(|v| Change::of((insns, states), (v.insns, v.states))),
         programs: said.programs.into_iter().map(|report| program(report, before)).collect(),
-    })
+    }
 }
 
 fn program(report: ProgramReport, before: &[Verdict]) -> ProgramVerdict {
@@ -167,6 +194,21 @@ fn program(report: ProgramReport, before: &[Verdict]) -> ProgramVerdict {
     };
     let change = before.iter().rev().find_map(same).map(|b| Change::of((report.insns, report.states), b));
     ProgramVerdict { report, change }
+}
+
+/// Object by object, each under its name where there are several; then how many there were.
+fn all_text(verdicts: &[Vec<Verdict>]) -> String {
+    let [several @ .., _] = verdicts else { return String::new() };
+    if several.is_empty() {
+        return text(&verdicts[0]);
+    }
+    let one = |of: &Vec<Verdict>| {
+        let name = of.first().map_or("", |v| v.object.as_str());
+        format!("{name}\n\n{}", text(of))
+    };
+    let nr = |accepted: bool| verdicts.iter().flatten().filter(|v| v.accepted == accepted).count();
+    let sum = format!("{} objects: {} accepted, {} refused\n", verdicts.len(), nr(true), nr(false));
+    verdicts.iter().map(one).collect::<String>() + &sum
 }
 
 /// A table of the kernels, one of the programs, then refusals.
@@ -241,6 +283,7 @@ mod tests {
         let programs: Vec<ProgramVerdict> = programs.iter().map(|p| program(report(p), before)).collect();
         let insns = programs.iter().map(|p| p.report.insns).sum();
         Verdict {
+            object: "a.bpf.o".into(),
             kernel: kernel.into(),
             release: kernel.into(),
             accepted: true,
@@ -274,5 +317,14 @@ mod tests {
         ] {
             assert!(text.contains(line), "'{line}' is not in\n{text}");
         }
+    }
+
+    #[test]
+    fn several_objects_have_their_names_and_a_sum() {
+        let one = || vec![verdict("6.16", &[("a", 10)], &[])];
+        assert!(!all_text(&[one()]).contains("a.bpf.o"));
+        let text = all_text(&[one(), one()]);
+        assert_eq!(text.matches("a.bpf.o\n\n kernel").count(), 2, "{text}");
+        assert!(text.ends_with("2 objects: 2 accepted, 0 refused\n"), "{text}");
     }
 }

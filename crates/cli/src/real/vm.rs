@@ -11,6 +11,7 @@ use scxr_lab::kernels::{Kernel, btf_of_image, vmlinux_of_image};
 use scxr_lab::qemu::{Clock, Finding, Guest, GuestExit, GuestOutput, Kvm, Outcome, Qemu, Shape, VmError};
 
 use super::guest::Task;
+use super::kept::{self, Kept, Key};
 use super::{job, pack, report};
 use crate::failure::{Failure, Result};
 use crate::interrupt;
@@ -58,22 +59,52 @@ pub(super) fn run(
         files.push((PathBuf::from(std::mem::replace(workload, guest.clone())), guest));
     }
     let begin = Instant::now();
-    let task = Task::Run { job: Job { object: scheduler.bytes.as_ref().map(|_| OBJECT.into()), ..job } };
-    let guest = Work { task, files, duration_ns };
-    let outcome = lab.run(&guest, scheduler.bytes.as_ref().map(|b| &b[..]), request, progress)?;
-    let recording = Recording::read(&mut &outcome.stdout[..]).map_err(Failure::environment)?;
+    let job = Job { object: scheduler.bytes.as_ref().map(|_| OBJECT.into()), ..job };
+    let mut record = || {
+        let bytes = scheduler.bytes.iter().map(|b| (&b[..], OBJECT.to_owned())).collect();
+        let work = Work { task: Task::Run { job: Box::new(job.clone()) }, files: files.clone(), bytes, duration_ns };
+        let outcome = lab.run(&work, request, progress)?;
+        let telling = outcome.findings.iter().filter(|f| !matches!(f, Finding::Ejected { .. }));
+        Ok(Kept { findings: telling.map(ToString::to_string).collect(), bytes: outcome.stdout })
+    };
+    let kept = match &request.record {
+        Some(dir) => {
+            let mut key = Key::new(
+                lab.kernel.release.to_string(),
+                lab.kernel.image.as_deref().unwrap_or(Path::new("")),
+                &request.topology.spec,
+                &job,
+            )?;
+            key.object = scheduler.bytes.as_ref().map(|b| kept::digest(b));
+            key.workload = files.first().map(|(host, _)| kept::digest_of(host)).transpose()?;
+            once(dir, &key, record)?
+        }
+        None => record()?,
+    };
+    let recording = Recording::read(&mut &kept.bytes[..]).map_err(Failure::environment)?;
     let times = (start.elapsed().as_nanos() as u64, begin.elapsed().as_nanos() as u64);
     let mut result = report::result(&recording, scheduler, seed, keep, times)?;
     result.notes.splice(0..0, planned.notes);
-    let telling = outcome.findings.iter().filter(|f| !matches!(f, Finding::Ejected { .. }));
-    result.notes.extend(telling.map(ToString::to_string));
+    result.notes.extend(kept.findings);
     Ok(result)
 }
 
+/// What was recorded of this run before, or what is recorded now, and kept.
+fn once(dir: &Path, key: &Key, record: impl FnOnce() -> Result<Kept>) -> Result<Kept> {
+    if let Some(kept) = kept::read(dir, key)? {
+        return Ok(kept);
+    }
+    let kept = record()?;
+    kept::write(dir, key, &kept)?;
+    Ok(kept)
+}
+
 /// What a guest is to do, and the files it needs besides: on the host, in the guest.
-pub(super) struct Work {
+pub(super) struct Work<'a> {
     pub(super) task: Task,
     pub(super) files: Vec<(PathBuf, String)>,
+    /// Files that are no files of the host's: what is in them, where they are in the guest.
+    pub(super) bytes: Vec<(&'a [u8], String)>,
     /// How long it takes at most, but for setting up, ns.
     pub(super) duration_ns: u64,
 }
@@ -120,19 +151,13 @@ impl Lab {
     }
 
     /// Boots a guest that does its work, and powers it off.
-    pub(super) fn run(
-        &self,
-        work: &Work,
-        object: Option<&[u8]>,
-        request: &Request,
-        progress: &mut dyn FnMut(u64),
-    ) -> Result<Outcome> {
+    pub(super) fn run(&self, work: &Work<'_>, request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Outcome> {
         let shape = shape(&request.topology)?;
         let me = std::env::current_exe().map_err(|e| Failure::environment(format_args!("this program: {e}")))?;
         let mut files = Initramfs::new(&me).map_err(Failure::environment)?;
         files.add_bytes(serde_json::to_vec(&work.task).map_err(Failure::input)?, TASK, 0o644);
-        if let Some(object) = object {
-            files.add_bytes(object, OBJECT, 0o644);
+        for (bytes, guest) in &work.bytes {
+            files.add_bytes(*bytes, guest, 0o644);
         }
         for (host, guest) in &work.files {
             files.add_file(host, guest).map_err(Failure::input)?;
