@@ -1,4 +1,4 @@
-//! The interpreter beside `rbpf`'s and beside native Rust, on the same programs in the same run. Throughput is instructions
+//! The interpreter and compiled code beside `rbpf`'s and beside native Rust, on the same programs in the same run. Throughput is instructions
 //! (the machine's count); native code is charged the same number, so that the ratio of times is the ratio of throughputs.
 
 #[path = "../tests/support/mod.rs"]
@@ -8,7 +8,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
 use scxr_bpf::image::Insn;
-use scxr_bpf::vm::{Machine, map_type};
+use scxr_bpf::vm::{Exec, Machine, Options, map_type};
 use support::host::TestHost;
 use support::{asm, image, map, options};
 
@@ -85,9 +85,15 @@ fn bytes(text: &[Insn]) -> Vec<u8> {
     text.iter().flat_map(word).collect()
 }
 
-fn ours(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, text: Vec<Insn>, kind: Option<u32>) {
+/// Interpreted, then compiled.
+fn ours(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, text: &[Insn], kind: Option<u32>) {
+    one(group, name, text, kind, Exec::Interp);
+    one(group, &format!("{name}-jit"), text, kind, Exec::Jit);
+}
+
+fn one(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, text: &[Insn], kind: Option<u32>, exec: Exec) {
     let maps = kind.map(|t| map("m", t, 4, 8, 64)).into_iter().collect();
-    let machine = Machine::new(image(text, maps), &options()).expect("a valid program");
+    let machine = Machine::new(image(text.to_vec(), maps), &Options { exec, ..options() }).expect("a valid program");
     let mut host = TestHost::default();
     if kind == Some(map_type::HASH) {
         for i in 0..64u32 {
@@ -106,6 +112,11 @@ fn theirs(group: &mut BenchmarkGroup<'_, WallTime>, source: &str) {
     let text = bytes(&asm::assemble(&source).expect("valid").text);
     let vm = rbpf::EbpfVmNoData::new(Some(&text)).expect("rbpf takes it");
     group.bench_function("rbpf", |b| b.iter(|| vm.execute_program().expect("no fault")));
+    let mut vm = rbpf::EbpfVmNoData::new(Some(&text)).expect("rbpf takes it");
+    if vm.jit_compile().is_ok() {
+        // SAFETY: the program touches its stack alone.
+        group.bench_function("rbpf-jit", |b| b.iter(|| unsafe { vm.execute_program_jit() }.expect("no fault")));
+    }
 }
 
 #[inline(never)]
@@ -146,21 +157,21 @@ fn native_lookup(table: &mut [u64], n: u64) -> u64 {
 
 fn benches(c: &mut Criterion) {
     let mut group = c.benchmark_group("arithmetic");
-    ours(&mut group, "scxr", asm::assemble(ARITHMETIC).expect("valid").text, None);
+    ours(&mut group, "scxr", &asm::assemble(ARITHMETIC).expect("valid").text, None);
     theirs(&mut group, ARITHMETIC);
     group.bench_function("native", |b| b.iter(|| native_arithmetic(black_box(N))));
     group.finish();
 
     let mut group = c.benchmark_group("memory");
-    ours(&mut group, "scxr", asm::assemble(MEMORY).expect("valid").text, None);
+    ours(&mut group, "scxr", &asm::assemble(MEMORY).expect("valid").text, None);
     theirs(&mut group, MEMORY);
     group.bench_function("native", |b| b.iter(|| native_memory(black_box(N))));
     group.finish();
 
     let mut group = c.benchmark_group("map-lookup");
     let text = asm::assemble(&LOOKUP.replace("MAP", "map:0")).expect("valid").text;
-    ours(&mut group, "scxr-array", text.clone(), Some(map_type::ARRAY));
-    ours(&mut group, "scxr-hash", text, Some(map_type::HASH));
+    ours(&mut group, "scxr-array", &text, Some(map_type::ARRAY));
+    ours(&mut group, "scxr-hash", &text, Some(map_type::HASH));
     // rbpf has no maps: its own helper looks an array up.
     static TABLE: std::sync::OnceLock<Vec<std::sync::atomic::AtomicU64>> = std::sync::OnceLock::new();
     let table = TABLE.get_or_init(|| (0..64).map(|_| Default::default()).collect());
@@ -181,12 +192,14 @@ fn benches(c: &mut Criterion) {
     group.finish();
 
     let mut group = c.benchmark_group("invocation");
-    let machine = Machine::new(image(asm::assemble("mov %r0, 0\nexit").expect("valid").text, Vec::new()), &options())
-        .expect("valid");
-    let mut host = TestHost::default();
-    group.bench_function("scxr-empty-program", |b| {
-        b.iter(|| machine.run(0, black_box(&[1, 2, 3]), &mut host).expect("no fault").ret)
-    });
+    for (name, exec) in [("scxr-empty-program", Exec::Interp), ("scxr-empty-program-jit", Exec::Jit)] {
+        let image = image(asm::assemble("mov %r0, 0\nexit").expect("valid").text, Vec::new());
+        let machine = Machine::new(image, &Options { exec, ..options() }).expect("valid");
+        let mut host = TestHost::default();
+        group.bench_function(name, |b| {
+            b.iter(|| machine.run(0, black_box(&[1, 2, 3]), &mut host).expect("no fault").ret)
+        });
+    }
     group.finish();
 }
 

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use scxr_bpf::load::Object;
+use scxr_bpf::vm::Exec;
 use scxr_kernel::Machine;
 use scxr_kernel::behavior::{Action, TaskCx, TaskSpec};
 use scxr_kernel::config::Config;
@@ -22,7 +23,7 @@ use scxr_ops::{BpfScheduler, Model, NativeScheduler, SchedulerOptions};
 use scxr_trace::NullSink;
 
 const CPUS: [u32; 4] = [8, 64, 384, 1024];
-const SCHEDULERS: [&str; 3] = ["eevdf", "native", "bpf"];
+const SCHEDULERS: [&str; 4] = ["eevdf", "native", "bpf", "jit"];
 const RUNS: usize = 5;
 const US: u64 = 1_000;
 const MS: u64 = 1_000_000;
@@ -62,9 +63,10 @@ fn machine(scheduler: &str, nr_cpus: u32, tasks: u64) -> Machine {
     let mut m = Machine::new(topology, Config::default(), Box::new(NullSink));
     let ops: Option<Rc<dyn SchedExtOps>> = match scheduler {
         "native" => Some(Rc::new(NativeScheduler::new(scxr_simple::NATIVE, nr_cpus as usize))),
-        "bpf" => {
+        "bpf" | "jit" => {
+            let exec = if scheduler == "jit" { Exec::Jit } else { Exec::Interp };
             let object = Object::parse("simple", scxr_simple::OBJECT).expect("the bundled object");
-            let options = SchedulerOptions { nr_cpus, ..SchedulerOptions::default() };
+            let options = SchedulerOptions { nr_cpus, exec, ..SchedulerOptions::default() };
             Some(BpfScheduler::load(&object, &Model::new(Default::default()), &options).expect("it loads"))
         }
         _ => None,
@@ -117,7 +119,7 @@ fn speed() {
     for scheduler in SCHEDULERS {
         let mut first = None;
         // To get that many tasks started takes a minute: one scheduler must do.
-        let many = (scheduler == "bpf").then_some((1024, 100_000));
+        let many = (scheduler == "jit").then_some((1024, 100_000));
         for (n, tasks) in CPUS.map(|n| (n, 2 * u64::from(n))).into_iter().chain(many) {
             let ns = ns_per_event(scheduler, n, tasks);
             let ratio = ns / *first.get_or_insert(ns);

@@ -71,6 +71,17 @@ pub(crate) enum InterleaveArg {
     Insn,
 }
 
+/// How BPF programs are executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BpfArg {
+    /// Interpreted, and compiled when so much has run that it pays
+    Auto,
+    /// Interpreted
+    Interp,
+    /// Compiled from the beginning
+    Jit,
+}
+
 /// What `run` and `compare` have in common. What is not given comes from the scenario, then from the defaults.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct MachineArgs {
@@ -126,6 +137,9 @@ pub(crate) struct MachineArgs {
     /// Where simulated CPUs may interleave [default: callback]
     #[arg(long, value_enum)]
     pub(crate) interleave: Option<InterleaveArg>,
+    /// How BPF programs are executed, a matter of speed alone [default: auto]
+    #[arg(long, value_enum)]
+    pub(crate) bpf: Option<BpfArg>,
     /// Run policies in Rust (X.rs, and the schedulers that come with scxr) as native code instead of as BPF
     #[arg(long)]
     pub(crate) native: bool,

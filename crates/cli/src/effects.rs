@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::args::{InterleaveArg, MachineArgs};
+use crate::args::{BpfArg, InterleaveArg, MachineArgs};
 use crate::failure::{Failure, Result};
 use crate::scheduler::{Kind, Scheduler};
 
@@ -10,7 +10,12 @@ use crate::scheduler::{Kind, Scheduler};
 pub(crate) fn check(schedulers: &[Scheduler], machine: &MachineArgs, globals: bool) -> Result<()> {
     let is_native = |s: &Scheduler| matches!(s.kind, Kind::Native(_));
     let only_eevdf = schedulers.iter().all(|s| matches!(s.kind, Kind::Eevdf));
-    let given = [("--native", machine.native), ("--globals", globals), ("--interleave", machine.interleave.is_some())];
+    let given = [
+        ("--native", machine.native),
+        ("--globals", globals),
+        ("--interleave", machine.interleave.is_some()),
+        ("--bpf", machine.bpf.is_some()),
+    ];
     if let Some((option, _)) = given.iter().find(|(_, given)| *given && only_eevdf) {
         let why = "eevdf is Linux's fair class: it has no BPF half";
         return Err(Failure::input(format_args!("{option}: {why}, so the option has no effect")));
@@ -19,6 +24,14 @@ pub(crate) fn check(schedulers: &[Scheduler], machine: &MachineArgs, globals: bo
         return Err(Failure::input(
             "--interleave insn: native code has no BPF instructions to interleave at; leave out --native, or use \
              --interleave kfunc",
+        ));
+    }
+    if machine.bpf.is_some() && machine.native && !schedulers.iter().any(|s| matches!(s.kind, Kind::Bpf(_))) {
+        return Err(Failure::input("--bpf: with --native nothing is executed as BPF; leave one of the two out"));
+    }
+    if machine.bpf == Some(BpfArg::Jit) && machine.interleave == Some(InterleaveArg::Insn) {
+        return Err(Failure::input(
+            "--bpf jit: --interleave insn stops at each instruction, which the interpreter alone does",
         ));
     }
     let files: Vec<&str> = schedulers.iter().map(|s| s.object.as_deref().unwrap_or(&s.name)).collect();

@@ -1,8 +1,10 @@
 //! From raw arguments to a request that can be carried out, or to an error that says what to write instead.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use scxr_abi::KernelVersion;
+use scxr_bpf::vm::{CodeCache, Exec};
 use scxr_kernel::config::{Config, Interleave, Preemption};
 use scxr_kernel::cpumask::CpuMask;
 use scxr_kernel::ids::Ns;
@@ -10,7 +12,7 @@ use scxr_kernel::topology::Topology;
 use scxr_workload::Workload;
 use scxr_workload::params::parse_duration;
 
-use crate::args::{InterleaveArg, MachineArgs};
+use crate::args::{BpfArg, InterleaveArg, MachineArgs};
 use crate::cost;
 use crate::exec::CommandLine;
 use crate::failure::{Failure, Result};
@@ -63,6 +65,10 @@ pub(crate) struct Request {
     pub(crate) set: Vec<(String, String)>,
     /// Maps to size before loading.
     pub(crate) resize: Vec<(String, u32)>,
+    /// How BPF programs are executed.
+    pub(crate) bpf: Exec,
+    /// Compiled code, for all runs of a command.
+    pub(crate) cache: Arc<CodeCache>,
     /// What was accepted and means nothing; for the user to read.
     pub(crate) warnings: Vec<String>,
 }
@@ -145,6 +151,12 @@ pub(crate) fn request(args: &MachineArgs) -> Result<Request> {
         inject: inject.collect::<Result<_>>()?,
         set: pairs("--set", "VAR=VALUE", &args.set)?,
         resize: resize(&args.resize)?,
+        bpf: match args.bpf {
+            None | Some(BpfArg::Auto) => Exec::Auto,
+            Some(BpfArg::Interp) => Exec::Interp,
+            Some(BpfArg::Jit) => Exec::Jit,
+        },
+        cache: Arc::default(),
         warnings: Vec::new(),
         topology,
     };
@@ -213,6 +225,7 @@ fn fits(place: Place, args: &MachineArgs) -> Result<()> {
         ("--cost", args.cost.is_some()),
         ("--nohz-full", args.nohz_full.is_some()),
         ("--interleave", args.interleave.is_some()),
+        ("--bpf", args.bpf.is_some()),
     ];
     let of_vm = [
         ("--machine", args.machine.is_some()),

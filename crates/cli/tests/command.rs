@@ -317,3 +317,29 @@ fn an_interrupted_run_reports_what_was_done() {
         assert_eq!(cpu["busy_ns"].as_u64().zip(cpu["idle_ns"].as_u64()).map(|(a, b)| a + b), Some(length), "{cpu}");
     }
 }
+
+/// Compiled, interpreted, or one after the other: the same trace and the same report but for the wall clock's figures.
+#[test]
+fn how_programs_are_executed_does_not_show() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let run = |bpf: &str| {
+        let trace = dir.path().join(bpf);
+        let to = trace.to_str().expect("UTF-8");
+        let args =
+            ["run", "simple", "--duration", "300ms", "--json", "--globals", "--interleave", "kfunc", "--trace", to];
+        let ran = scxr(&[&args[..], &["--bpf", bpf]].concat());
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let mut report: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+        let keys = report.as_object_mut().expect("an object");
+        for key in ["wall_ns", "events_per_sec"] {
+            keys.remove(key).expect(key);
+        }
+        (report, std::fs::read(&trace).expect("a trace"))
+    };
+    let interpreted = run("interp");
+    for bpf in ["jit", "auto"] {
+        let other = run(bpf);
+        assert_eq!(interpreted.0, other.0, "{bpf}");
+        assert!(interpreted.1 == other.1, "{bpf}: another trace");
+    }
+}

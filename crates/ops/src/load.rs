@@ -3,11 +3,12 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use scxr_abi::{Caller, Form, KconfigValue as AbiKconfig, kconfig};
 use scxr_bpf::image::{Image, OpsMember, ProgramKind, StructOps, pseudo};
 use scxr_bpf::load::{ExternKind, GlobalValue, KconfigValue, LoadError, LoadOptions, Object};
-use scxr_bpf::vm::{Machine, MachineError, Options};
+use scxr_bpf::vm::{CodeCache, Exec, Machine, MachineError, Options};
 use scxr_kernel::config::Interleave;
 use scxr_kernel::ext::ops::{Op, OpSet, OpsAttrs};
 
@@ -91,6 +92,10 @@ pub struct SchedulerOptions {
     pub resize: Vec<(String, u32)>,
     /// The table to attach, where an object has several.
     pub table: Option<String>,
+    /// How BPF programs are executed: a matter of speed alone.
+    pub exec: Exec,
+    /// Where schedulers that are loaded with a clone of these options find each other's compiled code.
+    pub cache: Arc<CodeCache>,
 }
 
 impl Default for SchedulerOptions {
@@ -103,6 +108,8 @@ impl Default for SchedulerOptions {
             set: Vec::new(),
             resize: Vec::new(),
             table: None,
+            exec: Exec::default(),
+            cache: Arc::default(),
         }
     }
 }
@@ -130,6 +137,8 @@ impl BpfScheduler {
         let machine_options = Options {
             nr_cpus: options.nr_cpus,
             per_insn: options.interleave >= Interleave::Insn,
+            exec: options.exec,
+            cache: Some(&options.cache),
             // Programs only test whether a kernel symbol is there; variables behind one are not implemented.
             ksym_address: &|index, ksym| ksym.kernel_btf_id.map_or(0, |_| addr(Kind::Opaque, index as u32)),
             ..Options::default()

@@ -1,5 +1,7 @@
 //! The interpreter: one loop over [`Op`](super::ops::Op)s.
 //!
+//! [Compiled code](super::jit) does the same faster, and must be kept the same.
+//!
 //! Executed instructions are `base + pc` at any time, `base` being corrected at every transfer of control; so counting costs
 //! nothing on straight code, and is exact.
 
@@ -33,9 +35,14 @@ impl Machine {
         args: [u64; 5],
         host: &mut dyn Host,
     ) -> Result<u64, Box<Fault>> {
-        match self.per_insn {
-            false => self.interpret::<false>(inv, entry, args, host),
-            true => self.interpret::<true>(inv, entry, args, host),
+        if self.per_insn {
+            return self.interpret::<true>(inv, entry, args, host);
+        }
+        match self.code.as_ref().and_then(|shared| shared.code(self.exec)) {
+            None => self.interpret::<false>(inv, entry, args, host),
+            Some(_) if inv.depth == MAX_FRAMES => Err(self.too_deep(inv, entry as usize)),
+            Some(_) if inv.insns >= inv.limit => Err(self.over_budget(inv, entry as usize)),
+            Some(code) => code.run(self, inv, entry, args, host),
         }
     }
 
@@ -49,7 +56,7 @@ impl Machine {
         let ops = &self.text.ops[..];
         let mem = &self.mem;
         if inv.depth == MAX_FRAMES {
-            return Err(self.too_deep(inv, entry));
+            return Err(self.too_deep(inv, entry as usize));
         }
         inv.depth += 1;
         let floor = inv.depth;
@@ -329,22 +336,24 @@ impl Machine {
                 Code::CallLocal => {
                     if inv.depth == MAX_FRAMES {
                         sync!();
-                        return Err(self.too_deep(inv, pc as u32 - 1));
+                        return Err(self.too_deep(inv, pc - 1));
+                    }
+                    if base.wrapping_add(pc as u64) >= limit {
+                        sync!();
+                        return Err(self.over_budget(inv, pc - 1));
                     }
                     *inv.frame() = Frame { ret: pc as u32, loops, saved: [r[6], r[7], r[8], r[9]] };
+                    // What verified programs never look at is defined, too.
+                    (r[0], r[6], r[7], r[8], r[9]) = (0, 0, 0, 0, 0);
                     loops = MAX_LOOPS;
                     inv.depth += 1;
                     r[10] += FRAME_SIZE as u64;
-                    go!(op.off)
+                    base = base.wrapping_add(pc as u64).wrapping_sub(op.off as u64);
+                    pc = op.off as usize;
                 }
                 Code::CallHelper => {
                     sync!();
-                    let call = Call {
-                        program: inv.program,
-                        id: op.imm as usize,
-                        insns: inv.insns,
-                        slot: self.text.slots[pc - 1],
-                    };
+                    let call = self.call_at(inv, pc - 1);
                     let args = [r[1], r[2], r[3], r[4], r[5]];
                     r[0] = match self.helper(inv, call, args, host) {
                         Ok(v) => v,
@@ -355,12 +364,7 @@ impl Machine {
                 }
                 Code::CallKfunc => {
                     sync!();
-                    let call = Call {
-                        program: inv.program,
-                        id: op.imm as usize,
-                        insns: inv.insns,
-                        slot: self.text.slots[pc - 1],
-                    };
+                    let call = self.call_at(inv, pc - 1);
                     r[0] = match host.kfunc(self, call, [r[1], r[2], r[3], r[4], r[5]]) {
                         Ok(v) => v,
                         Err(e) => return Err(self.fault(inv, pc - 1, e)),
@@ -374,27 +378,42 @@ impl Machine {
                     }
                     inv.depth -= 1;
                     let frame = *inv.frame();
+                    r[1..6].fill(0);
                     r[6..10].copy_from_slice(&frame.saved);
                     r[10] -= FRAME_SIZE as u64;
                     loops = frame.loops;
-                    go!(frame.ret)
+                    base = base.wrapping_add(pc as u64).wrapping_sub(u64::from(frame.ret));
+                    pc = frame.ret as usize;
                 }
                 Code::Trap => {
                     sync!();
-                    let error = match &self.text.traps[op.imm as usize] {
-                        Trap::Missing(what) => HostError::Misuse(what.clone()),
-                        Trap::NotImplemented(what) => HostError::NotImplemented(what.clone()),
-                    };
-                    return Err(self.fault(inv, pc - 1, error));
+                    return Err(self.trapped(inv, pc - 1));
                 }
             }
         }
     }
 
+    /// The call that the operation at `pc` is.
+    #[inline(always)]
+    pub(super) fn call_at(&self, inv: &Invocation<'_>, pc: usize) -> Call {
+        let id = self.text.ops[pc].imm as usize;
+        Call { program: inv.program, id, insns: inv.insns, slot: self.text.slots[pc] }
+    }
+
+    /// The fault that the trap at `pc` is.
+    #[cold]
+    pub(super) fn trapped(&self, inv: &Invocation<'_>, pc: usize) -> Box<Fault> {
+        let error = match &self.text.traps[self.text.ops[pc].imm as usize] {
+            Trap::Missing(what) => HostError::Misuse(what.clone()),
+            Trap::NotImplemented(what) => HostError::NotImplemented(what.clone()),
+        };
+        self.fault(inv, pc, error)
+    }
+
     /// A load that guest memory does not satisfy: the null page and bad kernel addresses read zero, as on Linux; guest addresses
     /// out of bounds are a fault.
     #[inline(never)]
-    fn load_outside(
+    pub(super) fn load_outside(
         &self,
         inv: &Invocation<'_>,
         pc: usize,
@@ -421,7 +440,7 @@ impl Machine {
 
     /// A store that guest memory does not take.
     #[inline(never)]
-    fn store_outside(
+    pub(super) fn store_outside(
         &self,
         inv: &Invocation<'_>,
         pc: usize,
@@ -476,7 +495,7 @@ impl Machine {
     }
 
     #[cold]
-    fn bad_atomic(&self, inv: &Invocation<'_>, pc: usize, addr: u64) -> Box<Fault> {
+    pub(super) fn bad_atomic(&self, inv: &Invocation<'_>, pc: usize, addr: u64) -> Box<Fault> {
         let (kind, why) = match addr {
             0..4096 => (FaultKind::NullStore, "a null pointer"),
             _ if self.mem.is_read_only(addr) => (FaultKind::ReadOnly, "read-only memory"),
@@ -486,15 +505,15 @@ impl Machine {
     }
 
     #[cold]
-    fn over_budget(&self, inv: &Invocation<'_>, pc: usize) -> Box<Fault> {
+    pub(super) fn over_budget(&self, inv: &Invocation<'_>, pc: usize) -> Box<Fault> {
         let message =
             format!("more than {} instructions in one invocation: an endless loop, or one far too long", self.budget);
         self.fault_at(inv, pc, FaultKind::Budget, message)
     }
 
     #[cold]
-    fn too_deep(&self, inv: &Invocation<'_>, pc: u32) -> Box<Fault> {
-        self.fault_at(inv, pc as usize, FaultKind::CallDepth, format!("more than {MAX_FRAMES} frames: stack exhausted"))
+    pub(super) fn too_deep(&self, inv: &Invocation<'_>, pc: usize) -> Box<Fault> {
+        self.fault_at(inv, pc, FaultKind::CallDepth, format!("more than {MAX_FRAMES} frames: stack exhausted"))
     }
 
     /// A fault of kind `kind` at operation `pc`.
@@ -506,7 +525,7 @@ impl Machine {
 
     /// The fault that a host's or helper's error is.
     #[cold]
-    fn fault(&self, inv: &Invocation<'_>, pc: usize, error: HostError) -> Box<Fault> {
+    pub(super) fn fault(&self, inv: &Invocation<'_>, pc: usize, error: HostError) -> Box<Fault> {
         let (kind, message) = match error {
             HostError::Misuse(m) => (FaultKind::Misuse, m),
             HostError::NotImplemented(m) => (FaultKind::NotImplemented, format!("not implemented yet: {m}")),

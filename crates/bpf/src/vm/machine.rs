@@ -2,11 +2,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::decode::{self, FRAME_SIZE, Text};
 use super::fault::{Fault, FaultKind, MachineError};
 use super::host::Host;
 use super::interp::Frame;
+use super::jit::{Bounds, CodeCache, Exec, Shared};
 use super::maps::{Element, ElementKey, Map};
 use super::memory::{GUEST_BASE, Memory};
 use crate::image::{Image, Ksym, Location};
@@ -28,8 +30,12 @@ pub struct Options<'a> {
     pub dynamic_bytes: u64,
     /// Bytes of guest memory at most, maps included.
     pub memory_max: u64,
-    /// Call [`Host::before_insn`] before each instruction.
+    /// Call [`Host::before_insn`] before each instruction. The interpreter alone does.
     pub per_insn: bool,
+    /// How programs are executed.
+    pub exec: Exec,
+    /// Where machines of the same text find each other's code; `None`: this one keeps to itself.
+    pub cache: Option<&'a CodeCache>,
     /// Address of kernel symbol `index` of [`Image::ksyms`]; 0: absent.
     pub ksym_address: &'a dyn Fn(usize, &Ksym) -> u64,
 }
@@ -42,6 +48,8 @@ impl Default for Options<'_> {
             dynamic_bytes: 256 << 20,
             memory_max: 8 << 30,
             per_insn: false,
+            exec: Exec::default(),
+            cache: None,
             ksym_address: &|_, _| 0,
         }
     }
@@ -102,6 +110,9 @@ pub struct Machine {
     pub(super) nr_cpus: u32,
     pub(super) budget: u64,
     pub(super) per_insn: bool,
+    pub(super) exec: Exec,
+    /// Compiled code, or what decides when there will be some; `None`: the interpreter does it all.
+    pub(super) code: Option<Arc<Shared>>,
     /// Boxed, because an invocation takes one along and moving it would cost more than the run of a small program.
     #[allow(clippy::vec_box)]
     slots: RefCell<Vec<Box<Slot>>>,
@@ -176,7 +187,20 @@ impl Machine {
         let maps = Map::make_all(&image.maps, &plan, opts.nr_cpus, &mut mem).ok_or_else(too_large)?;
         let text = decode::decode(&image, opts, |map, offset| maps.get(map)?.only_value(offset))?;
         let stats = image.programs.iter().map(|_| Cell::default()).collect();
+        let bounds = Bounds { ro_end: mem.ro_end() as u64, initial: mem.limit().get() as u64 };
+        let share = |cache: &CodeCache| cache.share(&text.ops, &text.entries, bounds);
+        let code = match (opts.per_insn, opts.exec, opts.cache) {
+            (true, _, _) | (_, Exec::Interp, _) => None,
+            (_, _, Some(cache)) => Some(share(cache)),
+            (_, _, None) => Some(share(&CodeCache::default())),
+        };
+        if let (Exec::Jit, Some(code)) = (opts.exec, &code) {
+            // Whoever asks for it does not want to wait for it later.
+            let _ = code.code(Exec::Jit);
+        }
         Ok(Machine {
+            exec: opts.exec,
+            code,
             text,
             mem,
             maps,
@@ -192,6 +216,11 @@ impl Machine {
     /// The image that runs here.
     pub fn image(&self) -> &Image {
         &self.image
+    }
+
+    /// Is there compiled code by now?
+    pub fn is_compiled(&self) -> bool {
+        self.code.as_ref().is_some_and(|code| code.code(self.exec).is_some())
     }
 
     /// Place of an absolute slot.
@@ -245,6 +274,9 @@ impl Machine {
         let stats = &self.stats[program];
         let ProgramStats { runs, insns } = stats.get();
         stats.set(ProgramStats { runs: runs + 1, insns: insns + inv.insns });
+        if let Some(code) = &self.code {
+            code.executed(inv.insns);
+        }
         self.finish(inv, entry, result)
     }
 

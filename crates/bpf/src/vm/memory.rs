@@ -85,6 +85,21 @@ impl Memory {
         (size <= limit && off <= limit - size).then(|| off + self.ro_end)
     }
 
+    /// Host address of the region's first byte.
+    pub(super) fn base(&self) -> *mut u8 {
+        self.ptr.as_ptr()
+    }
+
+    /// How many bytes, from the first, are accessible.
+    pub(super) fn limit(&self) -> &Cell<usize> {
+        &self.limit
+    }
+
+    /// How many bytes, from the first, are read-only.
+    pub(super) fn ro_end(&self) -> usize {
+        self.ro_end
+    }
+
     /// Does `addr` lie in the region?
     pub(super) fn contains(&self, addr: u64) -> bool {
         addr.wrapping_sub(GUEST_BASE) < self.layout.size() as u64

@@ -12,6 +12,7 @@ pub mod format;
 mod helpers;
 mod host;
 mod interp;
+mod jit;
 mod machine;
 mod maps;
 mod memory;
@@ -20,6 +21,7 @@ mod ops;
 
 pub use fault::{AccessError, Fault, FaultKind, HostError, MachineError};
 pub use host::{Call, Host, TimerOp};
+pub use jit::{CodeCache, Exec};
 pub use machine::{Machine, Options, Outcome, ProgramStats};
 pub use maps::{Element, MapFlags, errno, map_type};
 pub use memory::GUEST_BASE;

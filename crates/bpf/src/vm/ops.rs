@@ -49,7 +49,7 @@ pub(super) enum Code {
 }
 
 /// One operation. A 64-bit load is one of them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Op {
     pub(super) code: Code,
     /// Destination register, 0..10.

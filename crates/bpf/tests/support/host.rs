@@ -19,6 +19,8 @@ pub struct TestHost {
     pub insns_seen: Vec<u64>,
     pub steps: u64,
     pub random: u32,
+    /// A load from there is a bug of the host's.
+    pub panics_at: Option<u64>,
 }
 
 impl TestHost {
@@ -43,6 +45,7 @@ impl Host for TestHost {
     }
 
     fn kernel_load(&mut self, _: &Machine, addr: u64, size: u8) -> Result<u64, AccessError> {
+        assert_ne!(Some(addr), self.panics_at, "as the test wants");
         if addr == KERNEL + 0x9000 {
             return Err(AccessError::NotImplemented("struct rq field x".into()));
         }

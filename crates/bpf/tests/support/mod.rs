@@ -3,9 +3,16 @@
 
 pub mod asm;
 pub mod host;
+pub mod random;
 
 use scxr_bpf::image::{Func, Image, Insn, Kfunc, MapDef, Program, ProgramKind};
-use scxr_bpf::vm::{Machine, MachineError, Options};
+use scxr_bpf::vm::{Exec, Machine, MachineError, Options};
+
+/// How the machine's tests execute programs: `compiled.rs` builds them again, for compiled code.
+pub const EXEC: Exec = match env!("CARGO_CRATE_NAME").as_bytes() {
+    b"compiled" => Exec::Jit,
+    _ => Exec::Interp,
+};
 
 /// An image of one program called `main`, whose text is `text`; slots that are called start functions of their own.
 pub fn image(text: Vec<Insn>, maps: Vec<MapDef>) -> Image {
@@ -68,7 +75,7 @@ pub fn map(name: &str, map_type: u32, key_size: u32, value_size: u32, max_entrie
 
 /// Little memory, so that thousands of machines are cheap.
 pub fn options() -> Options<'static> {
-    Options { dynamic_bytes: 1 << 20, nr_cpus: 4, ..Options::default() }
+    Options { dynamic_bytes: 1 << 20, nr_cpus: 4, exec: EXEC, ..Options::default() }
 }
 
 /// A machine of assembled text.

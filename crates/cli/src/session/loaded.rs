@@ -59,6 +59,8 @@ pub(super) fn load(request: &Request, scheduler: &Scheduler, seed: u64) -> Resul
                 set,
                 resize: request.resize.clone(),
                 table: None,
+                exec: request.bpf,
+                cache: request.cache.clone(),
             };
             let model = Model::new(request.kernel);
             let loaded = BpfScheduler::load(object, &model, &options);
