@@ -35,9 +35,6 @@ mod kind {
 /// What the name of a counted pointer begins with, once it is an identifier.
 const KPTR: &str = "Kptr_";
 
-/// What a tag that describes a variable begins with.
-const DOC: &str = "doc:";
-
 /// One type record: where it is, and its three common words.
 #[derive(Clone, Copy)]
 struct Record {
@@ -321,17 +318,29 @@ impl Btf {
         self.records.len() as u32
     }
 
-    /// Attaches what is said of variables and maps, as declaration tags `doc:TEXT`.
-    pub(crate) fn describe(&mut self, descriptions: &BTreeMap<String, String>) {
-        for (variable, text) in descriptions {
-            let found = self.records.iter().position(|r| r.kind == kind::VAR && self.name_at(r.at) == *variable);
-            let Some(var) = found else { continue };
-            let name = self.add_string(&format!("{DOC}{text}"));
-            self.add_type(name, kind::DECL_TAG, var as u32 + 1);
-            let (whole_variable, at) = (u32::MAX, self.records.len() - 1);
-            self.types.extend(whole_variable.to_le_bytes());
-            debug_assert_eq!(self.records[at].at + 16, self.types.len());
+    /// Attaches what is said of variables, maps (`NAME`) and members (`TYPE.NAME`), as declaration tags.
+    pub(crate) fn describe(&mut self, descriptions: &BTreeMap<String, Vec<String>>) {
+        for (of, tags) in descriptions {
+            let Some((target, component)) = self.described(of) else { continue };
+            for tag in tags {
+                let name = self.add_string(tag);
+                self.add_type(name, kind::DECL_TAG, target);
+                self.types.extend(component.to_le_bytes());
+                debug_assert_eq!(self.records.last().map(|r| r.at + 16), Some(self.types.len()));
+            }
         }
+    }
+
+    /// The type that a tag is for, and which of its components; `-1`: the whole.
+    fn described(&self, of: &str) -> Option<(u32, i32)> {
+        let find = |kind: u32, name: &str| {
+            let at = self.records.iter().position(|r| r.kind == kind && self.name_at(r.at) == name)?;
+            Some((at as u32 + 1, self.records[at]))
+        };
+        let Some((structure, member)) = of.split_once('.') else { return Some((find(kind::VAR, of)?.0, -1)) };
+        let (id, record) = find(kind::STRUCT, structure)?;
+        let index = (0..record.vlen).position(|i| self.name_at(record.at + 12 + 12 * i) == member)?;
+        Some((id, index as i32))
     }
 
     /// Gives members of the table of operations the kernel's names: a method that is a word of Rust's has an underscore behind it.

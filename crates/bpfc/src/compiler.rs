@@ -290,15 +290,25 @@ const RUSTC_FLAGS: &[&str] = &[
 /// What the names of descriptions begin with.
 const DESCRIPTION: &str = "scxr.doc:";
 
-/// Makes rustc's module one for BPF; the descriptions of its state, which it holds no longer.
-fn prepare(module: &Module<'_>, machine: &Machine<'_>) -> BTreeMap<String, String> {
+/// The tags of a description: a type, a zero, documentation; or documentation alone.
+fn tags(text: &str) -> Vec<String> {
+    let (written, doc) = text.split_once('\0').unwrap_or(("", text));
+    // `stringify!` has spaces as it likes
+    let written = written.split_whitespace().collect::<String>().replace(',', ", ").replace(';', "; ");
+    let doc = doc.split_whitespace().collect::<Vec<_>>().join(" ");
+    let parts = [("rust", &written), ("doc", &doc)];
+    parts.iter().filter(|(_, text)| !text.is_empty()).map(|(key, text)| format!("{key}:{text}")).collect()
+}
+
+/// Makes rustc's module one for BPF; the tags of its state by what they describe, which it holds no longer.
+fn prepare(module: &Module<'_>, machine: &Machine<'_>) -> BTreeMap<String, Vec<String>> {
     module.retarget(machine);
     let mut descriptions = BTreeMap::new();
     for global in module.globals() {
         let name = module.name(global);
         let Some(variable) = name.strip_prefix(DESCRIPTION) else { continue };
         if let Some(text) = module.take_bytes(global) {
-            descriptions.insert(variable.to_owned(), String::from_utf8_lossy(&text).trim().to_owned());
+            descriptions.insert(variable.to_owned(), tags(&String::from_utf8_lossy(&text)));
         }
     }
     for function in module.functions() {

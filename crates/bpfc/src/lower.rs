@@ -36,7 +36,7 @@ pub(crate) struct Lowered {
     /// Kernel structures in use: their wrappers are not peeled in BTF.
     pub(crate) structs: Vec<String>,
     /// What is said of the policy's variables and maps, by name.
-    pub(crate) descriptions: BTreeMap<String, String>,
+    pub(crate) descriptions: BTreeMap<String, Vec<String>>,
 }
 
 /// Replaces all markers of `module`.

@@ -148,8 +148,11 @@ fn state_is_described() {
     let object = Object::read(&simple().bytes);
     let tag = object.btf.find(17, "doc:First in, first out instead of by virtual time.");
     assert_eq!(object.btf.get(tag.size_or_type).name, "fifo_sched");
+    let written = object.btf.find(17, "rust:Tunable<bool>");
+    assert_eq!(object.btf.get(written.size_or_type).name, "fifo_sched");
+    // type and documentation of four items
     let tags: Vec<&str> = object.btf.types.iter().filter(|t| t.kind == 17).map(|t| t.name.as_str()).collect();
-    assert_eq!(tags.len(), 4, "{tags:?}");
+    assert_eq!(tags.len(), 8, "{tags:?}");
 }
 
 /// A counted pointer in a map's value carries the tag that the kernel looks for, to a structure that is there.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use scxr_abi::KernelVersion;
-use scxr_bpf::btf::CoreRelocKind;
+use scxr_bpf::btf::{CoreRelocKind, Kind};
 use scxr_bpf::load::{ExternInfo, ExternKind, Object};
 use scxr_bpf::vm::{helper_name, map_type_name};
 use scxr_ops::{BpfScheduler, Model, OpsError, SchedulerOptions};
@@ -66,6 +66,8 @@ struct Map {
     key_size: u32,
     value_size: u32,
     max_entries: u32,
+    #[serde(flatten)]
+    said: Said,
 }
 
 #[derive(Debug, Serialize)]
@@ -76,6 +78,56 @@ struct Global {
     section: String,
     size: u32,
     read_only: bool,
+    /// The value that it has if it is not set, of integers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    initial: Option<i128>,
+    #[serde(flatten)]
+    said: Said,
+}
+
+/// What a variable, a map or a member says of itself.
+#[derive(Debug, Serialize)]
+struct Said {
+    /// Type as written in Rust.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rust_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    doc: Option<String>,
+    /// Documented members of the value.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    members: Vec<Member>,
+}
+
+/// A documented member of a value.
+#[derive(Debug, Serialize)]
+struct Member {
+    name: String,
+    #[serde(rename = "type")]
+    type_name: String,
+    #[serde(flatten)]
+    said: Said,
+}
+
+impl Said {
+    fn of(said: scxr_bpf::load::Said, members: Vec<scxr_bpf::load::MemberInfo>) -> Said {
+        let member = |m: scxr_bpf::load::MemberInfo| Member {
+            name: m.name,
+            type_name: m.type_name,
+            said: Said::of(m.said, Vec::new()),
+        };
+        Said { rust_type: said.written, doc: said.doc, members: members.into_iter().map(member).collect() }
+    }
+
+    /// Below the line of what says it.
+    fn lines(&self) -> Vec<String> {
+        let own = [self.rust_type.as_deref(), self.doc.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(": ");
+        let own = (!own.is_empty()).then(|| format!("      {own}"));
+        let member = |m: &Member| {
+            let doc = m.said.doc.as_deref().map(|d| format!(": {d}")).unwrap_or_default();
+            format!("        .{} {}{doc}", m.name, m.said.rust_type.as_deref().unwrap_or(&m.type_name))
+        };
+        own.into_iter().chain(self.members.iter().map(member)).collect()
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -173,19 +225,31 @@ fn maps(o: &Object) -> Vec<Map> {
         key_size: m.key_size,
         value_size: m.value_size,
         max_entries: m.max_entries,
+        said: Said::of(m.said, m.members),
     };
     o.maps().into_iter().map(map).collect()
 }
 
 fn globals(o: &Object) -> Vec<Global> {
     let global = |g: scxr_bpf::load::GlobalInfo| Global {
+        initial: initial(o, &g),
         name: g.name,
         type_name: g.type_name,
         section: g.section,
         size: g.size,
         read_only: g.read_only,
+        said: Said::of(g.said, g.members),
     };
     o.globals().into_iter().map(global).collect()
+}
+
+/// What an integer is before it is set.
+fn initial(o: &Object, g: &scxr_bpf::load::GlobalInfo) -> Option<i128> {
+    let Kind::Int { encoding, .. } = o.btf().resolved(g.type_id) else { return None };
+    let bytes = o.read_global(&g.name).ok().filter(|b| b.len() <= 8)?;
+    let value = bytes.iter().rev().fold(0i128, |value, byte| value << 8 | i128::from(*byte));
+    let bits = 8 * bytes.len();
+    Some(if encoding.signed && bits > 0 && value >> (bits - 1) == 1 { value - (1 << bits) } else { value })
 }
 
 fn externs(o: &Object, kind: ExternKind) -> Vec<Extern> {
@@ -248,13 +312,16 @@ fn human(i: &Inspection) -> String {
     for m in &i.maps {
         let size = format!("{} x {} B", m.max_entries, m.value_size);
         line(format!("  {:<28} {size:>12}  {}", m.name, m.map_type));
+        m.said.lines().into_iter().for_each(&mut line);
     }
     if !i.globals.is_empty() {
         line("\nglobals".into());
     }
     for g in &i.globals {
         let when = if g.read_only { ", set before load" } else { "" };
-        line(format!("  {:<28} {:>12}  {}{when}", g.name, g.type_name, g.section));
+        let initial = g.initial.filter(|_| g.read_only).map(|v| format!(", {v} if not set")).unwrap_or_default();
+        line(format!("  {:<28} {:>12}  {}{when}{initial}", g.name, g.type_name, g.section));
+        g.said.lines().into_iter().for_each(&mut line);
     }
     let names = |list: &[Extern], weak: bool| -> Vec<String> {
         list.iter().filter(|e| e.weak == weak).map(|e| e.name.clone()).collect()

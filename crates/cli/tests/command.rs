@@ -53,7 +53,7 @@ fn mistakes_are_explained() {
         ("run eevdf --scenario no-such.toml", "no-such.toml: No such file or directory"),
         ("run eevdf -- -f", "have options of their own"),
         ("run simple -- -x", "simple has no option -x"),
-        ("run simple --set fifo_schd=1", "did you mean fifo_sched?"),
+        ("run simple --set fifo_schd=1", "did you mean fifo_sched (Tunable<bool>: "),
         ("run simple --set fifo_sched", "write VAR=VALUE"),
         ("run simple --resize stat=4", "no map named stat"),
         ("run simple --resize stats=none", "from 1 to"),
@@ -67,6 +67,10 @@ fn mistakes_are_explained() {
         ("compare eevdf simple -I include", "eevdf, simple is none"),
         ("inspect simple -I include", "headers are for schedulers in C"),
         ("run simple --native --interleave insn", "native code has no BPF instructions"),
+        ("run simple --set fifo_sched=2", "(Tunable<bool>: First in, first out instead of by virtual time.)"),
+        ("run simple --set fifo=1", "fifo_sched (Tunable<bool>: First in,"),
+        ("run simple --native --set fifo=1", "there are\n  fifo_sched (Tunable<bool>: First in,"),
+        ("run simple --native --set fifo_sched=yes", "not a number: fifo_sched (Tunable<bool>: First in,"),
         ("inspect eevdf", "has no object"),
         ("inspect simple --kernel 1.0", "not modelled"),
         ("build no/such.rs", "no/such.rs: No such file or directory"),
@@ -248,6 +252,14 @@ fn help_and_lists_go_to_standard_output() {
         (&["list"], "hackbench"),
         (&["list"], "--fifo"),
         (&["inspect", "simple"], "loads on 6.12"),
+        (
+            &["inspect", "simple"],
+            "fifo_sched                          _Bool  .rodata, set before load, 0 if not set\n      Tunable<bool>: First in,",
+        ),
+        (
+            &["inspect", "crates/policy/policies/tasks.rs"],
+            "      TaskStorage<TaskCtx>: By task.\n        .ready_at Ns: ",
+        ),
     ] {
         let ran = scxr(args);
         assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{args:?}");

@@ -142,6 +142,10 @@ fn the_other_commands() {
     let object = json(&["inspect", "simple", "--json"]);
     assert_eq!(object["struct_ops"][0]["type"], "sched_ext_ops");
     assert_eq!(object["struct_ops"][0]["ops"]["enqueue"], "simple_enqueue");
+    let globals = object["globals"].as_array().expect("globals");
+    let fifo = globals.iter().find(|g| g["name"] == "fifo_sched").expect("a tunable");
+    assert_eq!((&fifo["rust_type"], &fifo["initial"]), (&"Tunable<bool>".into(), &0.into()));
+    assert_eq!(fifo["doc"], "First in, first out instead of by virtual time.");
     assert!(
         object["kernels"].as_array().is_some_and(|k| k.iter().all(|k| k["loads"] == true)),
         "{}",

@@ -242,6 +242,27 @@ impl Host for NativeHost<'_> {
         self.cgroup(cgroup, Kind::Cgroup).map_or(0, |g| g.level as i32)
     }
 
+    fn task_cgroup(&self, task: u64) -> Option<u64> {
+        self.with(|k| task_id(k, task).map(|p| kfunc::scx_bpf_task_cgroup(k, p))).map(cgroup)
+    }
+
+    fn cgroup_from_id(&self, id: u64) -> Option<u64> {
+        let id = CgroupId(u32::try_from(id).ok()?);
+        self.k.borrow().cgroups.get(id).filter(|g| !g.removed).map(|_| cgroup(id))
+    }
+
+    fn cgroup_ancestor(&self, handle: u64, level: i32) -> Option<u64> {
+        let place = Place::at(handle).filter(|p| p.kind == Kind::Cgroup)?;
+        self.k.borrow().cgroups.ancestor(CgroupId(place.id), level).map(cgroup)
+    }
+
+    /// One that is removed can still be looked at, so that references need no count.
+    fn cgroup_acquire(&self, handle: u64) -> Option<u64> {
+        self.cgroup(handle, Kind::Cgroup).map(|_| handle)
+    }
+
+    fn cgroup_release(&self, _handle: u64) {}
+
     fn release_task(&self, _args: u64) -> Option<u64> {
         match self.told {
             Told::Release(_, p) => Some(task(p)),

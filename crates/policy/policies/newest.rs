@@ -25,15 +25,6 @@ scheduler! {
             NR_CALLS.fetch_add(idle.into());
         }
 
-        fn sub_attach(_cx: &Init) -> Result<(), Errno> {
-            NR_CALLS.fetch_add(1);
-            Err(Errno(-95))
-        }
-
-        fn sub_detach(_cx: &Init) {
-            NR_CALLS.fetch_add(1);
-        }
-
         fn exit(_cx: &Event, ei: ExitInfo<'_>) {
             UEI.record(ei);
         }

@@ -155,16 +155,6 @@ pub trait Ops {
     #[inline(always)]
     fn cgroup_set_idle(cx: &Unlocked, cgrp: Cgroup<'_>, idle: bool) {}
 
-    /// A scheduler asks to be below this one (from 7.1).
-    #[inline(always)]
-    fn sub_attach(cx: &Init) -> Result<(), Errno> {
-        Ok(())
-    }
-
-    /// It goes (from 7.1).
-    #[inline(always)]
-    fn sub_detach(cx: &Init) {}
-
     /// The scheduler starts.
     #[inline(always)]
     fn init(cx: &Init) -> Result<(), Errno> {
@@ -317,18 +307,6 @@ macro_rules! __operation {
         <$S as $crate::Ops>::cgroup_set_idle(&$crate::Unlocked::__new(), $w.cgroup(0), $w.flag(1));
         0
     }};
-    (sub_attach, $S:ident, $w:ident) => {{
-        let _ = &$w;
-        match <$S as $crate::Ops>::sub_attach(&$crate::Init::__new()) {
-            Ok(()) => 0,
-            Err(errno) => i64::from(errno.0),
-        }
-    }};
-    (sub_detach, $S:ident, $w:ident) => {{
-        let _ = &$w;
-        <$S as $crate::Ops>::sub_detach(&$crate::Init::__new());
-        0
-    }};
     (init, $S:ident, $w:ident) => {{
         let _ = &$w;
         match <$S as $crate::Ops>::init(&$crate::Init::__new()) {
@@ -348,7 +326,7 @@ macro_rules! __operation {
              core_sched_before, set_weight, set_cpumask, update_idle, cpu_acquire, cpu_release, cpu_online, \
              cpu_offline, init_task, exit_task, enable, disable, dump, dump_cpu, dump_task, cgroup_init, \
              cgroup_exit, cgroup_prep_move, cgroup_move, cgroup_cancel_move, cgroup_set_weight, \
-             cgroup_set_bandwidth, cgroup_set_idle, sub_attach, sub_detach, init, exit"
+             cgroup_set_bandwidth, cgroup_set_idle, init, exit"
         ))
     };
 }

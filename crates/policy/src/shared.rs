@@ -136,16 +136,16 @@ impl MapCell for cell::SpinLock {
 /// ```
 #[macro_export]
 macro_rules! shared {
-    ($($(#[$meta:meta])* $vis:vis struct $S:ident { $($(#[$field_meta:meta])* $field_vis:vis $field:ident: $t:ty),* $(,)? })*) => {$(
+    ($($(#[$meta:meta])* $vis:vis struct $S:ident { $($(#[$($field_meta:tt)*])* $field_vis:vis $field:ident: $t:ty),* $(,)? })*) => {$(
         $(#[$meta])*
         #[repr(C)]
         $vis struct $S {
-            $($(#[$field_meta])* $field_vis $field: <$t as $crate::MapValue>::Cell,)*
+            $($(#[$($field_meta)*])* $field_vis $field: <$t as $crate::MapValue>::Cell,)*
         }
         impl $crate::MapValue for $S {
             type Cell = Self;
         }
-        $crate::__shared! { $S { $($field: $t),* } }
+        $crate::__shared! { $S { $($(#[$($field_meta)*])* $field: $t),* } }
     )*};
 }
 
@@ -154,7 +154,8 @@ macro_rules! shared {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __shared {
-    ($S:ident { $($field:ident: $t:ty),* }) => {
+    ($S:ident { $($(#[doc = $doc:literal])* $field:ident: $t:ty),* }) => {
+        $($crate::__describe! { [stringify!($S), ".", stringify!($field)] [$t] $($doc)* })*
         impl $crate::MapCell for $S {
             const ZERO: Self = Self { $($field: <<$t as $crate::MapValue>::Cell as $crate::MapCell>::ZERO),* };
         }
@@ -166,7 +167,7 @@ macro_rules! __shared {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __shared {
-    ($S:ident { $($field:ident: $t:ty),* }) => {
+    ($S:ident { $($(#[$($meta:tt)*])* $field:ident: $t:ty),* }) => {
         impl $crate::MapCell for $S {
             const ZERO: Self = Self { $($field: <<$t as $crate::MapValue>::Cell as $crate::MapCell>::ZERO),* };
             fn put(&self, bytes: &mut [u8]) {
@@ -203,14 +204,14 @@ macro_rules! __shared {
 /// ```
 #[macro_export]
 macro_rules! plain {
-    ($($(#[$meta:meta])* $vis:vis struct $S:ident { $($(#[$field_meta:meta])* $field_vis:vis $field:ident: $t:ty),* $(,)? })*) => {$(
+    ($($(#[$meta:meta])* $vis:vis struct $S:ident { $($(#[$($field_meta:tt)*])* $field_vis:vis $field:ident: $t:ty),* $(,)? })*) => {$(
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(C)]
         $vis struct $S {
-            $($(#[$field_meta])* $field_vis $field: $t,)*
+            $($(#[$($field_meta)*])* $field_vis $field: $t,)*
         }
-        $crate::__plain! { $S { $($field: $t),* } }
+        $crate::__plain! { $S { $($(#[$($field_meta)*])* $field: $t),* } }
     )*};
 }
 
@@ -219,7 +220,8 @@ macro_rules! plain {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __plain {
-    ($S:ident { $($field:ident: $t:ty),* }) => {
+    ($S:ident { $($(#[doc = $doc:literal])* $field:ident: $t:ty),* }) => {
+        $($crate::__describe! { [stringify!($S), ".", stringify!($field)] [$t] $($doc)* })*
         impl $crate::Plain for $S {
             const ZERO: Self = Self { $($field: <$t as $crate::Plain>::ZERO),* };
         }
@@ -231,7 +233,7 @@ macro_rules! __plain {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __plain {
-    ($S:ident { $($field:ident: $t:ty),* }) => {
+    ($S:ident { $($(#[$($meta:tt)*])* $field:ident: $t:ty),* }) => {
         impl $crate::Plain for $S {
             const ZERO: Self = Self { $($field: <$t as $crate::Plain>::ZERO),* };
             fn put(&self, bytes: &mut [u8]) {

@@ -119,3 +119,31 @@ fn every_item_has_an_example() {
     let stale: Vec<_> = UNNAMED.iter().filter(|n| !declared.contains_key(**n)).collect();
     assert!(stale.is_empty(), "there is no {stale:?} any more");
 }
+
+/// Sources of policies below a folder: what `scxr new` writes has placeholders, and is one, too.
+fn policies_below(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display())) {
+        let path = entry.expect("an entry").path();
+        match (path.is_dir(), path.extension().is_some_and(|e| e == "rs")) {
+            (true, _) => policies_below(&path, found),
+            (false, true) if read(&path).contains("scheduler! {") => found.push(path),
+            _ => {}
+        }
+    }
+}
+
+/// Schedulers, examples, scenarios, templates: none has a word of `unsafe`.
+#[test]
+fn no_policy_needs_unsafe() {
+    let mut files = Vec::new();
+    for folder in ["policies", "../../schedulers", "../../scenarios", "../cli/templates"] {
+        policies_below(&root().join(folder), &mut files);
+    }
+    assert!(files.len() > 20, "{} files", files.len());
+    for file in files {
+        let text = read(&file);
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let line = code.into_iter().find(|line| words(line).any(|w| w == "unsafe"));
+        assert_eq!(line, None, "{}", file.display());
+    }
+}

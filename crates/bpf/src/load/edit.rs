@@ -40,6 +40,11 @@ impl GlobalValue {
 const DATA_SIZE_MAX: u64 = 1 << 30;
 
 impl Object {
+    fn bad_global(&self, path: &str, what: String) -> LoadError {
+        let name = path.split(['.', '[']).next().unwrap_or(path);
+        LoadError::Global { object: self.name.clone(), name: path.to_owned(), what, said: self.said(name).in_short() }
+    }
+
     /// The global that a path such as `var`, `arr[3]` or `cfg.limits[1].max` begins with: section, variable, and the
     /// place within the section.
     fn place(&self, path: &str) -> Result<(usize, GlobalInfo, Field), LoadError> {
@@ -51,7 +56,7 @@ impl Object {
         if rest.is_empty() {
             return Ok((at, info, whole));
         }
-        let bad = |what: String| LoadError::Global { object: self.name.clone(), name: path.to_owned(), what };
+        let bad = |what: String| self.bad_global(path, what);
         // a resized array has more elements than its type says
         let mut field = None;
         if let (Some(inner), Kind::Array { elem, .. }) = (rest.strip_prefix('['), self.btf.resolved(info.type_id)) {
@@ -77,11 +82,8 @@ impl Object {
         let (at, _, field) = self.place(path)?;
         let bytes = &self.data[at].bytes;
         let range = field.offset as usize..field.offset as usize + field.size as usize;
-        bytes.get(range).map(<[u8]>::to_vec).ok_or_else(|| LoadError::Global {
-            object: self.name.clone(),
-            name: path.to_owned(),
-            what: "it lies outside its section".to_owned(),
-        })
+        let outside = || self.bad_global(path, "it lies outside its section".to_owned());
+        bytes.get(range).map(<[u8]>::to_vec).ok_or_else(outside)
     }
 
     /// Set a global, or an element or field of one, before load.
@@ -90,19 +92,14 @@ impl Object {
     /// No such global or field; the value does not fit its type.
     pub fn set_global(&mut self, path: &str, value: &GlobalValue) -> Result<(), LoadError> {
         let (at, _, field) = self.place(path)?;
-        let bad = |what: String| LoadError::Global { object: self.name.clone(), name: path.to_owned(), what };
-        let bytes = self.encode(field.type_id, field.size, value).map_err(bad)?;
+        let bytes = self.encode(field.type_id, field.size, value).map_err(|what| self.bad_global(path, what))?;
         let range = field.offset as usize..field.offset as usize + field.size as usize;
         match self.data[at].bytes.get_mut(range) {
             Some(slot) => {
                 slot.copy_from_slice(&bytes);
                 Ok(())
             }
-            None => Err(LoadError::Global {
-                object: self.name.clone(),
-                name: path.to_owned(),
-                what: "it lies outside its section".to_owned(),
-            }),
+            None => Err(self.bad_global(path, "it lies outside its section".to_owned())),
         }
     }
 

@@ -58,8 +58,8 @@ pub enum LoadError {
     StructOpsMember { object: String, ops: String, member: String, what: String },
     #[error("{object}: no {kind} named {name}{}", hint.as_deref().map(|h| format!("; {h}")).unwrap_or_default())]
     NotFound { object: String, kind: &'static str, name: String, hint: Option<String> },
-    #[error("{object}: global {name}: {what}")]
-    Global { object: String, name: String, what: String },
+    #[error("{object}: global {name}: {what}{}", said.as_deref().map(|s| format!(" ({s})")).unwrap_or_default())]
+    Global { object: String, name: String, what: String, said: Option<String> },
     #[error("{object}: not implemented yet: {what}")]
     NotYet { object: String, what: String },
 }

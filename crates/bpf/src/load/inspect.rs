@@ -6,6 +6,7 @@ use super::core_spec;
 use super::error::LoadError;
 use super::externs::ExternDecl;
 use super::object::{CALL, Object};
+use super::said::{MemberInfo, Said, Tags};
 use crate::btf::{Btf, CoreRelocKind};
 use crate::image::ProgramKind;
 
@@ -45,6 +46,10 @@ pub struct MapInfo {
     pub value_type: Option<String>,
     /// It is a section of global data.
     pub global_data: bool,
+    /// What it says of itself.
+    pub said: Said,
+    /// Documented members of its values.
+    pub members: Vec<MemberInfo>,
 }
 
 /// A global variable.
@@ -65,6 +70,10 @@ pub struct GlobalInfo {
     pub type_name: String,
     /// Programs cannot write it.
     pub read_only: bool,
+    /// What it says of itself.
+    pub said: Said,
+    /// Its documented members.
+    pub members: Vec<MemberInfo>,
 }
 
 /// What an extern is.
@@ -117,6 +126,14 @@ pub struct CoreInfo {
     pub subject: String,
 }
 
+/// Tunables that an error lists at most.
+const TUNABLES_LISTED: usize = 12;
+
+/// `slice (Tunable<Ns>: The slice.)`
+fn described(g: &GlobalInfo) -> String {
+    format!("{} ({})", g.name, g.said.in_short().unwrap_or_else(|| g.type_name.clone()))
+}
+
 impl Object {
     /// Name given at parse.
     pub fn name(&self) -> &str {
@@ -151,6 +168,7 @@ impl Object {
 
     /// Maps, sections of global data included.
     pub fn maps(&self) -> Vec<MapInfo> {
+        let tags = Tags::of(&self.btf);
         let declared = self.maps.iter().map(|m| MapInfo {
             name: m.name.clone(),
             map_type: m.map_type,
@@ -160,6 +178,8 @@ impl Object {
             flags: m.flags,
             value_type: m.value_type.map(|t| self.btf.type_name(t)),
             global_data: false,
+            said: tags.variable(&m.name),
+            members: m.value_type.map(|t| tags.members(t)).unwrap_or_default(),
         });
         let data = self.data.iter().filter(|d| !d.bytes.is_empty()).map(|d| MapInfo {
             name: d.name.clone(),
@@ -170,12 +190,15 @@ impl Object {
             flags: 0,
             value_type: None,
             global_data: true,
+            said: Said::default(),
+            members: Vec::new(),
         });
         declared.chain(data).collect()
     }
 
     /// Global variables, by section and offset.
     pub fn globals(&self) -> Vec<GlobalInfo> {
+        let tags = Tags::of(&self.btf);
         let mut out = Vec::new();
         for (section_index, d) in self.data.iter().enumerate() {
             out.extend(d.vars.iter().map(|v| GlobalInfo {
@@ -187,6 +210,8 @@ impl Object {
                 type_id: v.type_id,
                 type_name: self.btf.type_name(v.type_id),
                 read_only: Object::is_read_only(d),
+                said: tags.variable(&v.name),
+                members: tags.members(v.type_id),
             }));
         }
         out
@@ -201,9 +226,17 @@ impl Object {
         if let Some(found) = all.iter().find(|g| g.name == name) {
             return Ok(found.clone());
         }
-        let near = all.iter().map(|g| g.name.as_str()).filter(|n| strsim::osa_distance(n, name) <= 1 + name.len() / 4);
-        let near = near.min_by_key(|n| strsim::osa_distance(n, name)).map(|n| format!("did you mean {n}?"));
-        let hint = near.or_else(|| Some("`scxr inspect` lists the globals".to_owned()));
+        let distance = |g: &GlobalInfo| strsim::osa_distance(&g.name, name);
+        let near = all.iter().filter(|g| distance(g) <= 1 + name.len() / 4).min_by_key(|g| distance(g));
+        let tunables: Vec<String> = all.iter().filter(|g| g.read_only).map(described).collect();
+        let hint = match near {
+            Some(g) => format!("did you mean {}?", described(g)),
+            None if (1..=TUNABLES_LISTED).contains(&tunables.len()) => {
+                format!("before it is loaded these can be set:\n  {}", tunables.join("\n  "))
+            }
+            None => "`scxr inspect` lists the globals".to_owned(),
+        };
+        let hint = Some(hint);
         Err(LoadError::NotFound { object: self.name.clone(), kind: "global", name: name.to_owned(), hint })
     }
 

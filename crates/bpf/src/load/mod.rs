@@ -18,6 +18,7 @@ mod object;
 mod ops;
 mod reach;
 mod resolve;
+mod said;
 mod value;
 
 pub use edit::GlobalValue;
@@ -26,3 +27,4 @@ pub use externs::KconfigValue;
 pub use inspect::{CoreInfo, ExternInfo, ExternKind, GlobalInfo, MapInfo, ProgramInfo, StructOpsInfo};
 pub use object::Object;
 pub use resolve::LoadOptions;
+pub use said::{MemberInfo, Said};

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use indexmap::IndexMap;
 use scxr_kernel::ext::ops::SchedExtOps;
 use scxr_ops::{BpfScheduler, Model, NativeScheduler, SchedulerOptions, Value};
+use scxr_policy::native::{ItemKind, PolicyDef, StateItem};
 use serde_json::{Value as Json, json};
 
 use crate::failure::Failure;
@@ -29,6 +30,22 @@ pub(super) enum Loaded {
     Native(Rc<NativeScheduler>),
 }
 
+/// What a policy says of a variable, or of its tunables where it has none of that name.
+fn said(policy: &PolicyDef, name: &str) -> String {
+    let state = policy.state();
+    let one = |i: &StateItem| {
+        let doc = i.doc.split_whitespace().collect::<Vec<_>>().join(" ");
+        format!("{} ({}: {doc})", i.def().name, i.ty.replace(' ', ""))
+    };
+    match state.iter().find(|i| i.def().name == name) {
+        Some(item) => format!(": {}", one(item)),
+        None => {
+            let tunables = state.iter().filter(|i| i.def().kind == ItemKind::Tunable).map(one).collect::<Vec<_>>();
+            if tunables.is_empty() { String::new() } else { format!("; there are\n  {}", tunables.join("\n  ")) }
+        }
+    }
+}
+
 /// Loads it.
 pub(super) fn load(request: &Request, scheduler: &Scheduler, seed: u64) -> Result<Loaded, Refusal> {
     let own = scheduler.set.iter().map(|(name, value)| (name.to_string(), value.to_string()));
@@ -45,8 +62,10 @@ pub(super) fn load(request: &Request, scheduler: &Scheduler, seed: u64) -> Resul
             }
             let native = NativeScheduler::with_seed(policy, request.topology.nr_cpus(), seed);
             for (name, value) in &set {
-                let number = number(value).ok_or_else(|| input(&format!("--set {name}={value}: not a number")))?;
-                native.instance().set(name, number).map_err(|e| input(&e))?;
+                let said = said(policy, name);
+                let number =
+                    number(value).ok_or_else(|| input(&format!("--set {name}={value}: not a number{said}")))?;
+                native.instance().set(name, number).map_err(|e| input(&format!("{e}{said}")))?;
             }
             Ok(Loaded::Native(Rc::new(native)))
         }

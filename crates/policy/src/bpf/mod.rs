@@ -167,12 +167,6 @@ macro_rules! __program {
     (cgroup_prep_move, $S:ident, $name:literal) => {
         $crate::__program! { @ "struct_ops.s/", cgroup_prep_move, $S, $name }
     };
-    (sub_attach, $S:ident, $name:literal) => {
-        $crate::__program! { @ "struct_ops.s/", sub_attach, $S, $name }
-    };
-    (sub_detach, $S:ident, $name:literal) => {
-        $crate::__program! { @ "struct_ops.s/", sub_detach, $S, $name }
-    };
     ($op:ident, $S:ident, $name:literal) => {
         $crate::__program! { @ "struct_ops/", $op, $S, $name }
     };

@@ -129,7 +129,7 @@ impl ExitRecord {
 macro_rules! __state {
     ([$n:expr] [$($done:tt)*]) => {};
     ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: Tunable<$t:ty> = $init:expr; $($rest:tt)*) => {
-        $crate::__describe! { $sym $($doc)* }
+        $crate::__describe! { [$sym] [Tunable<$t>] $($doc)* }
         $(#[doc = $doc])*
         #[unsafe(export_name = $sym)]
         #[unsafe(link_section = ".rodata")]
@@ -137,14 +137,14 @@ macro_rules! __state {
         $crate::__state! { [$n] [] $($rest)* }
     };
     ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: Global<$t:ty> = $init:expr; $($rest:tt)*) => {
-        $crate::__describe! { $sym $($doc)* }
+        $crate::__describe! { [$sym] [Global<$t>] $($doc)* }
         $(#[doc = $doc])*
         #[unsafe(export_name = $sym)]
         $vis static $N: $crate::Global<$t> = $crate::Global::__new($init);
         $crate::__state! { [$n] [] $($rest)* }
     };
     ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: PerCpuArray<$t:ty, $len:literal>; $($rest:tt)*) => {
-        $crate::__describe! { $sym $($doc)* }
+        $crate::__describe! { [$sym] [PerCpuArray<$t, $len>] $($doc)* }
         $(#[doc = $doc])*
         #[unsafe(export_name = $sym)]
         #[unsafe(link_section = ".maps")]
@@ -152,7 +152,7 @@ macro_rules! __state {
         $crate::__state! { [$n] [] $($rest)* }
     };
     ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: ExitRecord; $($rest:tt)*) => {
-        $crate::__describe! { $sym $($doc)* }
+        $crate::__describe! { [$sym] [ExitRecord] $($doc)* }
         $(#[doc = $doc])*
         #[unsafe(export_name = $sym)]
         #[unsafe(link_section = ".data")]
@@ -160,7 +160,7 @@ macro_rules! __state {
         $crate::__state! { [$n] [] $($rest)* }
     };
     ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: $kind:ident<$t:ty, $len:literal> = $init:expr; $($rest:tt)*) => {
-        $crate::__describe! { $sym $($doc)* }
+        $crate::__describe! { [$sym] [$kind<$t, $len>] $($doc)* }
         $(#[doc = $doc])*
         #[unsafe(export_name = $sym)]
         #[unsafe(link_section = ".maps")]
@@ -168,7 +168,7 @@ macro_rules! __state {
         $crate::__state! { [$n] [] $($rest)* }
     };
     ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: $kind:ident<$k:ty, $t:ty, $len:literal>; $($rest:tt)*) => {
-        $crate::__describe! { $sym $($doc)* }
+        $crate::__describe! { [$sym] [$kind<$k, $t, $len>] $($doc)* }
         $(#[doc = $doc])*
         #[unsafe(export_name = $sym)]
         #[unsafe(link_section = ".maps")]
@@ -176,7 +176,7 @@ macro_rules! __state {
         $crate::__state! { [$n] [] $($rest)* }
     };
     ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: $kind:ident<$t:ty, $len:literal>; $($rest:tt)*) => {
-        $crate::__describe! { $sym $($doc)* }
+        $crate::__describe! { [$sym] [$kind<$t, $len>] $($doc)* }
         $(#[doc = $doc])*
         #[unsafe(export_name = $sym)]
         #[unsafe(link_section = ".maps")]
@@ -184,7 +184,7 @@ macro_rules! __state {
         $crate::__state! { [$n] [] $($rest)* }
     };
     ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: $kind:ident<$t:ty>; $($rest:tt)*) => {
-        $crate::__describe! { $sym $($doc)* }
+        $crate::__describe! { [$sym] [$kind<$t>] $($doc)* }
         $(#[doc = $doc])*
         #[unsafe(export_name = $sym)]
         #[unsafe(link_section = ".maps")]
@@ -192,7 +192,7 @@ macro_rules! __state {
         $crate::__state! { [$n] [] $($rest)* }
     };
     ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: $kind:ident<$len:literal>; $($rest:tt)*) => {
-        $crate::__describe! { $sym $($doc)* }
+        $crate::__describe! { [$sym] [$kind<$len>] $($doc)* }
         $(#[doc = $doc])*
         #[unsafe(export_name = $sym)]
         #[unsafe(link_section = ".maps")]
@@ -200,7 +200,7 @@ macro_rules! __state {
         $crate::__state! { [$n] [] $($rest)* }
     };
     ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: $kind:ident; $($rest:tt)*) => {
-        $crate::__describe! { $sym $($doc)* }
+        $crate::__describe! { [$sym] [$kind] $($doc)* }
         $(#[doc = $doc])*
         #[unsafe(export_name = $sym)]
         #[unsafe(link_section = ".maps")]
@@ -209,15 +209,14 @@ macro_rules! __state {
     };
 }
 
-/// A description of an item for the driver, which puts it into BTF.
+/// A description of an item or a member for the driver, which puts it into BTF: its type, a zero, its documentation.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __describe {
-    ($sym:literal) => {};
-    ($sym:literal $($doc:literal)+) => {
+    ([$($name:tt)+] [$($ty:tt)+] $($doc:literal)*) => {
         const _: () = {
-            const TEXT: &str = concat!($($doc),+);
-            #[unsafe(export_name = concat!("scxr.doc:", $sym))]
+            const TEXT: &str = concat!(stringify!($($ty)+), "\0", $($doc, "\n"),*);
+            #[unsafe(export_name = concat!("scxr.doc:", $($name)+))]
             pub static DESCRIPTION: [u8; TEXT.len()] = $crate::backend::state::bytes(TEXT);
         };
     };
