@@ -216,7 +216,7 @@ fn globals_are_edited_by_path() {
         assert_eq!(o.read_global(path).expect(path), expect, "{path}");
     }
     for (path, value, expect) in [
-        ("limit", GlobalValue::Int(1), "did you mean limits?"),
+        ("limit", GlobalValue::Int(1), "did you mean limits ("),
         ("limits[4]", GlobalValue::Int(1), "index 4 lies outside"),
         ("use_gone", GlobalValue::Int(2), "2 does not fit const volatile bool"),
         ("label", GlobalValue::parse("too long text"), "do not fit 8 bytes"),
