@@ -69,6 +69,9 @@ pub(crate) fn boot(state: &mut State) {
     let loader = state.add_kthread("scxr", run_loader);
     state.task_mut(loader).flags &= !pf::KTHREAD;
     state.boot.loader = Some(loader);
+    for p in (n..state.tasks.len()).map(|p| TaskId(p as u32)) {
+        crate::ext::give_tid(state, p);
+    }
 }
 
 /// A kernel thread of real-time priority, as the class's helpers are.

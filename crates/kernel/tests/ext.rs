@@ -9,6 +9,8 @@ mod script;
 
 #[path = "ext/cgroups.rs"]
 mod cgroups;
+#[path = "ext/cids.rs"]
+mod cids;
 #[path = "ext/core_and_class.rs"]
 mod core_and_class;
 #[path = "ext/cpu_preempt.rs"]

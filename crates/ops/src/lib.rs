@@ -9,6 +9,7 @@
 mod operations;
 
 pub mod addr;
+mod cmasks;
 mod consts;
 mod fields;
 mod globals;
@@ -23,6 +24,7 @@ mod nullable;
 mod objects;
 mod refs;
 mod scheduler;
+mod table;
 mod timers;
 
 pub use globals::{Value, decode, is_variable};

@@ -49,6 +49,7 @@ impl NativeScheduler {
             flags: policy.flags,
             timeout_ms: policy.timeout_ms,
             dispatch_max_batch: 0,
+            cid: false,
             exit_dump_len: 0,
             hotplug_seq: 0,
             ops,
@@ -61,6 +62,11 @@ impl NativeScheduler {
             iters: Iters::default(),
             printed: RefCell::default(),
         }
+    }
+
+    /// Policies know CPUs by their numbers.
+    fn cpu(&self, _: &Kernel, cpu: CpuId) -> u64 {
+        cpu.0.into()
     }
 
     /// What the policy printed with `scx_print!` so far.

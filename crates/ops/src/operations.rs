@@ -1,12 +1,13 @@
 //! The operations that a loaded object and a native policy have in common: what each is told, and what its answer means. Both
-//! differ in how they are called, which `call` and `call_with` of the type say: r0, or `None` where the invocation ended in a fault.
+//! differ in how they are called, which `call` and `call_with` of the type say: r0, or `None` where the invocation ended in a fault; and
+//! in how they are told of a CPU, which `cpu` says.
 
 /// Expands to those operations, inside of an `impl SchedExtOps`.
 macro_rules! operations {
     () => {
         fn select_cpu(&self, k: &mut Kernel, p: TaskId, prev_cpu: CpuId, wake_flags: u64) -> i32 {
-            let prev = prev_cpu.0;
-            self.call(k, Op::select_cpu, &[task(p), prev.into(), wake_flags]).map_or(prev as i32, |cpu| cpu as i32)
+            let prev = self.cpu(k, prev_cpu);
+            self.call(k, Op::select_cpu, &[task(p), prev, wake_flags]).map_or(prev as i32, |cpu| cpu as i32)
         }
 
         fn enqueue(&self, k: &mut Kernel, p: TaskId, enq_flags: u64) {
@@ -18,7 +19,8 @@ macro_rules! operations {
         }
 
         fn dispatch(&self, k: &mut Kernel, cpu: CpuId, prev: Option<TaskId>) {
-            self.call(k, Op::dispatch, &[cpu.0.into(), prev.map_or(0, task)]);
+            let cpu = self.cpu(k, cpu);
+            self.call(k, Op::dispatch, &[cpu, prev.map_or(0, task)]);
         }
 
         fn tick(&self, k: &mut Kernel, p: TaskId) {
@@ -54,7 +56,8 @@ macro_rules! operations {
         }
 
         fn update_idle(&self, k: &mut Kernel, cpu: CpuId, idle: bool) {
-            self.call(k, Op::update_idle, &[cpu.0.into(), idle.into()]);
+            let cpu = self.cpu(k, cpu);
+            self.call(k, Op::update_idle, &[cpu, idle.into()]);
         }
 
         fn init_task(&self, k: &mut Kernel, p: TaskId, args: InitTaskArgs) -> i32 {
@@ -87,7 +90,7 @@ macro_rules! operations {
         }
 
         fn dump_cpu(&self, k: &mut Kernel, ctx: &DumpCtx, cpu: CpuId, idle: bool) {
-            let args = [addr(Kind::DumpCtx, 0), cpu.0.into(), idle.into()];
+            let args = [addr(Kind::DumpCtx, 0), self.cpu(k, cpu), idle.into()];
             self.call_with(k, Op::dump_cpu, &args, Told::Dump(ctx));
         }
 
@@ -129,11 +132,13 @@ macro_rules! operations {
         }
 
         fn cpu_online(&self, k: &mut Kernel, cpu: CpuId) {
-            self.call(k, Op::cpu_online, &[cpu.0.into()]);
+            let cpu = self.cpu(k, cpu);
+            self.call(k, Op::cpu_online, &[cpu]);
         }
 
         fn cpu_offline(&self, k: &mut Kernel, cpu: CpuId) {
-            self.call(k, Op::cpu_offline, &[cpu.0.into()]);
+            let cpu = self.cpu(k, cpu);
+            self.call(k, Op::cpu_offline, &[cpu]);
         }
 
         fn init(&self, k: &mut Kernel) -> i32 {

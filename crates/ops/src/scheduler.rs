@@ -14,6 +14,7 @@ use scxr_kernel::ext::ops::{DumpCtx, ExitInfo, ExitTaskArgs, InitTaskArgs, Op, O
 use scxr_kernel::ids::{CpuId, TaskId};
 
 use crate::addr::{Kind, Place, addr};
+use crate::cmasks::Cmasks;
 use crate::host::{Context, Told};
 use crate::kfuncs::KfuncFn;
 use crate::masks::OwnedMasks;
@@ -59,6 +60,9 @@ pub struct BpfScheduler {
     /// Program of each operation, by [`Op`].
     pub(crate) programs: Vec<Option<usize>>,
     pub(crate) attrs: OpsAttrs,
+    /// Index of the arena of a cid-form scheduler.
+    pub(crate) arena: Option<usize>,
+    pub(crate) cmasks: Cmasks,
     pub(crate) masks: OwnedMasks,
     pub(crate) stored: Stored,
     pub(crate) iters: crate::iters::Iters,
@@ -106,6 +110,15 @@ impl BpfScheduler {
         context.pay(result.as_ref().map_or_else(|f| f.insns, |o| o.insns));
         context.release_held();
         result.map(|o| o.ret).map_err(|f| f.to_string())
+    }
+
+    /// A CPU as operations are told of it: by its number, or its cid (E-22) [scx_cpu_arg].
+    fn cpu(&self, k: &Kernel, cpu: CpuId) -> u64 {
+        match self.attrs.cid {
+            true => kfunc::cpu_arg(k, cpu) as u32,
+            false => cpu.0,
+        }
+        .into()
     }
 
     /// Runs an operation's program. A fault ejects the scheduler and is `None`.
@@ -174,7 +187,20 @@ impl SchedExtOps for BpfScheduler {
 
     operations!();
 
+    fn set_up(&self, k: &mut Kernel) -> i32 {
+        match self.arena {
+            Some(arena) if !self.cmasks.set_up(&self.machine, arena, k.nr_cpus()) => ENOMEM,
+            _ => 0,
+        }
+    }
+
     fn set_cpumask(&self, k: &mut Kernel, p: TaskId) {
+        if self.attrs.cid {
+            let allowed = k.task(p).cpus;
+            let cmask = self.cmasks.show(k, &self.machine, &allowed);
+            self.call(k, Op::set_cpumask, &[task(p), cmask]);
+            return;
+        }
         let offset = self.model.fields.cpus_mask();
         let mask = Place { kind: Kind::Task, id: p.0, offset }.addr();
         self.call(k, Op::set_cpumask, &[task(p), mask]);
@@ -192,6 +218,8 @@ impl SchedExtOps for BpfScheduler {
         self.machine.task_gone(p.0.into());
     }
 }
+
+const ENOMEM: i32 = -12;
 
 /// What an operation with a result gives when its program faulted.
 pub(crate) const EFAULT: i32 = -14;

@@ -577,3 +577,31 @@ fn cyclic_kick_wait() {
     t.sleep(500 * MS);
     t.assert_running();
 }
+
+/// The example of the cid form: five queues by weight in an arena, with the values that its loader sets.
+#[test]
+fn qmap() {
+    let set = [("slice_ns", 5 * MS), ("max_tasks", 16384)];
+    let Some(mut t) = test_with("tools/scx_qmap.bpf.o", &set, None) else { return };
+    t.noise();
+    for i in 0..6 {
+        t.m.spawn(TaskSpec::new(format!("hog{i}"), |_: &TaskCx| Action::Run(MS)));
+    }
+    t.sleep(100 * MS);
+    t.attach();
+    t.sleep(2 * S);
+    t.assert_running();
+    let arena = t.s.machine().map_index("arena").expect("an arena");
+    let base = t.s.machine().map_value_addr(arena, &0u32.to_le_bytes(), 0).expect("its base");
+    let [enqueued, dispatched] = [0, 8].map(|at| t.s.machine().read_u64(base + at).expect("a counter"));
+    assert!(enqueued > 1000 && dispatched > 1000, "{enqueued} {dispatched}");
+    let state = t.m.state();
+    let tasks = state.all_tasks();
+    let hogs: Vec<_> = tasks.iter().map(|&p| state.task(p)).filter(|t| t.comm.starts_with("hog")).collect();
+    assert_eq!(hogs.len(), 6);
+    for hog in hogs {
+        assert!(hog.sum_exec_runtime > S, "{}: {}", hog.comm, hog.sum_exec_runtime);
+    }
+    t.detach();
+    assert_eq!(t.kind(), ExitKind::Unreg);
+}

@@ -25,6 +25,8 @@ impl CidTopo {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cids {
     cpus: Vec<CpuId>,
+    /// The other way: the cid of each CPU.
+    cids: Vec<i32>,
     topo: Vec<CidTopo>,
 }
 
@@ -60,7 +62,15 @@ impl Cids {
             cids.cpus.push(cpu);
             cids.topo.push(CidTopo::NONE);
         }
+        cids.index();
         cids
+    }
+
+    fn index(&mut self) {
+        self.cids = vec![-1; self.cpus.len()];
+        for (cid, cpu) in self.cpus.iter().enumerate() {
+            self.cids[cpu.0 as usize] = cid as i32;
+        }
     }
 
     fn next(&self) -> i32 {
@@ -74,7 +84,7 @@ impl Cids {
 
     /// The cid of a CPU.
     pub(crate) fn cid(&self, cpu: CpuId) -> Option<i32> {
-        self.cpus.iter().position(|&c| c == cpu).map(|cid| cid as i32)
+        self.cids.get(cpu.0 as usize).copied()
     }
 
     /// Where the CPU with that cid is.
@@ -95,6 +105,7 @@ impl Cids {
         }
         self.cpus = cpus.into_iter().flatten().collect();
         self.topo = vec![CidTopo::NONE; self.cpus.len()];
+        self.index();
         Ok(())
     }
 }

@@ -58,6 +58,24 @@ impl State {
     pub(crate) fn valid_cpu(&self, cpu: i32) -> Option<CpuId> {
         (cpu >= 0 && (cpu as usize) < self.nr_cpus()).then_some(CpuId(cpu as u32))
     }
+
+    /// A CPU that a scheduler named, by its number, or by its cid where the table is of that form (E-22) [scx_cpu_ret].
+    pub(crate) fn named_cpu(&self, sched: SchedId, number: i32) -> Option<CpuId> {
+        match self.ext.scheds[sched].attrs.cid {
+            true => self.ext.cids.cpu(number),
+            false => self.valid_cpu(number),
+        }
+    }
+}
+
+/// The same, or the scheduler's error: `told` says what of a table of the cpu form.
+pub(crate) fn named_cpu(k: &mut Kernel, sched: SchedId, number: i32, told: impl FnOnce() -> String) -> Option<CpuId> {
+    let cpu = k.named_cpu(sched, number);
+    if cpu.is_none() {
+        let by_cid = k.ext.scheds[sched].attrs.cid && number >= 0;
+        error(k, sched, if by_cid { format!("invalid cid {number}") } else { told() });
+    }
+    cpu
 }
 
 /// Resolves an id of a queue that a scheduler named, as seen from `rq` (E-108) [find_dsq_for_dispatch].
@@ -67,12 +85,10 @@ pub(crate) fn find_dsq_for_dispatch(k: &mut Kernel, sched: SchedId, rq: CpuId, i
     }
     if dsq_id::is_local_on(id) {
         let cpu = (id & 0xffff_ffff) as u32 as i32;
-        return match k.valid_cpu(cpu) {
+        let told = || format!("invalid CPU {cpu} in SCX_DSQ_LOCAL_ON dispatch verdict");
+        return match named_cpu(k, sched, cpu, told) {
             Some(cpu) => cpu.0,
-            None => {
-                error(k, sched, format!("invalid CPU {cpu} in SCX_DSQ_LOCAL_ON dispatch verdict"));
-                k.global_dsq(sched, task_cpu)
-            }
+            None => k.global_dsq(sched, task_cpu),
         };
     }
     if id == dsq_id::GLOBAL {

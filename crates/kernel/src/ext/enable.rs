@@ -13,7 +13,9 @@ use super::flags::{self, EFLAG_INITIALIZED, consts, dsq_id, errno, exit_code};
 use super::ops::{Op, OpsAttrs, SchedExtOps};
 use super::sched::{Sched, SchedId};
 use super::state::EnableState;
-use super::task::{BROKEN, exit_task, fork_write_lock, fork_write_unlock, init_task, init_task_failed, set_state};
+use super::task::{
+    BROKEN, exit_task, find_by_tid, fork_write_lock, fork_write_unlock, init_task, init_task_failed, set_state,
+};
 use super::{cgroup, idle, watchdog};
 use crate::class::{self, ClassId, deq};
 use crate::executor::Kernel;
@@ -206,6 +208,8 @@ fn root_enable(k: &mut Kernel, ops: Rc<dyn SchedExtOps>) -> Result<()> {
     s.active = s.attrs.ops;
     fork_write_lock(k);
     k.ext.init_task_armed = true;
+    let by_tid = k.ext.scheds[sched].flag(flags::ops::TID_TO_TASK);
+    find_by_tid(k, by_tid);
     cgroup::cgroup_lock(k);
     let result = cgroup::init_all(k, sched).map_err(|err| Refused::Late(sched, err));
     let result = result.and_then(|()| init_all_tasks(k, sched));
@@ -265,6 +269,11 @@ fn init(k: &mut Kernel, sched: SchedId) -> Result<()> {
         }
         k.ext.scheds[sched].exit.flags |= EFLAG_INITIALIZED;
     }
+    let ops = k.ext.scheds[sched].ops.clone();
+    let err = ops.set_up(k);
+    if err != 0 {
+        return Err(Refused::Late(sched, err));
+    }
     let s = &mut k.ext.scheds[sched];
     for op in [Op::cpu_online, Op::cpu_offline].into_iter().filter(|&op| s.attrs.ops.has(op)) {
         s.active = s.active.with(op); // E-27
@@ -298,7 +307,7 @@ fn validate_ops(k: &mut Kernel, sched: SchedId) -> Result<()> {
         && !s.flag(flags::ops::KEEP_BUILTIN_IDLE)
     {
         "SCX_OPS_BUILTIN_IDLE_PER_NODE requires CPU idle selection enabled"
-    } else if has(Op::sub_attach) || has(Op::sub_detach) {
+    } else if !s.attrs.cid && (has(Op::sub_attach) || has(Op::sub_detach)) {
         "sub_attach/sub_detach requires cid-form struct_ops"
     } else {
         return Ok(());

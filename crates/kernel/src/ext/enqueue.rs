@@ -2,7 +2,7 @@
 
 use super::call::{self, Marker};
 use super::dsq::{dequeue_flags, dispatch_dequeue, dispatch_enqueue, take_custody, tell_dequeue};
-use super::dsq_table::find_dsq_for_dispatch;
+use super::dsq_table::{find_dsq_for_dispatch, named_cpu};
 use super::entity::OpsState;
 use super::events::Ev;
 use super::exit::error;
@@ -40,10 +40,7 @@ fn ask_for_cpu(k: &mut Kernel, sched: SchedId, p: TaskId, prev: CpuId, wake_flag
     let cpu = call::op(k, sched, Op::select_cpu, None, Some(p), |ops, k| ops.select_cpu(k, p, prev, wake_flags));
     k.ext.cx[me].marker = Marker::Off;
     let cpu = cpu.unwrap_or(prev.0 as i32);
-    k.valid_cpu(cpu).unwrap_or_else(|| {
-        error(k, sched, format!("invalid CPU {cpu} from ops.select_cpu()"));
-        prev
-    })
+    named_cpu(k, sched, cpu, || format!("invalid CPU {cpu} from ops.select_cpu()")).unwrap_or(prev)
 }
 
 fn default_cpu(k: &mut Kernel, sched: SchedId, p: TaskId, prev: CpuId, wake_flags: u64, bypassing: bool) -> CpuId {

@@ -12,7 +12,7 @@ use super::flags::consts;
 use super::ops::{ExitInfo, Op, OpSet};
 use super::sched::{Sched, SchedId};
 use super::state::EnableState;
-use super::task::{disable_and_exit_task, fork_write_lock, fork_write_unlock};
+use super::task::{disable_and_exit_task, find_by_tid, fork_write_lock, fork_write_unlock};
 use super::{cgroup, idle};
 use crate::class::deq;
 use crate::executor::Kernel;
@@ -186,6 +186,7 @@ pub(crate) fn finish_disable(k: &mut Kernel, sched: SchedId) {
     cgroup::cgroup_unlock(k);
     fork_write_lock(k);
     k.ext.init_task_armed = false;
+    find_by_tid(k, false);
     for p in k.all_tasks() {
         release_task(k, p);
     }

@@ -54,8 +54,8 @@ pub(crate) use pick::{
     can_stop_tick, pick_task, put_prev_task, set_next_task, task_tick, update_curr, wakeup_preempt, yield_task,
 };
 pub(crate) use task::{
-    cancel_fork, check_setscheduler, fork, post_fork, pre_fork, reweight_task, set_cpus_allowed, switched_from,
-    switching_to, task_dead, task_freed, task_should_scx,
+    cancel_fork, check_setscheduler, fork, give_tid, post_fork, pre_fork, reweight_task, set_cpus_allowed,
+    switched_from, switching_to, task_dead, task_freed, task_should_scx,
 };
 pub(crate) use timer::due as own_timer_due;
 pub(crate) use watchdog::{scx_tick, watchdog_timer};

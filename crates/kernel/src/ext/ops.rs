@@ -91,6 +91,8 @@ impl OpSet {
 pub struct OpsAttrs {
     /// Name: the only mandatory member.
     pub name: String,
+    /// Is the table of the cid form, which names CPUs by their topological id (E-21)?
+    pub cid: bool,
     /// SCX_OPS_* flags.
     pub flags: u64,
     /// Watchdog, ms; 0: 30 s.
@@ -252,6 +254,10 @@ pub trait SchedExtOps {
     fn cpu_offline(&self, k: &mut Kernel, cpu: CpuId) {}
     /// The scheduler is being enabled; 0 or -errno.
     fn init(&self, k: &mut Kernel) -> i32 {
+        0
+    }
+    /// What the kernel itself sets up in the scheduler once `init` has succeeded; 0 or -errno [scx_arena_pool_init].
+    fn set_up(&self, k: &mut Kernel) -> i32 {
         0
     }
     /// The scheduler is gone.

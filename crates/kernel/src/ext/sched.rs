@@ -310,6 +310,7 @@ mod tests {
                 flags: 0,
                 timeout_ms: 0,
                 dispatch_max_batch: 0,
+                cid: false,
                 exit_dump_len: 0,
                 hotplug_seq: 0,
                 ops: OpSet::default(),

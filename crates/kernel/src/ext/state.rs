@@ -1,6 +1,6 @@
 //! The class's part of the state: what belongs to no scheduler alone.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::call::OpCx;
 use super::dsq::Dsq;
@@ -11,7 +11,7 @@ use super::idle::IdleTracking;
 use super::iter::Cursor;
 use super::ops::ExitInfo;
 use super::sched::{Sched, SchedId, Scheds};
-use crate::ids::{CpuId, Ns, PerCpu};
+use crate::ids::{CpuId, Ns, PerCpu, TaskId};
 use crate::lock::SimLock;
 use crate::topology::Topology;
 
@@ -60,6 +60,8 @@ pub struct Ext {
     pub(crate) cx: PerCpu<OpCx>,
     pub(crate) idle: IdleTracking,
     pub(crate) next_tid: u64,
+    /// Tasks by tid, while the root scheduler wants them found (SCX_OPS_TID_TO_TASK).
+    pub(crate) tids: Option<BTreeMap<u64, TaskId>>,
     pub(crate) watchdog_due: Ns,
     pub(crate) watchdog_stamp: Ns,
     pub(crate) bypass_locked: bool,
@@ -102,6 +104,7 @@ impl Ext {
             cx: PerCpu::new(n, |_| OpCx::default()),
             idle: IdleTracking::new(t),
             next_tid: 1,
+            tids: None,
             watchdog_due: Ns::MAX,
             watchdog_stamp: 0,
             bypass_locked: false,

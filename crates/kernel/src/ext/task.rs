@@ -178,13 +178,34 @@ pub(crate) fn fork_write_unlock(k: &mut Kernel) {
     k.ext.fork_writer = false;
 }
 
+/// Numbers a new task (E-20) [scx_alloc_tid].
+pub(crate) fn give_tid(s: &mut State, p: TaskId) {
+    let tid = s.ext.next_tid;
+    s.ext.next_tid += 1;
+    s.task_mut(p).scx.tid = tid;
+    if let Some(tids) = &mut s.ext.tids {
+        tids.insert(tid, p);
+    }
+}
+
+fn forget_tid(s: &mut State, p: TaskId) {
+    let tid = s.task(p).scx.tid;
+    if let Some(tids) = &mut s.ext.tids {
+        tids.remove(&tid);
+    }
+}
+
+/// From now on tasks are found by their number, or no longer (E-197).
+pub(crate) fn find_by_tid(s: &mut State, wanted: bool) {
+    let tasks = s.all_tasks().into_iter().map(|p| (s.task(p).scx.tid, p));
+    s.ext.tids = wanted.then(|| tasks.collect());
+}
+
 /// A task is being forked (E-44) [scx_fork].
 pub(crate) fn fork(k: &mut Kernel, p: TaskId) -> Result<(), i32> {
-    let (tid, now) = (k.ext.next_tid, k.now());
-    k.ext.next_tid += 1;
-    let e = &mut k.task_mut(p).scx;
-    e.tid = tid;
-    e.runnable_at = now;
+    give_tid(k, p);
+    let now = k.now();
+    k.task_mut(p).scx.runnable_at = now;
     let Some(sched) = k.ext.root_id().filter(|_| k.ext.init_task_armed) else {
         return Ok(());
     };
@@ -228,6 +249,7 @@ pub(crate) fn task_dead(k: &mut Kernel, p: TaskId) {
             disable_and_exit_task(k, p);
         }
         set_state(k, p, TaskState::Dead);
+        forget_tid(k, p);
         k.unlock(LockId::Rq(cpu));
         k.unlock(LockId::Pi(p));
     }
@@ -235,6 +257,7 @@ pub(crate) fn task_dead(k: &mut Kernel, p: TaskId) {
 
 /// The memory of `p` is about to be freed.
 pub(crate) fn task_freed(s: &mut State, p: TaskId) {
+    forget_tid(s, p);
     for (_, sched) in s.ext.scheds.iter() {
         sched.ops.task_freed(p);
     }

@@ -33,6 +33,7 @@ pub(crate) fn attrs(name: &str, ops: &[Op]) -> OpsAttrs {
         flags: 0,
         timeout_ms: 1000,
         dispatch_max_batch: 0,
+        cid: false,
         exit_dump_len: 0,
         hotplug_seq: 0,
         ops: ops.iter().fold(OpSet::default(), |set, &op| set.with(op)),

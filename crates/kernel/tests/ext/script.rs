@@ -16,6 +16,7 @@ macro_rules! script {
             pub(crate) flags: u64,
             pub(crate) batch: u32,
             pub(crate) timeout_ms: u32,
+            pub(crate) cid: bool,
             pub(crate) exit_dump_len: u32,
             pub(crate) name: &'static str,
             /// Operations that are in the table though they have no closure here.
@@ -33,6 +34,7 @@ macro_rules! script {
                 OpsAttrs {
                     flags: self.flags,
                     dispatch_max_batch: self.batch,
+                    cid: self.cid,
                     exit_dump_len: self.exit_dump_len,
                     timeout_ms: if self.timeout_ms == 0 { 1000 } else { self.timeout_ms },
                     ..attrs(if self.name.is_empty() { "script" } else { self.name }, &ops)

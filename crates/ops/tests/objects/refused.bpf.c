@@ -6,22 +6,8 @@ struct task_struct___gone {
 	u64 vanished;
 } CORE;
 
-#ifdef NOT_IMPLEMENTED
-struct sched_ext_ops_cid {
-	void (*enqueue)(struct task_struct *p, u64 enq_flags);
-	void (*dispatch)(s32 cid, struct task_struct *prev);
-	void (*running)(struct task_struct *p);
-	void (*stopping)(struct task_struct *p, bool runnable);
-	u64 flags;
-	u32 timeout_ms;
-	char name[128];
-};
-#define TABLE struct sched_ext_ops_cid
-#else
-#define TABLE struct sched_ext_ops
-#endif
-
 s32 scx_bpf_no_such_thing(struct task_struct *p) KSYM;
+void bpf_throw(u64 cookie) KSYM;
 s32 scx_bpf_maybe_later(struct task_struct *p) KSYM WEAK;
 u64 sink;
 
@@ -34,6 +20,9 @@ void refused_enqueue(u64 *ctx)
 {
 	struct task_struct *p = (void *)ctx[0];
 
+#ifdef NOT_IMPLEMENTED
+	bpf_throw(0);
+#endif
 #ifdef WRONG_CONTEXT
 	scx_bpf_create_dsq(1, -1);
 #endif
@@ -94,7 +83,7 @@ void refused_dispatch(u64 *ctx)
 
 #ifndef NO_TABLE
 SEC(".struct_ops.link")
-TABLE refused_ops = {
+struct sched_ext_ops refused_ops = {
 	.enqueue = (void *)refused_enqueue,
 	.running = (void *)refused_running,
 	.stopping = (void *)refused_stopping,

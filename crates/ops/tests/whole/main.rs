@@ -3,6 +3,7 @@
 
 mod cgroups;
 mod checks;
+mod cids;
 #[path = "../../../cli/src/scheduler/clang/programs.rs"]
 mod clang;
 mod common;

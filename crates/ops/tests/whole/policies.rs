@@ -43,6 +43,7 @@ impl SchedExtOps for Central {
             flags: 0,
             timeout_ms: 0,
             dispatch_max_batch: 0,
+            cid: false,
             exit_dump_len: 0,
             hotplug_seq: 0,
             ops: ops.into_iter().fold(OpSet::default(), OpSet::with),

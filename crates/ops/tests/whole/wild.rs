@@ -127,6 +127,7 @@ impl SchedExtOps for Wild {
             flags: 0,
             timeout_ms: 0,
             dispatch_max_batch: 4,
+            cid: false,
             exit_dump_len: 0,
             hotplug_seq: 0,
             ops: ops.into_iter().fold(OpSet::default(), OpSet::with),

@@ -39,6 +39,11 @@ pub fn scx_bpf_cid_topo(k: &mut Kernel, cid: i32) -> CidTopo {
     }
 }
 
+/// A CPU as an operation of the program's scheduler is told of it: its number or its cid (E-22) [scx_cpu_arg].
+pub fn cpu_arg(k: &Kernel, cpu: CpuId) -> i32 {
+    k.ext.cids.cid(cpu).unwrap_or(EINVAL)
+}
+
 /// Number of cids (K3).
 pub fn scx_bpf_nr_cids(k: &mut Kernel) -> u32 {
     k.nr_cpus() as u32

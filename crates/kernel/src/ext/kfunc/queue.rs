@@ -5,6 +5,7 @@ use super::super::dsq_table;
 use super::super::flags::{dsq_id, errno, reenq};
 use super::super::iter::{self, DsqIter};
 use super::super::reenq as again;
+use super::super::sched::SchedId;
 use super::error;
 use crate::executor::Kernel;
 use crate::ids::{CpuId, TaskId};
@@ -30,13 +31,9 @@ fn local_cpu(k: &Kernel) -> CpuId {
 }
 
 /// CPU in a `LOCAL_ON` id.
-fn local_on_cpu(k: &mut Kernel, id: u64) -> Option<CpuId> {
+fn local_on_cpu(k: &mut Kernel, sched: SchedId, id: u64) -> Option<CpuId> {
     let cpu = id as u32 as i32;
-    let valid = k.valid_cpu(cpu);
-    if valid.is_none() {
-        error(k, format!("invalid CPU {cpu}"));
-    }
-    valid
+    dsq_table::named_cpu(k, sched, cpu, || format!("invalid CPU {cpu}"))
 }
 
 /// Tasks on a queue (E-213), or -errno.
@@ -48,7 +45,7 @@ pub fn scx_bpf_dsq_nr_queued(k: &mut Kernel, id: u64) -> i32 {
     let index = if id == dsq_id::LOCAL {
         Some(local_cpu(k).0)
     } else if dsq_id::is_local_on(id) {
-        local_on_cpu(k, id).map(|c| c.0)
+        local_on_cpu(k, sched, id).map(|c| c.0)
     } else {
         k.user_dsq(sched, id)
     };
@@ -108,7 +105,7 @@ pub fn scx_bpf_dsq_reenq(k: &mut Kernel, id: u64, flags: u64) {
         return again::schedule_local(k, sched, cpu, flags);
     }
     if dsq_id::is_local_on(id) {
-        if let Some(cpu) = local_on_cpu(k, id) {
+        if let Some(cpu) = local_on_cpu(k, sched, id) {
             again::schedule_local(k, sched, cpu, flags);
         }
         return;

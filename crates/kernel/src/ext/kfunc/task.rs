@@ -37,6 +37,18 @@ pub fn scx_bpf_task_cgroup(k: &mut Kernel, p: TaskId) -> CgroupId {
     k.task(p).cgroup
 }
 
+/// The task with that number, as long as it is not dead; the root scheduler must have asked for it (E-221).
+pub fn scx_bpf_tid_to_task(k: &mut Kernel, tid: u64) -> Option<TaskId> {
+    match &k.ext.tids {
+        Some(tids) => tids.get(&tid).copied(),
+        None => {
+            let root = k.ext.root_id()?;
+            super::super::exit::error(k, root, "scx_bpf_tid_to_task() called without SCX_OPS_TID_TO_TASK");
+            None
+        }
+    }
+}
+
 /// Is it the running task of its CPU (E-221)?
 pub fn scx_bpf_task_running(k: &mut Kernel, p: TaskId) -> bool {
     k.find_task(p).is_some_and(|t| k.rqs[t.cpu].curr == p)
