@@ -6,7 +6,7 @@ use scxr_policy::prelude::*;
 pub mod shared;
 
 /// The one queue. A queue of ours, since the kernel's own global one cannot be ordered by virtual time.
-const SHARED_DSQ: Dsq = Dsq::user(0);
+const SHARED_DSQ: Dsq<Either> = Dsq::user(0);
 
 state! {
     /// First in, first out instead of by virtual time.

@@ -4,9 +4,9 @@
 use scxr_policy::prelude::*;
 
 /// The queue of all.
-const QUEUE: Dsq = Dsq::user(0);
+const QUEUE: Dsq<Fifo> = Dsq::fifo(0);
 /// A queue that is made and ended again.
-const SPARE: Dsq = Dsq::user(1);
+const SPARE: Dsq<Fifo> = Dsq::fifo(1);
 
 state! {
     /// Wakeups that found an idle CPU where the task may run.

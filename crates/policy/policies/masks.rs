@@ -3,7 +3,7 @@
 use scxr_policy::prelude::*;
 
 /// The queue of what found no idle CPU.
-const QUEUE: Dsq = Dsq::user(0);
+const QUEUE: Dsq<Fifo> = Dsq::fifo(0);
 
 state! {
     /// Every how many CPUs one is preferred.

@@ -3,9 +3,9 @@
 use scxr_policy::prelude::*;
 
 /// Where all wait.
-const WAITING: Dsq = Dsq::user(0);
+const WAITING: Dsq<Fifo> = Dsq::fifo(0);
 /// Where those go that were passed over too often, by virtual time.
-const OVERDUE: Dsq = Dsq::user(1);
+const OVERDUE: Dsq<ByVtime> = Dsq::by_vtime(1);
 
 shared! {
     /// What is kept for each task.

@@ -3,7 +3,7 @@
 use scxr_policy::prelude::*;
 
 /// The queue of all.
-const QUEUE: Dsq = Dsq::user(0);
+const QUEUE: Dsq<Fifo> = Dsq::fifo(0);
 
 state! {
     /// Calls of operations that tell of tasks.
@@ -104,7 +104,7 @@ scheduler! {
             }
         }
         fn dump_task(cx: &Dump, p: Task<'_>) {
-            scx_dump!(cx, "slice %llu", p.slice().0);
+            scx_dump!(cx, "%s has %llu ns left", p.comm(), p.slice());
         }
         fn cgroup_init(_cx: &Init, _cgrp: Cgroup<'_>, args: CgroupInit<'_>) -> Result<(), Errno> {
             count(if args.weight() == Weight::DEFAULT { 20 } else { 21 });

@@ -4,7 +4,7 @@
 use scxr_policy::prelude::*;
 
 /// The queue of all.
-const QUEUE: Dsq = Dsq::user(0);
+const QUEUE: Dsq<Fifo> = Dsq::fifo(0);
 
 shared! {
     /// Counts of flags that were seen.
@@ -70,7 +70,7 @@ fn take(cx: &impl MayMove, p: &QueuedTask<'_>) -> bool {
 /// Takes the first, where any context allows it.
 #[inline(always)]
 fn take_first(cx: &impl MayDispatch) {
-    QUEUE.move_to_local(cx);
+    QUEUE.untyped().move_to_local(cx);
 }
 
 /// Makes the queue, where any context allows it.
@@ -219,7 +219,8 @@ scheduler! {
             Errno::check(p.pid())
         }
 
-        fn exit_task(_cx: &Event, _p: Task<'_>, _args: ExitTask<'_>) {
+        fn exit_task(_cx: &Event, p: Task<'_>, _args: ExitTask<'_>) {
+            scx_print!("%s[%d] goes", p.comm(), p.pid());
             NR_TASKS.fetch_sub(1);
             if let Some(seen) = SEEN.get(0) {
                 seen.tasks[1].sub(0);

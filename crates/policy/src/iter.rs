@@ -7,7 +7,7 @@ use core::marker::PhantomData;
 use core::ops::Deref;
 
 use crate::backend::iter;
-use crate::{Dsq, EnqFlags, MayMove, Ns, Task, Vtime};
+use crate::{Dsq, EnqFlags, MayMove, Ns, TakesLast, TakesVtime, Task, Vtime};
 
 /// `for i in bounded!(0..n)`: a loop over `i32` numbers with a bound, at most 8 Mi steps, which the verifier walks once (the kernel's
 /// open-coded iterator `bpf_iter_num`). A plain `for` is right where the bound is a small constant.
@@ -39,7 +39,7 @@ macro_rules! bounded {
 ///
 /// ```
 /// use scxr_policy::prelude::*;
-/// const QUEUE: Dsq = Dsq::user(0);
+/// const QUEUE: Dsq<Fifo> = Dsq::fifo(0);
 /// state! {}
 /// scheduler! {
 ///     struct Affine { name: "affine" }
@@ -102,7 +102,7 @@ pub struct Waiting<'s>(&'s mut iter::DsqSlot);
 impl<'s> Waiting<'s> {
     #[doc(hidden)]
     #[inline(always)]
-    pub fn __start(slot: &'s mut iter::DsqSlot, dsq: Dsq, flags: u64) -> Self {
+    pub fn __start<Order>(slot: &'s mut iter::DsqSlot, dsq: Dsq<Order>, flags: u64) -> Self {
         slot.start(dsq.id(), flags);
         Self(slot)
     }
@@ -155,13 +155,13 @@ impl QueuedTask<'_> {
 
     /// Moves it to the end of another queue (`scx_bpf_dsq_move`); `false`: it is gone from its own.
     #[inline(always)]
-    pub fn move_to(&self, _cx: &impl MayMove, to: Dsq, enq_flags: EnqFlags) -> bool {
+    pub fn move_to<Order: TakesLast>(&self, _cx: &impl MayMove, to: Dsq<Order>, enq_flags: EnqFlags) -> bool {
         self.queue.move_to(self.task.raw(), to.id(), enq_flags.0)
     }
 
     /// Moves it to another queue in the order of virtual time (`scx_bpf_dsq_move_vtime`).
     #[inline(always)]
-    pub fn move_to_vtime(&self, _cx: &impl MayMove, to: Dsq, enq_flags: EnqFlags) -> bool {
+    pub fn move_to_vtime<Order: TakesVtime>(&self, _cx: &impl MayMove, to: Dsq<Order>, enq_flags: EnqFlags) -> bool {
         self.queue.move_to_vtime(self.task.raw(), to.id(), enq_flags.0)
     }
 }

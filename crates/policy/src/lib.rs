@@ -15,9 +15,9 @@
 //!
 //! scheduler! {
 //!     /// First come, first served.
-//!     pub struct Fifo { name: "fifo" }
+//!     pub struct First { name: "first" }
 //!
-//!     impl Ops for Fifo {
+//!     impl Ops for First {
 //!         fn enqueue(cx: &Enqueue, p: Task<'_>, enq_flags: EnqFlags) {
 //!             NR_QUEUED.fetch_add(1);
 //!             Dsq::GLOBAL.insert(cx, p, Ns::SLICE_DFL, enq_flags);
@@ -83,11 +83,12 @@ pub use context::{
     SelectCpu, Sleepable, Unlocked,
 };
 pub use cpumask::{CpuMask, HeldMask, OwnedCpuMask};
-pub use dsq::Dsq;
+pub use dsq::{ByVtime, Dsq, Either, Fifo, TakesLast, TakesVtime};
 pub use events::Events;
 pub use iter::{Bounded, QueuedTask, Waiting};
 pub use objects::{InList, InSlot, InTree, Object};
 pub use ops::Ops;
+pub use print::Argument;
 #[doc(hidden)]
 pub use print::conversions;
 pub use rcu::Rcu;
@@ -107,14 +108,14 @@ pub mod prelude {
     pub use crate::native::NO_STATE as __STATE;
 
     pub use crate::{
-        Arena, ArenaPtr, Array, ArrayOfMaps, Cgroup, CgroupInit, CgroupSlot, CgroupStorage, Cid, CidMask, CidTopo,
-        CidUnit, Comm, Cpu, CpuMask, CpuRelease, Dispatch, Dsq, Dump, EnqFlags, Enqueue, Errno, Event, Events,
-        ExitInfo, ExitRecord, ExitTask, Field, Global, HashMap, HashOfMaps, HeldMask, Init, InitTask, KickFlags, List,
-        LruHashMap, MaskSlot, MayDispatch, MayDump, MayInsert, MayMove, MayPick, MayReenqueue, Ns, ObjectSlot, Ops,
-        OpsFlags, Owned, OwnedCgroup, OwnedCpuMask, OwnedTask, PerCpu, PerCpuArray, PerCpuHashMap, PerCpuValue,
-        PickFlags, Picked, Queue, QueuedTask, Rcu, Ref, Release, Reserved, RingBuf, SelectCpu, Sleepable, SpinLock,
-        Stack, Task, TaskFlags, TaskSlot, TaskStorage, Timer, TimerFlags, Tree, Tunable, Unlocked, UserRingBuf, Vtime,
-        WakeFlags, Weight, bounded, object, plain, random_u32, scheduler, scx_dump, scx_error, scx_exit, scx_print,
-        shared, state, waiting,
+        Arena, ArenaPtr, Array, ArrayOfMaps, ByVtime, Cgroup, CgroupInit, CgroupSlot, CgroupStorage, Cid, CidMask,
+        CidTopo, CidUnit, Comm, Cpu, CpuMask, CpuRelease, Dispatch, Dsq, Dump, Either, EnqFlags, Enqueue, Errno, Event,
+        Events, ExitInfo, ExitRecord, ExitTask, Field, Fifo, Global, HashMap, HashOfMaps, HeldMask, Init, InitTask,
+        KickFlags, List, LruHashMap, MaskSlot, MayDispatch, MayDump, MayInsert, MayMove, MayPick, MayReenqueue, Ns,
+        ObjectSlot, Ops, OpsFlags, Owned, OwnedCgroup, OwnedCpuMask, OwnedTask, PerCpu, PerCpuArray, PerCpuHashMap,
+        PerCpuValue, PickFlags, Picked, Queue, QueuedTask, Rcu, Ref, Release, Reserved, RingBuf, SelectCpu, Sleepable,
+        SpinLock, Stack, TakesLast, TakesVtime, Task, TaskFlags, TaskSlot, TaskStorage, Timer, TimerFlags, Tree,
+        Tunable, Unlocked, UserRingBuf, Vtime, WakeFlags, Weight, bounded, object, plain, random_u32, scheduler,
+        scx_dump, scx_error, scx_exit, scx_print, shared, state, waiting,
     };
 }

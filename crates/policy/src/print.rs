@@ -1,13 +1,48 @@
 //! Messages: errors and exits, lines of the trace pipe, lines of the debug dump.
 //!
-//! Formats are the kernel's (`%d`, `%u`, `%lld`, `%llu`, `%llx`, …); arguments are integers, converted by `as u64`. A format
-//! whose conversions are not as many as the arguments does not compile:
+//! Formats are the kernel's (`%d`, `%u`, `%lld`, `%llu`, `%llx`, `%s`, …); arguments are [`Argument`]s: integers and what is one, and names of tasks
+//! for `%s`. A format whose conversions are not as many as the arguments does not compile:
 //!
 //! ```compile_fail
 //! fn f() {
 //!     scxr_policy::scx_error!("%d of %d", 1);
 //! }
 //! ```
+
+use crate::backend::kernel::{self, Word};
+use crate::{Comm, Cpu, Errno, Ns, Vtime, Weight};
+
+/// What a message can say.
+pub trait Argument {
+    #[doc(hidden)]
+    fn word(&self) -> Word;
+}
+
+macro_rules! arguments {
+    ($($ty:ty: $this:ident => $value:expr;)*) => {$(
+        impl Argument for $ty {
+            #[inline(always)]
+            fn word(&self) -> Word {
+                let $this = self;
+                kernel::number($value as u64)
+            }
+        }
+    )*};
+}
+
+arguments! {
+    u8: this => *this; u16: this => *this; u32: this => *this; u64: this => *this; usize: this => *this;
+    i8: this => *this; i16: this => *this; i32: this => *this; i64: this => *this; isize: this => *this;
+    bool: this => *this;
+    Ns: this => this.0; Vtime: this => this.0; Cpu: this => this.0; Errno: this => this.0; Weight: this => this.0;
+}
+
+impl Argument for Comm {
+    #[inline(always)]
+    fn word(&self) -> Word {
+        kernel::text(self)
+    }
+}
 
 /// Number of conversions in a format: what begins with `%`, without `%%`.
 #[doc(hidden)]
@@ -35,7 +70,7 @@ macro_rules! __message {
             $crate::conversions($format) == 0 $(+ { let _ = stringify!($arg); 1 })*,
             "the format has another number of conversions than there are arguments"
         );
-        $crate::backend::kernel::$function($($first,)? $crate::__format!($format), [$($arg as u64),*])
+        $crate::backend::kernel::$function($($first,)? $crate::__format!($format), [$($crate::Argument::word(&$arg)),*])
     }};
 }
 
@@ -51,7 +86,7 @@ macro_rules! scx_exit {
     ($code:expr, $format:literal $(, $arg:expr)* $(,)?) => { $crate::__message!(exit [$code as i64] $format $(, $arg)*) };
 }
 
-/// Prints a line where tracers read it (`bpf_printk`): `scx_print!("%d waits", p.pid())`.
+/// Prints a line where tracers read it (`bpf_printk`): `scx_print!("%s[%d] waits", p.comm(), p.pid())`.
 #[macro_export]
 macro_rules! scx_print {
     ($format:literal $(, $arg:expr)* $(,)?) => { $crate::__message!(print [] $format $(, $arg)*) };

@@ -229,6 +229,13 @@ impl Drop for OwnedTask {
 pub struct Comm(pub [u8; 16]);
 
 impl Comm {
+    /// As text.
+    #[cfg(not(bpf))]
+    pub(crate) fn text(&self) -> String {
+        let len = self.0.iter().position(|byte| *byte == 0).unwrap_or(self.0.len());
+        String::from_utf8_lossy(&self.0[..len]).into_owned()
+    }
+
     /// Does it begin so?
     #[inline(always)]
     pub fn starts_with(&self, prefix: &str) -> bool {

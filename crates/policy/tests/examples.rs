@@ -10,6 +10,7 @@ const NATIVE: &[&str] = &["arena", "cell", "maps", "objects", "outer", "rings", 
 /// Names that policies get without writing them: what look-ups, locks and macros give, what macros implement, and how the native back end
 /// describes state.
 const UNNAMED: &[&str] = &[
+    "Argument",
     "Bounded",
     "CidTopo",
     "CidUnit",
@@ -28,6 +29,8 @@ const UNNAMED: &[&str] = &[
     "Reserved",
     "SpinGuard",
     "StateItem",
+    "TakesLast",
+    "TakesVtime",
     "TreeGuard",
     "Value",
     "Waiting",

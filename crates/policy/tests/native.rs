@@ -42,11 +42,11 @@ mod policy {
                 if prev.is_none() {
                     cpu.kick(KickFlags::IDLE);
                 }
-                Dsq::user(7).move_to_local(cx);
+                Dsq::fifo(7).move_to_local(cx);
             }
 
             fn init(cx: &Init) -> Result<(), Errno> {
-                Dsq::user(7).create(cx).inspect_err(|errno| scx_error!("no DSQ %d: %d", 7, errno.0))
+                Dsq::fifo(7).create(cx).inspect_err(|errno| scx_error!("no DSQ %d: %d", 7, errno.0))
             }
 
             fn exit(_cx: &Event, ei: ExitInfo<'_>) {

@@ -557,6 +557,19 @@ impl<const N: usize> Format<N> {
     }
 }
 
+/// An argument of a message: an integer, or where a text is.
+pub type Word = u64;
+
+#[inline(always)]
+pub fn number(value: u64) -> Word {
+    value
+}
+
+#[inline(always)]
+pub fn text(text: &crate::Comm) -> Word {
+    text.0.as_ptr() as u64
+}
+
 #[inline(always)]
 pub fn error<const M: usize, const N: usize>(format: &'static Format<M>, args: [u64; N]) {
     let mut args = args;

@@ -1,7 +1,7 @@
 //! Kernel functions and fields, through the host.
 
 use super::ambient::{call, with};
-use super::{MaskSource, MaskWords, TaskField};
+use super::{Host, MaskSource, MaskWords, TaskField};
 
 /// The host's handle of a task.
 pub type RawTask = u64;
@@ -382,28 +382,78 @@ pub(crate) fn now() -> u64 {
     call(|h| h.now())
 }
 
+/// An argument of a message.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub enum Word {
+    /// An integer.
+    Int(u64),
+    /// A name.
+    Text(crate::Comm),
+}
+
+/// An integer.
+#[doc(hidden)]
+pub fn number(value: u64) -> Word {
+    Word::Int(value)
+}
+
+/// A name.
+#[doc(hidden)]
+pub fn text(text: &crate::Comm) -> Word {
+    Word::Text(*text)
+}
+
+/// A format with its texts put in, and the integers that are left.
+fn with_texts(format: &str, args: &[Word]) -> (String, Vec<u64>) {
+    let (mut out, mut ints, mut args) = (String::new(), Vec::new(), args.iter());
+    let mut rest = format;
+    while let Some(at) = rest.find('%') {
+        out += &rest[..at];
+        let conversion = rest[at + 1..].find(|c: char| c == '%' || c.is_ascii_alphabetic() && !"lhz".contains(c));
+        let end = conversion.map_or(rest.len(), |len| at + len + 2);
+        let spec = &rest[at..end];
+        match if spec.ends_with("%%") { None } else { args.next() } {
+            Some(Word::Text(name)) => out += &name.text().replace('%', "%%"),
+            Some(Word::Int(value)) => {
+                ints.push(*value);
+                out += spec;
+            }
+            None => out += spec,
+        }
+        rest = &rest[end..];
+    }
+    (out + rest, ints)
+}
+
+/// Says it, with all texts in the format.
+fn say(format: &str, args: &[Word], say: impl FnOnce(&dyn Host, &str, &[u64])) {
+    let (format, ints) = with_texts(format, args);
+    call(|h| say(h, &format, &ints));
+}
+
 /// `scx_error!`.
 #[doc(hidden)]
-pub fn error<const N: usize>(format: &'static str, args: [u64; N]) {
-    call(|h| h.error(format, &args));
+pub fn error<const N: usize>(format: &'static str, args: [Word; N]) {
+    say(format, &args, |h, format, args| h.error(format, args));
 }
 
 /// `scx_exit!`.
 #[doc(hidden)]
-pub fn exit<const N: usize>(code: i64, format: &'static str, args: [u64; N]) {
-    call(|h| h.exit(code, format, &args));
+pub fn exit<const N: usize>(code: i64, format: &'static str, args: [Word; N]) {
+    say(format, &args, |h, format, args| h.exit(code, format, args));
 }
 
 /// `scx_print!`.
 #[doc(hidden)]
-pub fn print<const N: usize>(format: &'static str, args: [u64; N]) {
-    call(|h| h.print(format, &args));
+pub fn print<const N: usize>(format: &'static str, args: [Word; N]) {
+    say(format, &args, |h, format, args| h.print(format, args));
 }
 
 /// `scx_dump!`.
 #[doc(hidden)]
-pub fn dump<const N: usize>(format: &'static str, args: [u64; N]) {
-    call(|h| h.dump(format, &args));
+pub fn dump<const N: usize>(format: &'static str, args: [Word; N]) {
+    say(format, &args, |h, format, args| h.dump(format, args));
 }
 
 /// A format, as [`error`] takes it.
@@ -413,4 +463,26 @@ macro_rules! __format {
     ($format:literal) => {
         $format
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_put_in() {
+        let mut name = [0; 16];
+        name[..5].copy_from_slice(b"50%er");
+        let (name, seven) = (Word::Text(crate::Comm(name)), Word::Int(7));
+        for (format, args, expect, ints) in [
+            ("none", &[][..], "none", 0),
+            ("%s", &[name], "50%%er", 0),
+            ("%s[%d] 100%%", &[name, seven], "50%%er[%d] 100%%", 1),
+            ("%-8llu %16s|", &[seven, name], "%-8llu 50%%er|", 1),
+            ("100%", &[], "100%", 0),
+        ] {
+            let (text, left) = with_texts(format, args);
+            assert_eq!((text.as_str(), left.len()), (expect, ints), "{format}");
+        }
+    }
 }

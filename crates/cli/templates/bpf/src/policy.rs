@@ -3,7 +3,7 @@
 use scxr_policy::prelude::*;
 
 /// The one queue.
-const QUEUE: Dsq = Dsq::user(0);
+const QUEUE: Dsq<ByVtime> = Dsq::by_vtime(0);
 
 state! {
     /// The slice.
