@@ -5,7 +5,8 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 /// What a project made by `scxr new` needs, directly or not.
-const CRATES: [&str; 10] = ["abi", "analyze", "bpf", "bpfc", "kernel", "ops", "policy", "sim", "trace", "workload"];
+const CRATES: [&str; 11] =
+    ["abi", "analyze", "bpf", "bpfc", "kernel", "ops", "policy", "runtime", "sim", "trace", "workload"];
 /// Files of the workspace that these refer to.
 const TOP: [&str; 3] = ["Cargo.toml", "Cargo.lock", "LICENSE"];
 

@@ -177,6 +177,9 @@ pub(crate) struct RunArgs {
     /// Report the scheduler's global variables at the end
     #[arg(long)]
     pub(crate) globals: bool,
+    /// Show the figures of the scheduler's user-space half every so many seconds of the run
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) stats: Option<f64>,
     /// Options of the scheduler itself
     #[arg(last = true, value_name = "SCHED-ARGS")]
     pub(crate) sched_args: Vec<String>,

@@ -27,12 +27,12 @@ const MACHINES: &[(&str, &str, &str)] = &[
 struct Scheduler {
     name: &'static str,
     about: &'static str,
-    options: &'static str,
+    options: String,
 }
 
 fn schedulers() -> Vec<Scheduler> {
-    let eevdf = Scheduler { name: EEVDF, about: EEVDF_ABOUT, options: "" };
-    let bundled = BUNDLED.iter().map(|b| Scheduler { name: b.name, about: b.about, options: b.options });
+    let eevdf = Scheduler { name: EEVDF, about: EEVDF_ABOUT, options: String::new() };
+    let bundled = BUNDLED.iter().map(|b| Scheduler { name: b.name, about: b.about, options: b.options.clone() });
     std::iter::once(eevdf).chain(bundled).collect()
 }
 

@@ -30,7 +30,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<Outcome> {
     if !machine.quiet {
         warn(&request, std::slice::from_ref(&scheduler));
     }
-    let keep = Keep { trace: args.trace.is_some(), globals: args.globals };
+    let stats_every = stats_every(args, &scheduler)?;
+    let keep = Keep { trace: args.trace.is_some(), globals: args.globals, stats_every };
     let result = observe(&request, &scheduler, keep, &machine, &sched)?;
     print(args, &request, &scheduler, &result)?;
     if !machine.quiet {
@@ -54,6 +55,21 @@ pub(crate) fn run(args: &RunArgs) -> Result<Outcome> {
         true => Outcome::SchedulerAtFault,
         false => Outcome::Fine,
     })
+}
+
+/// How often the scheduler is to give figures, ns; 0: never.
+fn stats_every(args: &RunArgs, scheduler: &Scheduler) -> Result<u64> {
+    let Some(seconds) = args.stats else { return Ok(0) };
+    if !(seconds > 0.0 && seconds <= 1e6) {
+        return Err(Failure::input(format_args!("--stats {seconds}: takes seconds, such as 1 or 0.1")));
+    }
+    match scheduler.half {
+        Some(_) => Ok((seconds * 1e9) as u64),
+        None => Err(Failure::input(format_args!(
+            "--stats: {} has no user-space half that gives figures; --globals shows its variables at the end",
+            scheduler.name
+        ))),
+    }
 }
 
 /// Tells what was accepted and means nothing, and what compilers said.

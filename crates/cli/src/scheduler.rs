@@ -5,10 +5,11 @@ mod rust;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use scxr_bpf::load::Object;
 use scxr_policy::native::PolicyDef;
+use scxr_runtime::HalfDef;
 
 use crate::failure::{Failure, Result};
 use scxr_workload::suggest;
@@ -28,22 +29,61 @@ pub(crate) struct Bundled {
     /// What it does, in one line.
     pub(crate) about: &'static str,
     /// Its options, as help shows them.
-    pub(crate) options: &'static str,
+    pub(crate) options: String,
     /// Its BPF object.
     pub(crate) object: &'static [u8],
     native: &'static PolicyDef,
     settings: Settings,
+    /// Its user-space half, where it takes part in scheduling.
+    pub(crate) half: Option<HalfDef>,
 }
 
 /// All of them.
-pub(crate) static BUNDLED: &[Bundled] = &[Bundled {
-    name: scxr_simple::NAME,
-    about: scxr_simple::SUMMARY,
-    options: scxr_simple::OPTIONS,
-    object: scxr_simple::OBJECT,
-    native: scxr_simple::NATIVE,
-    settings: |args| scxr_simple::settings(args).map_err(|e| e.to_string().trim_end().to_string()),
-}];
+pub(crate) static BUNDLED: LazyLock<Vec<Bundled>> = LazyLock::new(|| {
+    vec![
+        Bundled {
+            name: scxr_simple::NAME,
+            about: scxr_simple::SUMMARY,
+            options: scxr_simple::OPTIONS.to_owned(),
+            object: scxr_simple::OBJECT,
+            native: scxr_simple::NATIVE,
+            settings: |args| scxr_simple::settings(args).map_err(|e| e.to_string().trim_end().to_string()),
+            half: None,
+        },
+        with_half(scxr_toy::HALF, scxr_toy::SUMMARY, scxr_toy::OBJECT, scxr_toy::NATIVE, |args| {
+            half_settings(&scxr_toy::HALF, args)
+        }),
+    ]
+});
+
+/// A scheduler whose user-space half takes part, and says what its options are.
+fn with_half(
+    half: HalfDef,
+    about: &'static str,
+    object: &'static [u8],
+    native: &'static PolicyDef,
+    settings: Settings,
+) -> Bundled {
+    Bundled {
+        name: half.name,
+        about,
+        options: scxr_runtime::usage(half.options),
+        object,
+        native,
+        settings,
+        half: Some(half),
+    }
+}
+
+/// The user-space half of the scheduler of that name that comes with scxr.
+pub(crate) fn half_named(name: &str) -> Option<HalfDef> {
+    BUNDLED.iter().find(|b| b.name == name)?.half
+}
+
+/// Variables that the options of a half set.
+fn half_settings(half: &HalfDef, args: &[String]) -> Result<Vec<(&'static str, u64)>, String> {
+    scxr_runtime::settings(half, args).map(|(_, set)| set).map_err(|e| e.to_string().trim_end().to_string())
+}
 
 /// What the user asked for.
 enum Named {
@@ -71,6 +111,8 @@ pub(crate) struct Scheduler {
     pub(crate) bytes: Option<Arc<[u8]>>,
     /// What the compiler said; for the user to read.
     pub(crate) warnings: String,
+    /// Its user-space half, where it takes part in scheduling.
+    pub(crate) half: Option<HalfDef>,
 }
 
 /// What a scheduler is.
@@ -162,6 +204,7 @@ pub(crate) fn prepare(sched: &str, options: &Options<'_>) -> Result<Scheduler> {
         kind: Kind::Eevdf,
         bytes: bundled.map(|b| Arc::from(b.object)),
         warnings: String::new(),
+        half: bundled.and_then(|b| b.half),
     };
     match (&named, bundled) {
         (_, Some(b)) if options.native => scheduler.kind = Kind::Native(b.native),

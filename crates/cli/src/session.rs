@@ -1,5 +1,6 @@
 //! One run, from a request to a result. Prints nothing.
 
+mod half;
 mod interference;
 mod loaded;
 mod watched;
@@ -24,6 +25,7 @@ use crate::inject::Injector;
 use crate::interrupt;
 use crate::resolve::{Place, Request};
 use crate::scheduler::{Kind, Scheduler};
+pub(crate) use half::{HalfResult, StatsJson};
 pub(crate) use interference::Interference;
 pub(crate) use loaded::value_json;
 use loaded::{Loaded, Refusal};
@@ -43,6 +45,8 @@ pub(crate) struct Keep {
     pub(crate) trace: bool,
     /// The scheduler's variables.
     pub(crate) globals: bool,
+    /// How often the user-space half is to give its figures, ns; 0: never.
+    pub(crate) stats_every: Ns,
 }
 
 /// How a scheduler's time ended.
@@ -122,6 +126,8 @@ pub(crate) struct RunResult {
     pub(crate) topology: Option<Topology>,
     /// What the user should know; for standard error.
     pub(crate) notes: Vec<String>,
+    /// What its user-space half did, if it has one.
+    pub(crate) half: Option<HalfResult>,
     /// How often a task of the workload was preempted by one of the system's.
     pub(crate) interference: u64,
     /// Rules of every run that the events break (on a real kernel; in a simulation that is a bug of ours).
@@ -186,6 +192,8 @@ fn simulate(
     let nr_tasks = workload.tasks.iter().map(|t| t.instances as usize).sum();
     let watched = request.watched.then(|| watched::spawn(&mut m, nr_tasks));
     last_boot_pid += watched.as_ref().map_or(0, |(nr, _)| *nr);
+    let half = half::spawn(&mut m, request, scheduler, &loaded, last_boot_pid + 1, keep)?;
+    last_boot_pid += u32::from(half.is_some());
     sink.borrow_mut().interference.iter_mut().for_each(|(_, first)| *first = last_boot_pid + 1);
     sink.borrow_mut().analyzer.iter_mut().for_each(|a| a.workload_from(last_boot_pid + 1));
     let mut injector = Injector::new(&mut m, &request.inject);
@@ -241,6 +249,7 @@ fn simulate(
         kernel: None,
         topology: None,
         notes: if ending { vec![ENDING.to_owned()] } else { Vec::new() },
+        half: half.map(|done| HalfResult::of(&done)),
         interference,
         violations: Vec::new(),
     })
@@ -279,6 +288,7 @@ fn refused(scheduler: &Scheduler, seed: u64, keep: Keep, msg: String, start: Ins
         kernel: None,
         topology: None,
         notes: Vec::new(),
+        half: None,
         interference: 0,
         violations: Vec::new(),
     }

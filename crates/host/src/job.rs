@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::exec::Exec;
+use crate::half::HalfJob;
 use crate::inject::Injected;
 
 /// Bytes that are written into a map of the object before it is loaded: a global variable, a member of an operations table.
@@ -43,6 +44,9 @@ pub struct Job {
     pub exec: Option<Exec>,
     /// What else happens.
     pub inject: Vec<Injected>,
+    /// The user-space half that takes part in scheduling.
+    #[serde(default)]
+    pub half: Option<HalfJob>,
     /// Seed of the workload.
     pub seed: u64,
     /// How long, ns; 0: until somebody stops it, or the program ends.

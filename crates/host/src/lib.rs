@@ -12,6 +12,7 @@
 pub mod class;
 mod exec;
 mod exit;
+mod half;
 mod inject;
 mod job;
 mod loader;
@@ -25,6 +26,7 @@ mod verdict;
 pub mod workers;
 
 pub use exec::{Exec, ExecRecord};
+pub use half::{Half, HalfJob, HalfRecord, StatRecord, StatsRecord};
 pub use inject::{Injected, What};
 pub use job::{Edit, Job, Uei};
 pub use loader::{LoadError, ProgramReport, verify};

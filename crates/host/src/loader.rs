@@ -3,10 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use libbpf_rs::{ErrorKind, Link, MapCore as _, MapFlags, MapType, Object, ObjectBuilder, OpenObject, ProgramType};
+use libbpf_rs::{
+    ErrorKind, Link, MapCore as _, MapFlags, MapHandle, MapType, Object, ObjectBuilder, OpenObject, ProgramType,
+};
+use scxr_runtime::Schema;
 use serde::{Deserialize, Serialize};
 
 use crate::class;
+use crate::half::Maps;
 use crate::job::{Edit, Job};
 use crate::record::MapDump;
 use crate::{log, verdict};
@@ -260,6 +264,23 @@ impl Loaded {
     pub(crate) fn section(&self, section: &str) -> Option<Vec<u8>> {
         let map = self.object.maps().find(|m| is_section(&m.name().to_string_lossy(), section))?;
         map.lookup(&0u32.to_ne_bytes(), MapFlags::ANY).ok()?
+    }
+
+    /// Maps for a user-space half, and sections of variables, under descriptors of their own.
+    pub(crate) fn handles(&self, schema: &Schema) -> Result<Maps, String> {
+        let handle = |name: &str| {
+            let map = self.object.maps().find(|m| {
+                let own = m.name().to_string_lossy();
+                own == name || is_section(&own, name)
+            });
+            map.map(|m| MapHandle::try_from(&m).map_err(|e| format!("map {name}: {e}"))).transpose()
+        };
+        let maps = schema.maps.iter().map(|m| handle(&m.name)).collect::<Result<_, _>>()?;
+        let mut names: Vec<&str> = schema.globals.iter().map(|g| g.section.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let section = |name: &&str| handle(name).map(|h| h.map(|h| ((*name).to_owned(), h))).transpose();
+        Ok(Maps { maps, sections: names.iter().filter_map(section).collect::<Result<_, _>>()? })
     }
 
     /// Data sections and per-CPU arrays.

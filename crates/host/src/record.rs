@@ -7,6 +7,7 @@ use scxr_trace::ftrace::{FormatError, Formats, Imported, Importer, KnownTask, im
 use serde::{Deserialize, Serialize};
 
 use crate::exec::ExecRecord;
+use crate::half::HalfRecord;
 use crate::loader::LoadError;
 
 /// Version of the form.
@@ -82,6 +83,9 @@ pub struct Record {
     pub work: Vec<(u64, u32, u64)>,
     /// Maps, where they were asked for.
     pub maps: Vec<MapDump>,
+    /// What the scheduler's user-space half did.
+    #[serde(default)]
+    pub half: Option<HalfRecord>,
     /// What was to happen and could not.
     pub missed: Vec<String>,
     /// What the user should know.

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use scxr_runtime::Stats;
 use scxr_workload::threads::{monotonic_ns, real_time, remove_groups};
 
 use crate::class;
 use crate::exec::Running;
 use crate::exit::{self, KernelLog};
+use crate::half::{self, Half};
 use crate::inject::Injector;
 use crate::job::Job;
 use crate::loader::{self, LoadError, Loaded};
@@ -40,6 +42,8 @@ pub enum Progress {
     Second(Sample),
     /// The scheduler asked to be started again, which it is.
     Restarted(Exit),
+    /// Figures of the user-space half.
+    Stats(Stats),
 }
 
 /// Why nothing could be run.
@@ -90,6 +94,12 @@ pub enum HostError {
         /// Why.
         reason: String,
     },
+    /// The scheduler's user-space half cannot be run.
+    #[error("the scheduler's user-space half cannot be run: {reason}")]
+    Half {
+        /// Why.
+        reason: String,
+    },
     /// A real-time priority cannot be had.
     #[error(
         "a real-time priority cannot be had, which is needed to watch a scheduler that may starve others: {source}"
@@ -127,11 +137,13 @@ fn release() -> String {
     rustix::system::uname().release().to_string_lossy().into_owned()
 }
 
-/// Does a job. `workers`: the command line of a process that calls [`crate::workers::serve`]. `stop` ends it early;
+/// Does a job. `workers`: the command line of a process that calls [`crate::workers::serve`]. `half`: the user-space half that the job
+/// names. `stop` ends it early;
 /// `progress` is told what it is at.
 pub fn run(
     job: &Job,
     workers: &[OsString],
+    half: Option<&Half>,
     stop: &Stop,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Recording, HostError> {
@@ -150,6 +162,14 @@ pub fn run(
     let what = if matches!(crew, Crew::None) { What::Dump } else { What::All };
     let tracing = Tracing::new(nr_cpus, what)?;
     let mut log = KernelLog::open().ok();
+    let mut job = job.clone();
+    if let Some(half) = half {
+        job.edits.extend(half::introduce(&half.schema));
+        if let Err(e) = half::lock_memory() {
+            record.notes.push(format!("memory could not be locked ({e}): the user-space half may wait for pages"));
+        }
+    }
+    let job = &job;
     record.formats = tracing.formats();
     tracing.on()?;
     let mut scheduler = match attach(job) {
@@ -162,11 +182,14 @@ pub fn run(
             return Ok(Recording { record, pages });
         }
     };
+    let user = half::Running::of(job, half, scheduler.as_ref()).map_err(|reason| HostError::Half { reason })?;
     record.start_ns = crew.go().map_err(failed)?;
     injector.go(record.start_ns);
-    let mut run = Run { job, scheduler: &mut scheduler, crew: &mut crew, notes: Vec::new(), restarts: Vec::new() };
+    let (notes, restarts) = Default::default();
+    let mut run = Run { job, half, user, scheduler: &mut scheduler, crew: &mut crew, notes, restarts };
     let ended = run.wait(record.start_ns, stop, progress);
     let notes = run.notes;
+    let user = run.user;
     record.restarts = run.restarts;
     record.end_ns = monotonic_ns();
     record.stopped = stop.load(Ordering::Relaxed);
@@ -185,6 +208,10 @@ pub fn run(
     let (injected, missed) = injector.finish();
     record.tasks.extend(injected);
     record.missed = missed;
+    if let Some(user) = &user {
+        // Its tasks are the fair class's in a moment.
+        user.stop();
+    }
     if let Some(loaded) = &mut scheduler {
         record.counters = class::events();
         let before = recorded(job, loaded);
@@ -203,6 +230,7 @@ pub fn run(
     } else {
         record.exit = none();
     }
+    record.half = user.map(half::Running::join);
     if let Some(running) = program {
         // It is ended under the fair class, which nobody can starve under.
         record.tasks.push(running.task());
@@ -280,6 +308,8 @@ fn refused(error: &LoadError, said: Option<Exit>) -> Exit {
 /// A run that goes on.
 struct Run<'a> {
     job: &'a Job,
+    half: Option<&'a Half>,
+    user: Option<half::Running>,
     scheduler: &'a mut Option<Loaded>,
     crew: &'a mut Crew,
     notes: Vec<String>,
@@ -295,6 +325,7 @@ impl Run<'_> {
         loop {
             let passed = monotonic_ns().saturating_sub(start);
             progress(Progress::Time(passed));
+            self.user.iter_mut().flat_map(half::Running::look).for_each(|s| progress(Progress::Stats(s.stats(start))));
             if let Some(sample) = watch.as_mut().and_then(|w| w.look(passed, self.scheduler.as_ref())) {
                 progress(Progress::Second(sample));
             }
@@ -327,6 +358,11 @@ impl Run<'_> {
         let Some(exit) = exit else { return false };
         match attach(self.job) {
             Ok(again) => {
+                let before = self.user.take().map(half::Running::join);
+                match half::Running::of(self.job, self.half, again.as_ref()) {
+                    Ok(user) => self.user = user.map(|u| u.after(before)),
+                    Err(why) => self.notes.push(format!("the user-space half was not started again: {why}")),
+                }
                 *self.scheduler = again;
                 self.restarts.push(exit.clone());
                 progress(Progress::Restarted(exit));

@@ -43,6 +43,8 @@ pub struct CostTable {
     pub idle_deep_after: Ns,
     /// What it costs a task to note that an operation of its workload is done ([`crate::behavior::Action::Work`]).
     pub work: Ns,
+    /// An access of a user-space half to memory that it shares with programs: a variable, a record of a ring buffer.
+    pub shared_access: Ns,
     /// Creating a task.
     pub fork: Ns,
     /// Replacing a task's program.
@@ -87,6 +89,7 @@ impl Default for CostTable {
             idle_exit_deep: 20_000,
             idle_deep_after: 600_000,
             work: 0,
+            shared_access: 40,
             fork: 10_000,
             exec: 100_000,
             exit: 10_000,
@@ -121,6 +124,7 @@ impl CostTable {
             idle_exit_deep: 0,
             idle_deep_after: Ns::MAX,
             work: 0,
+            shared_access: 0,
             fork: 1,
             exec: 1,
             exit: 1,

@@ -33,6 +33,8 @@ pub enum IrqWork {
     ScxDeferred,
     /// A scheduler exits: dump it and have the helper disable it.
     ScxDisable,
+    /// Wake all that wait on a queue.
+    Wake(WaitQueueId),
 }
 
 /// What a timer does.
@@ -137,6 +139,12 @@ impl Kernel {
         }
     }
 
+    /// Wakes all that wait on `queue` as soon as interrupts are on again: what code does that may hold any lock, such as that which
+    /// fills a ring buffer for user space [bpf_ringbuf_notify].
+    pub fn wake_soon(&mut self, queue: WaitQueueId) {
+        self.irq_work_queue(IrqWork::Wake(queue));
+    }
+
     /// Queues work for another CPU [irq_work_queue_on].
     pub(crate) fn irq_work_queue_on(&mut self, cpu: CpuId, work: IrqWork) {
         if cpu == self.this_cpu() {
@@ -233,6 +241,7 @@ impl Kernel {
             IrqWork::ScxKick => ext::kick::deliver(self, me),
             IrqWork::ScxDeferred => ext::run_deferred_irq(self, me),
             IrqWork::ScxDisable => ext::disable_irq_work(self),
+            IrqWork::Wake(queue) => self.wake_waiters(queue, u32::MAX, false),
         }
     }
 

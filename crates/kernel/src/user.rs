@@ -239,7 +239,7 @@ impl Kernel {
         self.schedule();
     }
 
-    fn wake_waiters(&mut self, queue: WaitQueueId, nr: u32, sync: bool) {
+    pub(crate) fn wake_waiters(&mut self, queue: WaitQueueId, nr: u32, sync: bool) {
         for _ in 0..nr {
             let Some(p) = self.wait_queues.pop(queue) else {
                 return;

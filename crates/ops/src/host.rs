@@ -179,6 +179,12 @@ impl Host for Context<'_> {
         self.timers_gone(value, len);
     }
 
+    fn ringbuf_ready(&mut self, _map: usize) {
+        if let Some(queue) = self.s.ring_waiters.get() {
+            self.k.wake_soon(queue);
+        }
+    }
+
     fn task_storage_key(&mut self, task: u64) -> Option<u64> {
         self.find_task(task).map(|p| p.0.into())
     }

@@ -13,6 +13,7 @@ mod cmasks;
 mod consts;
 mod fields;
 mod globals;
+pub mod half;
 mod host;
 mod iters;
 mod kfuncs;

@@ -159,6 +159,7 @@ impl BpfScheduler {
             random: RefCell::new(Random::new(options.seed)),
             printed: RefCell::default(),
             gap: RefCell::default(),
+            ring_waiters: Default::default(),
             nr_insns: Default::default(),
         }))
     }

@@ -1,6 +1,6 @@
 //! A policy compiled natively as the class's scheduler: the twin of its BPF object.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use scxr_bpf::vm::format::format;
 use scxr_kernel::Kernel;
@@ -13,7 +13,7 @@ use scxr_kernel::ext::ops::{
     DumpCtx, ExitInfo, ExitTaskArgs, InitTaskArgs, Op, OpSet, OpsAttrs, PreemptReason, SchedExtOps,
 };
 use scxr_kernel::ext::{DsqIter, Events};
-use scxr_kernel::ids::{CpuId, TaskId};
+use scxr_kernel::ids::{CpuId, TaskId, WaitQueueId};
 use scxr_policy::native::{ExitDetails, Host, Instance, MaskSource, MaskWords, PolicyDef, TaskField};
 
 use crate::addr::{Kind, Place, addr};
@@ -31,6 +31,8 @@ pub struct NativeScheduler {
     random: RefCell<Random>,
     iters: Iters,
     printed: RefCell<Vec<String>>,
+    /// Where the user-space half waits for messages.
+    pub(crate) ring_waiters: Cell<Option<WaitQueueId>>,
 }
 
 impl NativeScheduler {
@@ -61,6 +63,7 @@ impl NativeScheduler {
             random: RefCell::new(Random::new(seed)),
             iters: Iters::default(),
             printed: RefCell::default(),
+            ring_waiters: Cell::default(),
         }
     }
 
@@ -226,6 +229,12 @@ impl Host for NativeHost<'_> {
 
     fn print(&self, fmt: &str, args: &[u64]) {
         self.s.printed.borrow_mut().push(text(fmt, args));
+    }
+
+    fn ringbuf_ready(&self, _ring: usize) {
+        if let Some(queue) = self.s.ring_waiters.get() {
+            self.with(|k| k.wake_soon(queue));
+        }
     }
 
     fn ktime(&self) -> u64 {

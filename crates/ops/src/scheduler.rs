@@ -11,7 +11,7 @@ use scxr_kernel::Kernel;
 use scxr_kernel::cgroup::{Bandwidth, CgroupId};
 use scxr_kernel::ext::kfunc;
 use scxr_kernel::ext::ops::{DumpCtx, ExitInfo, ExitTaskArgs, InitTaskArgs, Op, OpsAttrs, PreemptReason, SchedExtOps};
-use scxr_kernel::ids::{CpuId, TaskId};
+use scxr_kernel::ids::{CpuId, TaskId, WaitQueueId};
 
 use crate::addr::{Kind, Place, addr};
 use crate::cmasks::Cmasks;
@@ -71,6 +71,8 @@ pub struct BpfScheduler {
     pub(crate) random: RefCell<Random>,
     pub(crate) printed: RefCell<Printed>,
     pub(crate) gap: RefCell<Option<String>>,
+    /// Where the user-space half waits for messages.
+    pub(crate) ring_waiters: Cell<Option<WaitQueueId>>,
     /// Instructions of operations.
     pub(crate) nr_insns: Cell<u64>,
 }

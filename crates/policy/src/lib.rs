@@ -53,6 +53,7 @@ mod shared;
 mod state;
 mod task;
 mod units;
+pub mod userspace;
 
 #[cfg(bpf)]
 #[doc(hidden)]

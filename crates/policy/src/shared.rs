@@ -25,6 +25,14 @@ pub trait MapCell: 'static {
 pub trait Plain: Copy + 'static {
     /// All zero.
     const ZERO: Self;
+    /// Name of the structure; empty for an integer.
+    #[cfg(not(bpf))]
+    #[doc(hidden)]
+    const NAME: &'static str = "";
+    /// Its fields: name, offset, bytes.
+    #[cfg(not(bpf))]
+    #[doc(hidden)]
+    const FIELDS: &'static [(&'static str, usize, usize)] = &[];
     /// Its bytes as C lays them out.
     #[cfg(not(bpf))]
     #[doc(hidden)]
@@ -236,6 +244,9 @@ macro_rules! __plain {
     ($S:ident { $($(#[$($meta:tt)*])* $field:ident: $t:ty),* }) => {
         impl $crate::Plain for $S {
             const ZERO: Self = Self { $($field: <$t as $crate::Plain>::ZERO),* };
+            const NAME: &'static str = stringify!($S);
+            const FIELDS: &'static [(&'static str, usize, usize)] =
+                &[$((stringify!($field), ::std::mem::offset_of!($S, $field), ::std::mem::size_of::<$t>())),*];
             fn put(&self, bytes: &mut [u8]) {
                 $({
                     let at = ::std::mem::offset_of!($S, $field);

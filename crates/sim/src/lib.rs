@@ -29,11 +29,14 @@ use scxr_kernel::config::Config;
 use scxr_kernel::ext::ops::SchedExtOps;
 use scxr_kernel::ids::CpuId;
 use scxr_kernel::topology::Topology;
+use scxr_ops::half::{Half, Maps, native_schema, schema};
 use scxr_ops::{BpfScheduler, Model, NativeScheduler, SchedulerOptions};
 use scxr_policy::native::PolicyDef;
+use scxr_runtime::{HalfDef, Schema, settings};
 use scxr_trace::{EventKind, Recorder, Sink};
 
 pub use scxr_ops::Value;
+pub use scxr_runtime::{Stat, Stats};
 pub use scxr_trace::{Event, ExitKind};
 
 /// What a run depends on, the scheduler apart.
@@ -45,6 +48,9 @@ pub struct Sim {
     seed: u64,
     kernel: KernelVersion,
     set: Vec<(String, u64)>,
+    half: Option<(HalfDef, Vec<String>)>,
+    stats_every_ms: u64,
+    resize: Vec<(String, u32)>,
 }
 
 /// Why there was no run.
@@ -84,6 +90,10 @@ pub struct Run {
     pub globals: Vec<(String, Value)>,
     /// What was printed with `scx_print!`.
     pub printed: Vec<String>,
+    /// What the user-space half said of itself.
+    pub stats: Vec<Stats>,
+    /// How the user-space half ended; `None`: there is none, or it goes on.
+    pub half_ended: Option<Result<(), String>>,
     /// Everything that happened.
     pub events: Vec<Event>,
     /// Latencies, shares and the like, as `scxr run` reports them; the workload's tasks alone.
@@ -155,6 +165,9 @@ impl Sim {
             seed: 1,
             kernel: KernelVersion::NEWEST,
             set: Vec::new(),
+            half: None,
+            stats_every_ms: 0,
+            resize: Vec::new(),
         }
     }
 
@@ -185,9 +198,43 @@ impl Sim {
         self
     }
 
+    /// Sets the number of entries of a map (of a ring buffer: bytes) of an object.
+    pub fn resize(mut self, map: &str, entries: u32) -> Sim {
+        self.resize.push((map.into(), entries));
+        self
+    }
+
+    /// Runs the scheduler's user-space half, too, with options as its user gives them. They go before [`Sim::set`].
+    pub fn half(self, half: HalfDef, args: &[&str]) -> Sim {
+        Sim { half: Some((half, args.iter().map(|a| (*a).to_owned()).collect())), ..self }
+    }
+
+    /// Has the user-space half give figures every so many ms.
+    pub fn stats_every_ms(self, stats_every_ms: u64) -> Sim {
+        Sim { stats_every_ms, ..self }
+    }
+
+    /// Variables to be set before load.
+    fn settings(&self) -> Result<Vec<(String, u64)>, Error> {
+        let own = match &self.half {
+            Some((def, args)) => settings(def, args).map_err(|e| Error::Setup(e.to_string()))?.1,
+            None => Vec::new(),
+        };
+        Ok(own.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(self.set.iter().cloned()).collect())
+    }
+
+    /// The user-space half over a scheduler's state.
+    fn half_over(&self, maps: Rc<dyn Maps>, schema: Schema, config: &Config) -> Result<Option<Half>, Error> {
+        let Some((def, args)) = &self.half else { return Ok(None) };
+        let args = settings(def, args).map_err(|e| Error::Setup(e.to_string()))?.0;
+        let nr_cpus = self.topology()?.nr_cpus() as u32;
+        let stats_every = self.stats_every_ms * 1_000_000;
+        Ok(Some(Half { def: *def, args, maps, schema, cost: config.cost.clone(), nr_cpus, stats_every }))
+    }
+
     /// Runs the fair class, without a scheduler.
     pub fn eevdf(&self) -> Result<Run, Error> {
-        self.run(None, Config::default())
+        self.run(None, None, Config::default())
     }
 
     /// Runs a policy natively.
@@ -218,10 +265,11 @@ impl Sim {
 
     fn run_native(&self, policy: &'static PolicyDef, config: Config) -> Result<Run, Error> {
         let native = Rc::new(NativeScheduler::with_seed(policy, self.topology()?.nr_cpus(), self.seed));
-        for (name, value) in &self.set {
+        for (name, value) in &self.settings()? {
             native.instance().set(name, *value).map_err(|e| Error::NoVariable(e.0))?;
         }
-        let run = self.run(Some(native.clone()), config)?;
+        let half = self.half_over(native.clone(), native_schema(policy), &config)?;
+        let run = self.run(Some(native.clone()), half, config)?;
         Ok(Run { globals: native.globals(), printed: native.printed(), ..run })
     }
 
@@ -231,11 +279,13 @@ impl Sim {
         let options = SchedulerOptions {
             nr_cpus: self.topology()?.nr_cpus() as u32,
             seed: self.seed,
-            set: self.set.iter().map(|(name, value)| (name.clone(), value.to_string())).collect(),
+            resize: self.resize.clone(),
+            set: self.settings()?.into_iter().map(|(name, value)| (name, value.to_string())).collect(),
             ..SchedulerOptions::default()
         };
         let bpf = BpfScheduler::load(&object, &Model::new(self.kernel), &options).map_err(|e| refused(&e))?;
-        let run = self.run(Some(bpf.clone()), config)?;
+        let half = self.half_over(bpf.clone(), schema(&object), &config)?;
+        let run = self.run(Some(bpf.clone()), half, config)?;
         Ok(Run { globals: bpf.globals(), printed: bpf.printed(), ..run })
     }
 
@@ -243,7 +293,7 @@ impl Sim {
         Topology::parse(&self.machine).map_err(|e| Error::Setup(e.to_string()))
     }
 
-    fn run(&self, ops: Option<Rc<dyn SchedExtOps>>, config: Config) -> Result<Run, Error> {
+    fn run(&self, ops: Option<Rc<dyn SchedExtOps>>, half: Option<Half>, config: Config) -> Result<Run, Error> {
         let topology = self.topology()?;
         let workload = scxr_workload::load(&self.workload, topology.nr_cpus(), self.seed);
         let workload = workload.map_err(|e| Error::Setup(e.to_string()))?;
@@ -251,7 +301,16 @@ impl Sim {
         let analyzer = Analyzer::new(Options { places: places(&topology), end_ns: Some(end) });
         let ear = Rc::new(RefCell::new(Ear { recorder: Recorder::new(), analyzer: Some(analyzer) }));
         let mut m = Machine::new(topology, Config { seed: self.seed, ..config }, Box::new(Rc::clone(&ear)));
-        let booted = m.state().all_tasks().into_iter().map(|p| m.state().task(p).pid).max().unwrap_or(0);
+        let mut booted = m.state().all_tasks().into_iter().map(|p| m.state().task(p).pid).max().unwrap_or(0);
+        let mut done = None;
+        if let Some(half) = half {
+            booted += 1;
+            half.introduce(booted).map_err(|e| Error::Setup(format!("half_tgid: error {}", e.0)))?;
+            let queue = m.wait_queue();
+            let (task, record) = half.task(queue);
+            m.spawn(task);
+            done = Some(record);
+        }
         ear.borrow_mut().analyzer.iter_mut().for_each(|a| a.workload_from(booted + 1));
         if let Some(ops) = ops {
             m.enable(ops);
@@ -270,7 +329,10 @@ impl Sim {
         let events = ear.recorder.finish();
         let mut report = ear.analyzer.take().map(|a| a.finish(end)).unwrap_or_default();
         report.tasks.retain(|t| t.pid > booted);
-        Ok(Run { exit, exit_code, exit_msg, globals: Vec::new(), printed: Vec::new(), events, report })
+        let stats = done.as_ref().map_or(Vec::new(), |d| d.stats.take());
+        let half_ended = done.and_then(|d| d.ended.take());
+        let (globals, printed) = Default::default();
+        Ok(Run { exit, exit_code, exit_msg, globals, printed, stats, half_ended, events, report })
     }
 }
 

@@ -123,6 +123,12 @@ pub trait Host {
         let _ = (value, len);
     }
 
+    /// A record of ring buffer `map` is finished, and whoever waits for records is to be told: all before it have been read, or the
+    /// program wants it so. [bpf_ringbuf_commit]
+    fn ringbuf_ready(&mut self, map: usize) {
+        let _ = map;
+    }
+
     /// Called before each helper: to charge time, and to let other CPUs run.
     fn before_helper(&mut self, m: &Machine, call: Call) -> Result<(), HostError> {
         let _ = (m, call);

@@ -2,13 +2,15 @@
 
 use std::io::{self, Write as _};
 
-use scxr_host::Job;
+use scxr_bpf::load::Object;
+use scxr_host::{Half, Job};
+use scxr_ops::half::schema;
 use serde::{Deserialize, Serialize};
 
 use super::{host, verify};
 use crate::args::GuestArgs;
 use crate::failure::{Failure, Outcome, Result};
-use crate::interrupt;
+use crate::{interrupt, scheduler};
 
 /// What a guest is to do.
 #[derive(Debug, Serialize, Deserialize)]
@@ -27,7 +29,8 @@ pub(crate) fn guest(args: &GuestArgs) -> Result<Outcome> {
     let mut out = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
     match task {
         Task::Run { job } => {
-            let run = scxr_host::run(&job, &host::workers()?, &interrupt::stop()?, &mut |_| {});
+            let half = half(&job)?;
+            let run = scxr_host::run(&job, &host::workers()?, half.as_ref(), &interrupt::stop()?, &mut |_| {});
             run.map_err(|e| host::failure(&e))?.write(&mut out).map_err(|e| Failure::output(&e))?;
         }
         Task::Verify { jobs } => {
@@ -36,6 +39,16 @@ pub(crate) fn guest(args: &GuestArgs) -> Result<Outcome> {
         }
     }
     Ok(Outcome::Fine)
+}
+
+/// The user-space half that a job names, for its object.
+fn half(job: &Job) -> Result<Option<Half>> {
+    let (Some(half), Some(path)) = (&job.half, &job.object) else { return Ok(None) };
+    let bytes = std::fs::read(path).map_err(|e| Failure::file(path, &e))?;
+    let object = Object::parse(&job.name, &bytes).map_err(Failure::input)?;
+    let def = scheduler::half_named(&half.name)
+        .ok_or_else(|| Failure::input(format_args!("no scheduler with a user-space half is called {}", half.name)))?;
+    Ok(Some(Half { def, schema: schema(&object) }))
 }
 
 /// `scxr workers`: the process in which a workload's threads live.

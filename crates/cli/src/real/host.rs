@@ -3,14 +3,15 @@
 use std::ffi::OsString;
 use std::time::Instant;
 
-use scxr_host::{HostError, Progress};
+use scxr_host::{Half, HostError, Progress};
+use scxr_ops::half::schema;
 
 use super::seconds::Seconds;
 use super::{job, report};
 use crate::failure::{Failure, Result};
 use crate::interrupt;
 use crate::resolve::Request;
-use crate::scheduler::Scheduler;
+use crate::scheduler::{Kind, Scheduler};
 use crate::session::{Keep, RunResult};
 
 /// The kernel's own type information.
@@ -34,14 +35,20 @@ pub(super) fn run(
         std::fs::write(&path, &bytes[..]).map_err(|e| Failure::file(&path, &e))?;
         job.object = Some(path);
     }
+    let half = match (&scheduler.half, &scheduler.kind) {
+        (Some(def), Kind::Bpf(object)) => Some(Half { def: *def, schema: schema(object) }),
+        _ => None,
+    };
     let begin = Instant::now();
     let mut seconds = Seconds::new(scheduler, request);
     let mut on = |p: Progress| match p {
         Progress::Time(ns) => progress(ns),
         Progress::Second(sample) => seconds.show(&sample),
+        Progress::Stats(stats) => seconds.stats(&stats),
         Progress::Restarted(exit) => seconds.restarted(&exit),
     };
-    let mut recording = scxr_host::run(&job, &workers()?, &interrupt::stop()?, &mut on).map_err(|e| failure(&e))?;
+    let mut recording =
+        scxr_host::run(&job, &workers()?, half.as_ref(), &interrupt::stop()?, &mut on).map_err(|e| failure(&e))?;
     if !request.json {
         // They were told when they happened.
         recording.record.restarts.clear();

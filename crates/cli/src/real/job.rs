@@ -6,7 +6,7 @@
 
 use scxr_bpf::btf::{KernelBtf, Kind as Type};
 use scxr_bpf::load::{GlobalValue, Object, StructOpsInfo};
-use scxr_host::{Edit, Exec, Job};
+use scxr_host::{Edit, Exec, HalfJob, Job};
 
 use crate::failure::{Failure, Result};
 use crate::inject;
@@ -45,6 +45,11 @@ pub(super) fn plan(
         seed,
         duration_ns: request.duration,
         globals: keep.globals,
+        half: scheduler.half.map(|half| HalfJob {
+            name: half.name.to_owned(),
+            args: scheduler.args.clone(),
+            stats_every_ns: keep.stats_every,
+        }),
         ..Job::default()
     };
     let own = scheduler.set.iter().map(|(name, value)| ((*name).to_owned(), value.to_string()));

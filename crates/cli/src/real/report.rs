@@ -11,7 +11,7 @@ use scxr_trace::{Checker, Event, EventKind, Recorder, Rules, Sink};
 
 use crate::failure::{Failure, Result};
 use crate::scheduler::{Kind, Scheduler};
-use crate::session::{Exit, Interference, Keep, RunResult, Setup, WATCHDOG_NS, value_json};
+use crate::session::{Exit, HalfResult, Interference, Keep, RunResult, Setup, WATCHDOG_NS, value_json};
 
 /// Listens to a recording.
 struct Listener {
@@ -129,6 +129,7 @@ pub(super) fn result(
         kernel: Some(record.release.clone()),
         topology: None,
         notes,
+        half: record.half.as_ref().map(|h| HalfResult::recorded(h, record.start_ns)),
         interference: interference.nr(),
         violations,
     })

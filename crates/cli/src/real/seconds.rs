@@ -4,13 +4,15 @@
 use std::collections::BTreeMap;
 
 use scxr_host::{Exit, Sample};
+use scxr_runtime::Stats;
 use serde_json::Value;
 
 use super::report::globals;
-use crate::report;
 use crate::report::units::{count, percent, time};
+use crate::report::{self, human};
 use crate::resolve::Request;
 use crate::scheduler::Scheduler;
+use crate::session::StatsJson;
 
 /// Figures of the scheduler in a line at most.
 const FIGURES_MAX: usize = 12;
@@ -22,12 +24,14 @@ pub(super) struct Seconds<'a> {
     scheduler: &'a Scheduler,
     /// One JSON object is to be printed, and nothing else.
     silent: bool,
+    /// There is no workload, and so no end that anybody waits for.
+    endless: bool,
     before: BTreeMap<String, i128>,
 }
 
 impl Seconds<'_> {
     pub(super) fn new<'a>(scheduler: &'a Scheduler, request: &Request) -> Seconds<'a> {
-        Seconds { scheduler, silent: request.json, before: BTreeMap::new() }
+        Seconds { scheduler, silent: request.json, endless: !request.has_workload, before: BTreeMap::new() }
     }
 
     /// Prints a second.
@@ -39,6 +43,15 @@ impl Seconds<'_> {
         // A reader who has gone is told at the end; the scheduler goes on.
         let _ = report::print(&line(sample, &self.before, &figures));
         self.before = figures;
+    }
+
+    /// Prints what the user-space half said of itself, where no report will.
+    pub(super) fn stats(&mut self, stats: &Stats) {
+        if self.silent || !self.endless {
+            return;
+        }
+        // As for a second.
+        let _ = report::print(&human::stats_line(&self.scheduler.name, &StatsJson::of(stats)));
     }
 
     /// Tells that the scheduler was started again.

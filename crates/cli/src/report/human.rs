@@ -14,7 +14,7 @@ pub(crate) use super::units::time;
 use super::units::{count, digits, percent, value};
 use crate::resolve::{Place, Request};
 use crate::scheduler::Scheduler;
-use crate::session::{Exit, RunResult, Setup};
+use crate::session::{Exit, RunResult, Setup, StatsJson};
 
 /// Most lines of the table of tasks.
 const TASK_LINES_MAX: usize = 24;
@@ -35,11 +35,34 @@ pub(crate) fn run(q: &Request, s: &Scheduler, r: &RunResult) -> String {
     out += &setup(&r.setup);
     out += &latencies(&r.report);
     out += &tasks(&r.report.tasks);
+    out += &half(s, r);
     if let Some(globals) = &r.globals {
         out += "globals\n";
         for (name, value) in globals {
             writeln!(out, "  {name} = {value}").expect("a string takes everything");
         }
+    }
+    out
+}
+
+/// Figures of a user-space half, in a line.
+pub(crate) fn stats_line(name: &str, stats: &StatsJson) -> String {
+    let values: Vec<String> = stats.shown.iter().map(|(name, value)| format!("{name} {value}")).collect();
+    format!("{:>9}  {name}: {}\n", time(stats.at_ns as f64), values.join(" · "))
+}
+
+/// What the user-space half said of itself: a line for each time.
+fn half(s: &Scheduler, r: &RunResult) -> String {
+    let Some(half) = &r.half else { return String::new() };
+    let mut out = String::new();
+    for stats in &half.stats {
+        out += &stats_line(&s.name, stats);
+    }
+    if let Some(error) = &half.error {
+        writeln!(out, "the user-space half of {} ended: {error}", s.name).expect("a string takes everything");
+    }
+    if !out.is_empty() {
+        out.push('\n');
     }
     out
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::exec::CommandLine;
 use crate::resolve::Request;
 use crate::scheduler::Scheduler;
-use crate::session::{Exit, RunResult, Setup};
+use crate::session::{Exit, HalfResult, RunResult, Setup};
 
 /// Schema of `run --json`.
 pub(crate) const RUN_SCHEMA: &str = "scxr-run/1";
@@ -96,6 +96,9 @@ pub(crate) struct RunJson<'a> {
     dumps: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     globals: Option<&'a IndexMap<String, serde_json::Value>>,
+    /// Only where the scheduler has a user-space half that takes part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    half: Option<&'a HalfResult>,
     wall_ns: u64,
     events_per_sec: u64,
 }
@@ -125,6 +128,7 @@ impl<'a> RunJson<'a> {
             counters: &r.counters,
             dumps: &r.dumps,
             globals: r.globals.as_ref(),
+            half: r.half.as_ref(),
             wall_ns: r.wall_ns,
             events_per_sec: r.events_per_sec(),
         }

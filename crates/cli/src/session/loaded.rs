@@ -4,8 +4,10 @@ use std::rc::Rc;
 
 use indexmap::IndexMap;
 use scxr_kernel::ext::ops::SchedExtOps;
+use scxr_ops::half::{Maps, native_schema, schema};
 use scxr_ops::{BpfScheduler, Model, NativeScheduler, SchedulerOptions, Value};
 use scxr_policy::native::{ItemKind, PolicyDef, StateItem};
+use scxr_runtime::Schema;
 use serde_json::{Value as Json, json};
 
 use crate::failure::Failure;
@@ -109,6 +111,15 @@ impl Loaded {
             Loaded::Eevdf => None,
             Loaded::Bpf(s) => Some(s.clone()),
             Loaded::Native(s) => Some(s.clone()),
+        }
+    }
+
+    /// Its state, as a user-space half reaches it, and what it has of it.
+    pub(super) fn maps(&self, kind: &Kind) -> Option<(Rc<dyn Maps>, Schema)> {
+        match (self, kind) {
+            (Loaded::Bpf(s), Kind::Bpf(object)) => Some((s.clone(), schema(object))),
+            (Loaded::Native(s), Kind::Native(policy)) => Some((s.clone(), native_schema(policy))),
+            _ => None,
         }
     }
 

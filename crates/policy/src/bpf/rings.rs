@@ -97,7 +97,30 @@ extern "C" fn take<T: Plain, F: Fn(T)>(message: *mut c_void, _context: *mut c_vo
     0
 }
 
+/// The same for a function that gets a context and says whether it wants more.
+extern "C" fn take_in<C, T: Plain, F: Fn(&C, T) -> bool>(message: *mut c_void, _context: *mut c_void) -> i64 {
+    const { assert!(size_of::<F>() == 0 && size_of::<C>() == 0, "the function and its context cannot hold anything") };
+    let mut value = T::ZERO;
+    // SAFETY: values without size, of types of which `drain_in` had one each; the message is copied into a value of ours.
+    let (function, cx, read) = unsafe {
+        let function = ManuallyDrop::new(core::mem::zeroed::<F>());
+        let len = size_of::<T>() as u32;
+        let read = helper::dynptr_read((&raw mut value).cast(), len, message, 0, 0);
+        (function, core::ptr::NonNull::<C>::dangling().as_ref(), read)
+    };
+    (read == 0 && !function(cx, value)).into()
+}
+
 impl<const N: usize> UserRingBuf<N> {
+    /// The same with a function that gets the operation's context, so that it may do what is allowed there, and returns whether it wants more.
+    #[inline(always)]
+    pub fn drain_in<C, T: Plain, F: Fn(&C, T) -> bool>(&self, _cx: &C, function: F) -> Result<u32, Errno> {
+        core::mem::forget(function);
+        // SAFETY: the map is this static.
+        let nr = unsafe { helper::user_ringbuf_drain(self.map(), take_in::<C, T, F>, null_mut(), 0) };
+        Errno::check(nr as i32).map(|()| nr as u32)
+    }
+
     /// Calls `function` with each message that has come (`bpf_user_ringbuf_drain`); how many there were. What is shorter than a `T` is left out.
     /// The function is a function or a closure that holds nothing.
     #[inline(always)]

@@ -172,6 +172,12 @@ impl Instance {
         Ok(())
     }
 
+    /// An integer of a tunable or global, or of a per-CPU array's element `index` on `cpu`; `None`: there is none.
+    pub fn word(&self, name: &str, index: usize, cpu: usize) -> Option<u64> {
+        let slot = self.slots.iter().position(|slot| slot.def.name == name)?;
+        self.cell(slot, index, cpu).map(Cell::get)
+    }
+
     /// All tunables, globals and arrays of each CPU's own integers.
     pub fn globals(&self) -> Vec<GlobalValue> {
         let plain = [ItemKind::Tunable, ItemKind::Global, ItemKind::PerCpu];
@@ -224,6 +230,22 @@ impl Instance {
         match slot.map(|slot| &slot.body) {
             Some(Body::Ring(ring)) => ring.borrow_mut().take(),
             _ => Vec::new(),
+        }
+    }
+
+    /// The oldest message in the ring buffer of that name, taken out; `None`: there is none that is finished.
+    pub fn take_message(&self, name: &str) -> Option<Vec<u8>> {
+        match self.slots.iter().find(|slot| slot.def.name == name).map(|slot| &slot.body) {
+            Some(Body::Ring(ring)) => ring.borrow_mut().take_one(),
+            _ => None,
+        }
+    }
+
+    /// Has the ring buffer of that name a finished message?
+    pub fn has_message(&self, name: &str) -> bool {
+        match self.slots.iter().find(|slot| slot.def.name == name).map(|slot| &slot.body) {
+            Some(Body::Ring(ring)) => ring.borrow_mut().is_ready(),
+            _ => false,
         }
     }
 
@@ -350,10 +372,10 @@ impl Instance {
         }
     }
 
-    pub(super) fn send(&self, slot: usize, message: Vec<u8>) -> bool {
-        let Some(record) = self.reserve(slot, message.len()) else { return false };
-        self.commit(slot, record, Some(message));
-        true
+    /// Sends a message; whether user space is to be told. `None`: there is no room.
+    pub(super) fn send(&self, slot: usize, message: Vec<u8>) -> Option<bool> {
+        let record = self.reserve(slot, message.len())?;
+        Some(self.commit(slot, record, Some(message)))
     }
 
     /// Room for a message of `len` bytes; its number.
@@ -370,14 +392,15 @@ impl Instance {
         Some(number)
     }
 
-    /// Ends a reservation that has not ended yet: with a message, or without.
-    pub(super) fn commit(&self, slot: usize, number: u64, message: Option<Vec<u8>>) {
-        let Some(Body::Ring(ring)) = self.slots.get(slot).map(|s| &s.body) else { return };
+    /// Ends a reservation that has not ended yet: with a message, or without. Whether user space, which has read all before it, is to
+    /// be told.
+    pub(super) fn commit(&self, slot: usize, number: u64, message: Option<Vec<u8>>) -> bool {
+        let Some(Body::Ring(ring)) = self.slots.get(slot).map(|s| &s.body) else { return false };
         let mut ring = ring.borrow_mut();
         let busy = |r: &&mut Record| r.number == number && matches!(r.state, State::Busy);
-        if let Some(record) = ring.records.iter_mut().find(busy) {
-            record.state = message.map_or(State::Discarded, State::Ready);
-        }
+        let Some(record) = ring.records.iter_mut().find(busy) else { return false };
+        record.state = message.map_or(State::Discarded, State::Ready);
+        ring.records.front().is_some_and(|r| r.number == number)
     }
 
     pub(super) fn nr_unread(&self, slot: usize) -> u64 {
@@ -494,14 +517,27 @@ impl Ring {
         self.records.iter().map(|r| room(r.len)).sum()
     }
 
+    /// Is the next message finished? What was discarded before it goes.
+    fn is_ready(&mut self) -> bool {
+        while self.records.front().is_some_and(|r| matches!(r.state, State::Discarded)) {
+            self.records.pop_front();
+        }
+        self.records.front().is_some_and(|r| matches!(r.state, State::Ready(_)))
+    }
+
+    /// Takes the next message out, if it is finished.
+    fn take_one(&mut self) -> Option<Vec<u8>> {
+        if !self.is_ready() {
+            return None;
+        }
+        match self.records.pop_front() {
+            Some(Record { state: State::Ready(message), .. }) => Some(message),
+            _ => None,
+        }
+    }
+
     /// Takes the finished messages out, up to the first one that is not finished.
     fn take(&mut self) -> Vec<Vec<u8>> {
-        let mut messages = Vec::new();
-        while self.records.front().is_some_and(|r| !matches!(r.state, State::Busy)) {
-            if let Some(Record { state: State::Ready(message), .. }) = self.records.pop_front() {
-                messages.push(message);
-            }
-        }
-        messages
+        std::iter::from_fn(|| self.take_one()).collect()
     }
 }

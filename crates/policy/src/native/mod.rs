@@ -83,6 +83,11 @@ pub trait Host {
     fn missing(&self, what: &str) {
         self.error(&format!("not implemented yet: {what}"), &[]);
     }
+    /// A record of ring buffer `ring`, by its number among the state's items, is finished, and user space, which has read all before it, is
+    /// to be told.
+    fn ringbuf_ready(&self, ring: usize) {
+        let _ = ring;
+    }
     /// `bpf_ktime_get_ns`.
     fn ktime(&self) -> u64 {
         self.missing("ktime");

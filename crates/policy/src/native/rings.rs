@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::rc::Rc;
 
-use super::ambient::with;
+use super::ambient::{call, with};
 use super::maps::maps;
 use super::state::{Item, ItemDef, ItemKind};
 use crate::{Errno, MapCell, MapValue, Plain};
@@ -21,7 +21,11 @@ impl<const N: usize> RingBuf<N> {
     pub fn send<T: Plain>(&self, message: T) -> bool {
         let mut bytes = vec![0; size_of::<T>()];
         message.put(&mut bytes);
-        with(|instance| instance.send(self.slot, bytes))
+        let sent = with(|instance| instance.send(self.slot, bytes));
+        if sent == Some(true) {
+            call(|host| host.ringbuf_ready(self.slot));
+        }
+        sent.is_some()
     }
 
     /// Room for a message that is written in place, all zero; `None`: there is none. User space sees it, and what was sent after it, once it is
@@ -51,7 +55,13 @@ impl<T: MapValue> Reserved<'_, T> {
     pub fn submit(self) {
         let mut bytes = vec![0; size_of::<T::Cell>()];
         self.message.put(&mut bytes);
-        with(|instance| instance.commit(self.slot, self.record, Some(bytes)));
+        self.commit(Some(bytes));
+    }
+
+    fn commit(&self, message: Option<Vec<u8>>) {
+        if with(|instance| instance.commit(self.slot, self.record, message)) {
+            call(|host| host.ringbuf_ready(self.slot));
+        }
     }
 }
 
@@ -64,11 +74,26 @@ impl<T: MapValue> Deref for Reserved<'_, T> {
 
 impl<T: MapValue> Drop for Reserved<'_, T> {
     fn drop(&mut self) {
-        with(|instance| instance.commit(self.slot, self.record, None));
+        self.commit(None);
     }
 }
 
 impl<const N: usize> UserRingBuf<N> {
+    /// The same with a function that gets the operation's context, so that it may do what is allowed there, and returns whether it wants more.
+    pub fn drain_in<C, T: Plain, F: Fn(&C, T) -> bool>(&self, cx: &C, function: F) -> Result<u32, Errno> {
+        const { assert!(size_of::<F>() == 0 && size_of::<C>() == 0, "the function and its context cannot hold anything") };
+        if !with(|instance| instance.begin_drain(self.slot)) {
+            return Err(Errno(-16));
+        }
+        let (mut nr, mut more) = (0, true);
+        while more && let Some(message) = with(|instance| instance.next_message(self.slot)) {
+            nr += 1;
+            more = message.len() < size_of::<T>() || function(cx, T::get(&message));
+        }
+        with(|instance| instance.end_drain(self.slot));
+        Ok(nr)
+    }
+
     /// Calls `function` with each message that has come; how many there were. What is shorter than a `T` is left out. The function is a function or
     /// a closure that holds nothing.
     pub fn drain<T: Plain, F: Fn(T)>(&self, function: F) -> Result<u32, Errno> {

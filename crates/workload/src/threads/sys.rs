@@ -36,6 +36,11 @@ pub fn ordinary() -> io::Result<()> {
     set_policy(Policy::Normal)
 }
 
+/// Makes the calling thread a task of the class that schedulers serve (SCHED_EXT).
+pub fn class_ext() -> io::Result<()> {
+    set_policy(Policy::Ext)
+}
+
 /// Id of the calling thread.
 pub fn tid() -> u32 {
     gettid().as_raw_nonzero().get().unsigned_abs()

@@ -13,7 +13,16 @@ const USER_MESSAGES_MAX: u64 = 128 * 1024;
 /// Bytes of a dynptr here: address and size of the data.
 const DYNPTR: usize = 16;
 /// `BPF_RB_NO_WAKEUP | BPF_RB_FORCE_WAKEUP`.
-const RINGBUF_FLAGS: u64 = 3;
+const RINGBUF_FLAGS: u64 = RINGBUF_NO_WAKEUP | RINGBUF_FORCE_WAKEUP;
+/// BPF_RB_NO_WAKEUP.
+const RINGBUF_NO_WAKEUP: u64 = 1;
+/// BPF_RB_FORCE_WAKEUP.
+const RINGBUF_FORCE_WAKEUP: u64 = 2;
+
+/// Is user space told of a record with these flags? `is_next`: it has read all before it.
+fn wakes(flags: u64, is_next: bool) -> bool {
+    flags & RINGBUF_FORCE_WAKEUP != 0 || is_next && flags & RINGBUF_NO_WAKEUP == 0
+}
 
 impl Machine {
     /// What `f` makes of the key at `addr`: a copy of it, without allocation for keys of ordinary size.
@@ -232,16 +241,11 @@ impl Machine {
         }
     }
 
-    pub(super) fn ringbuf(&self, helper: usize, a: [u64; 5]) -> Ret {
+    pub(super) fn ringbuf(&self, helper: usize, a: [u64; 5], host: &mut dyn Host) -> Ret {
         if matches!(helper, id::RINGBUF_SUBMIT | id::RINGBUF_DISCARD) {
-            let mut rings =
-                self.maps.iter().filter_map(|m| if let Kind::Ringbuf(r) = &m.kind { Some(r) } else { None });
-            return match rings.any(|r| r.commit(a[0], helper == id::RINGBUF_DISCARD)) {
-                true => Ok(0),
-                false => Err(HostError::Misuse(format!("{:#x} is no reserved ring buffer record", a[0]))),
-            };
+            return self.ringbuf_commit(a[0], a[1], helper == id::RINGBUF_DISCARD, host);
         }
-        let (_, map) = self.map_at(a[0])?;
+        let (index, map) = self.map_at(a[0])?;
         let Kind::Ringbuf(r) = &map.kind else {
             return Err(HostError::Misuse(format!("map {} is no ring buffer", map.def.name)));
         };
@@ -250,8 +254,28 @@ impl Machine {
             id::RINGBUF_RESERVE => Ok(r.reserve(a[1])),
             id::RINGBUF_QUERY => Ok(r.query(a[1])),
             _ if a[3] & !RINGBUF_FLAGS != 0 => Ok(err(errno::EINVAL)),
-            _ => r.output(&self.mem, a[1], a[2]).map(ret).map_err(|()| bad("ring buffer data", a[1])),
+            _ => {
+                let result = r.output(&self.mem, a[1], a[2]).map_err(|()| bad("ring buffer data", a[1]))?;
+                if result.is_ok() && wakes(a[3], r.has_one()) {
+                    host.ringbuf_ready(index);
+                }
+                Ok(ret(result))
+            }
         }
+    }
+
+    fn ringbuf_commit(&self, sample: u64, flags: u64, discard: bool, host: &mut dyn Host) -> Ret {
+        for (index, map) in self.maps.iter().enumerate() {
+            let Kind::Ringbuf(r) = &map.kind else { continue };
+            let is_next = r.is_next(sample);
+            if r.commit(sample, discard) {
+                if wakes(flags, is_next) {
+                    host.ringbuf_ready(index);
+                }
+                return Ok(0);
+            }
+        }
+        Err(HostError::Misuse(format!("{sample:#x} is no reserved ring buffer record")))
     }
 
     fn readable(&self, addr: u64, len: usize) -> bool {

@@ -115,7 +115,7 @@ impl Machine {
             id::PERF_EVENT_READ_VALUE => err(errno::ENOENT),
             id::TASK_STORAGE_DELETE | id::CGRP_STORAGE_DELETE => self.storage_delete(a[0], a[1], host)?,
             id::RINGBUF_OUTPUT | id::RINGBUF_RESERVE | id::RINGBUF_SUBMIT | id::RINGBUF_DISCARD | id::RINGBUF_QUERY => {
-                self.ringbuf(call.id, a)?
+                self.ringbuf(call.id, a, host)?
             }
             id::KTIME_GET_NS | id::KTIME_GET_COARSE_NS => host.ktime_ns(),
             id::KTIME_GET_BOOT_NS => host.boot_ns(),

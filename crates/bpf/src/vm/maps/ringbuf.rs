@@ -80,6 +80,16 @@ impl Ringbuf {
         true
     }
 
+    /// Have all records before the one at `sample` been read?
+    pub(in crate::vm) fn is_next(&self, sample: u64) -> bool {
+        self.records.borrow().front().is_some_and(|r| self.sample(r) == sample)
+    }
+
+    /// Is the last record the only one that has not been read?
+    pub(in crate::vm) fn has_one(&self) -> bool {
+        self.records.borrow().len() == 1
+    }
+
     /// Copies `len` bytes from `src` in as one record. The outer error: `src` is not readable.
     pub(in crate::vm) fn output(&self, mem: &Memory, src: u64, len: u64) -> Result<Result<(), i32>, ()> {
         let sample = self.reserve(len);
@@ -101,6 +111,12 @@ impl Ringbuf {
             3 => self.produced.get(),
             _ => 0,
         }
+    }
+
+    /// Is there a finished record, with none before it that is not? Discarded ones do not count.
+    pub(in crate::vm) fn is_ready(&self) -> bool {
+        let records = self.records.borrow();
+        records.iter().find(|r| r.state != State::Discarded).is_some_and(|r| r.state == State::Ready)
     }
 
     /// The next finished record, taken out; skips discarded ones and stops at one that is not finished.

@@ -211,6 +211,11 @@ impl Machine {
         }
     }
 
+    /// Has a ring buffer a record that is finished and has not been read?
+    pub fn ringbuf_ready(&self, map: usize) -> bool {
+        matches!(&self.maps[map].kind, Kind::Ringbuf(r) if r.is_ready())
+    }
+
     /// Sends a message to programs through a user-space ring buffer; false: there is no room, or it is none.
     pub fn user_ringbuf_send(&self, map: usize, message: &[u8]) -> bool {
         matches!(&self.maps[map].kind, Kind::UserRing(r) if r.push(message))

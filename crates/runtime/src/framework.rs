@@ -1,0 +1,182 @@
+//! Schedulers whose decisions are Rust in user space: a generic BPF half tells of tasks that are ready, a [`Scheduler`] decides, the BPF
+//! half carries that out.
+//!
+//! The BPF half is a policy of two lines, `userspace! { … }` of the policy crate. It tells of each task that becomes ready by a message, takes
+//! decisions as messages, and serves by itself what must not wait for user space: the half itself, kernel threads, tasks that may not run
+//! everywhere, and what finds the ring full. Where a CPU asks for a task and none is decided upon, it wakes the half.
+//!
+//! [`drive`] is the half: it reads messages, asks the scheduler, and sends decisions, as many as there are CPUs at a time, so that the scheduler's
+//! order stays the order in which tasks run.
+
+use std::collections::VecDeque;
+
+pub use scxr_policy::userspace::{ANY_CPU, Decision, TaskEvent, counter, kind};
+
+use crate::error::Error;
+use crate::runtime::Runtime;
+use crate::stats::Stats;
+use crate::{Cpu, Ns};
+
+/// A task that is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// Its id.
+    pub pid: i32,
+    /// The CPU that it was last on.
+    pub cpu: Cpu,
+    /// Its weight, 1 to 10000; 100 is nice 0.
+    pub weight: u32,
+    /// CPU time that it has had in its life.
+    pub ran: Ns,
+    /// When it became ready.
+    pub at: Ns,
+}
+
+/// A scheduler. Each task given to [`Scheduler::enqueue`] is to come out of [`Scheduler::dispatch`] once.
+pub trait Scheduler {
+    /// The CPU on which a task is to run; `None`: on the first that is free.
+    fn select_cpu(&mut self, task: &Task) -> Option<Cpu> {
+        let _ = task;
+        None
+    }
+
+    /// A task is ready.
+    fn enqueue(&mut self, task: Task);
+
+    /// The task that is to run next, and its slice; `None` if none is ready. A slice of 0 is the default one.
+    fn dispatch(&mut self) -> Option<(Task, Ns)>;
+
+    /// The task is gone. (It may be in the queue still: what is decided about it then has no effect.)
+    fn exit_task(&mut self, pid: i32) {
+        let _ = pid;
+    }
+
+    /// Tasks that are ready and not decided upon.
+    fn nr_queued(&self) -> usize;
+
+    /// What a message or a decision costs on the simulated machine. On a real one it costs what it costs.
+    fn cost(&self) -> Ns {
+        Ns(200)
+    }
+
+    /// Adds figures of its own.
+    fn stats(&self, out: &mut Stats) {
+        let _ = out;
+    }
+}
+
+/// A FIFO, in whose place a scheduler's own order goes.
+#[derive(Debug, Default)]
+pub struct Fifo {
+    tasks: VecDeque<Task>,
+    slice: Ns,
+}
+
+impl Fifo {
+    /// With slices of that length; 0: the default.
+    pub fn new(slice: Ns) -> Fifo {
+        Fifo { tasks: VecDeque::with_capacity(TASKS), slice }
+    }
+}
+
+/// Tasks for which there is room from the start, so that nothing is allocated on the path.
+pub const TASKS: usize = 4096;
+
+impl Scheduler for Fifo {
+    fn enqueue(&mut self, task: Task) {
+        self.tasks.push_back(task);
+    }
+
+    fn dispatch(&mut self) -> Option<(Task, Ns)> {
+        self.tasks.pop_front().map(|task| (task, self.slice))
+    }
+
+    fn nr_queued(&self) -> usize {
+        self.tasks.len()
+    }
+}
+
+/// How the half goes about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drive {
+    /// Decisions that may be on their way at a time; 0: as many as there are CPUs.
+    pub batch: u64,
+    /// How long the half waits for messages at most.
+    pub beat: Ns,
+}
+
+impl Default for Drive {
+    fn default() -> Self {
+        Drive { batch: 0, beat: Ns::from_ms(100) }
+    }
+}
+
+/// What the half counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counted {
+    enqueued: u64,
+    decided: u64,
+    /// Decisions that found no room at first.
+    held: u64,
+    wakeups: u64,
+}
+
+/// Is the half: until the scheduler ends.
+pub fn drive(rt: &Runtime<'_>, how: Drive, scheduler: &mut dyn Scheduler) -> Result<(), Error> {
+    let ready = rt.ringbuf::<TaskEvent>("ready")?;
+    let decided = rt.user_ringbuf::<Decision>("decided")?;
+    let placed = rt.global::<u64>("nr_placed")?;
+    let depth = rt.global::<u64>("nr_shared")?;
+    let bpf = rt.map::<u32, u64>("stats")?;
+    let batch = if how.batch == 0 { u64::from(rt.nr_cpus()) } else { how.batch };
+    let mut counted = Counted::default();
+    let mut held: Option<Decision> = None;
+    while !rt.is_over() {
+        while let Some(event) = ready.receive() {
+            match event.kind {
+                kind::READY => {
+                    counted.enqueued += 1;
+                    rt.work(scheduler.cost());
+                    scheduler.enqueue(task(&event));
+                }
+                kind::GONE => scheduler.exit_task(event.pid),
+                _ => {}
+            }
+        }
+        let on_the_way = counted.decided.saturating_sub(placed.get()) + depth.get();
+        for _ in on_the_way..batch {
+            let next = held.take().or_else(|| {
+                let (task, slice) = scheduler.dispatch()?;
+                rt.work(scheduler.cost());
+                let cpu = scheduler.select_cpu(&task).map_or(ANY_CPU, |cpu| cpu.0);
+                Some(Decision { pid: task.pid, cpu, slice })
+            });
+            let Some(decision) = next else { break };
+            if !decided.send(decision) {
+                counted.held += 1;
+                held = Some(decision);
+                break;
+            }
+            counted.decided += 1;
+        }
+        rt.stats(|out| {
+            let of = |i: u32| bpf.get_all(i).map_or(0, |all| all.iter().sum::<u64>());
+            out.number("enqueued", counted.enqueued);
+            out.number("decided", counted.decided);
+            out.number("queued", scheduler.nr_queued() as u64);
+            out.number("held", counted.held);
+            out.number("wakeups", counted.wakeups);
+            for (i, name) in counter::NAMES.iter().enumerate() {
+                out.number(name, of(i as u32));
+            }
+            scheduler.stats(out);
+        });
+        counted.wakeups += 1;
+        rt.poll(how.beat);
+    }
+    Ok(())
+}
+
+fn task(event: &TaskEvent) -> Task {
+    Task { pid: event.pid, cpu: Cpu(event.cpu), weight: event.weight, ran: event.ran, at: event.at }
+}
