@@ -25,17 +25,17 @@ pub const HALF: HalfDef = HalfDef {
     options: &[
         Opt { long: "slice", short: Some('s'), takes: Takes::Time, default: 20_000_000, help: "length of a slice" },
         Opt {
-            long: "batch",
-            short: Some('b'),
+            long: "ahead",
+            short: Some('a'),
             takes: Takes::Number,
-            default: 0,
-            help: "decisions on their way at a time; 0: one for each CPU",
+            default: 4,
+            help: "tasks decided upon before a CPU is free",
         },
     ],
     settings: &[Setting { option: "slice", variable: "slice" }],
 };
 
 fn main(rt: &Runtime<'_>, args: &Args) -> Result<(), Error> {
-    let how = Drive { batch: args.number("batch"), ..Drive::default() };
+    let how = Drive { ahead: args.number("ahead"), ..Drive::default() };
     drive(rt, how, &mut Fifo::new(args.time("slice")))
 }

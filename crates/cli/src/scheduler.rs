@@ -53,6 +53,9 @@ pub(crate) static BUNDLED: LazyLock<Vec<Bundled>> = LazyLock::new(|| {
         with_half(scxr_toy::HALF, scxr_toy::SUMMARY, scxr_toy::OBJECT, scxr_toy::NATIVE, |args| {
             half_settings(&scxr_toy::HALF, args)
         }),
+        with_half(scxr_userland::HALF, scxr_userland::SUMMARY, scxr_userland::OBJECT, scxr_userland::NATIVE, |args| {
+            half_settings(&scxr_userland::HALF, args)
+        }),
     ]
 });
 

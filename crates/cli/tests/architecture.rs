@@ -41,6 +41,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("scxr-host", &["scxr-runtime", "scxr-trace", "scxr-workload"]),
     ("scxr-simple", &["scxr-policy"]),
     ("scxr-toy", &["scxr-policy", "scxr-runtime"]),
+    ("scxr-userland", &["scxr-policy", "scxr-runtime"]),
     ("scxr", &["*"]),
 ];
 

@@ -102,6 +102,8 @@ macro_rules! userspace {
             static NR_PLACED as "nr_placed": Global<u64> = 0;
             /// CPUs that the machine can have.
             static NR_CPUS as "nr_cpus": Global<u32> = 0;
+            /// Tasks that run, but for the user-space half.
+            static NR_RUNNING as "nr_running": Global<u64> = 0;
             /// Decided tasks that had not started to run, when a CPU last looked.
             static NR_SHARED as "nr_shared": Global<u64> = 0;
             /// By CPU, what was counted.
@@ -245,6 +247,18 @@ macro_rules! userspace {
                     if !found && let Some(p) = prev && p.is_queued() && (!waits || is_half(p)) {
                         count(counter::KEPT);
                         p.set_slice(SLICE.get());
+                    }
+                }
+
+                fn running(_cx: &Event, p: Task<'_>) {
+                    if !is_half(p) {
+                        NR_RUNNING.fetch_add(1);
+                    }
+                }
+
+                fn stopping(_cx: &Event, p: Task<'_>, _runnable: bool) {
+                    if !is_half(p) {
+                        NR_RUNNING.fetch_sub(1);
                     }
                 }
 

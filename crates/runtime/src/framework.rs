@@ -5,8 +5,8 @@
 //! decisions as messages, and serves by itself what must not wait for user space: the half itself, kernel threads, tasks that may not run
 //! everywhere, and what finds the ring full. Where a CPU asks for a task and none is decided upon, it wakes the half.
 //!
-//! [`drive`] is the half: it reads messages, asks the scheduler, and sends decisions, as many as there are CPUs at a time, so that the scheduler's
-//! order stays the order in which tasks run.
+//! [`drive`] is the half: it reads messages, asks the scheduler, and sends decisions, as many as there are CPUs that are free, so that the scheduler's
+//! order is the order in which tasks run.
 
 use std::collections::VecDeque;
 
@@ -99,15 +99,16 @@ impl Scheduler for Fifo {
 /// How the half goes about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drive {
-    /// Decisions that may be on their way at a time; 0: as many as there are CPUs.
-    pub batch: u64,
+    /// Tasks that are decided upon before a CPU is free for them. 0 keeps the scheduler's order exactly, and lets a task run twice in a row; each more
+    /// saves a CPU from waiting for the half.
+    pub ahead: u64,
     /// How long the half waits for messages at most.
     pub beat: Ns,
 }
 
 impl Default for Drive {
     fn default() -> Self {
-        Drive { batch: 0, beat: Ns::from_ms(100) }
+        Drive { ahead: 0, beat: Ns::from_ms(100) }
     }
 }
 
@@ -128,7 +129,8 @@ pub fn drive(rt: &Runtime<'_>, how: Drive, scheduler: &mut dyn Scheduler) -> Res
     let placed = rt.global::<u64>("nr_placed")?;
     let depth = rt.global::<u64>("nr_shared")?;
     let bpf = rt.map::<u32, u64>("stats")?;
-    let batch = if how.batch == 0 { u64::from(rt.nr_cpus()) } else { how.batch };
+    let running = rt.global::<u64>("nr_running")?;
+    let wanted = u64::from(rt.nr_cpus()) + how.ahead;
     let mut counted = Counted::default();
     let mut held: Option<Decision> = None;
     while !rt.is_over() {
@@ -144,7 +146,7 @@ pub fn drive(rt: &Runtime<'_>, how: Drive, scheduler: &mut dyn Scheduler) -> Res
             }
         }
         let on_the_way = counted.decided.saturating_sub(placed.get()) + depth.get();
-        for _ in on_the_way..batch {
+        for _ in on_the_way + running.get()..wanted {
             let next = held.take().or_else(|| {
                 let (task, slice) = scheduler.dispatch()?;
                 rt.work(scheduler.cost());

@@ -29,8 +29,11 @@ pub struct Setting {
 /// The variable in which the BPF half finds the process of the user-space half, where it wants to know.
 pub const HALF_TGID: &str = "half_tgid";
 
+/// Variables and their values.
+pub type Variables = Vec<(&'static str, u64)>;
+
 /// Reads arguments; the options, and the variables that they set before load.
-pub fn settings<S: AsRef<str>>(def: &HalfDef, args: &[S]) -> Result<(Args, Vec<(&'static str, u64)>), Error> {
+pub fn settings<S: AsRef<str>>(def: &HalfDef, args: &[S]) -> Result<(Args, Variables), Error> {
     let args = parse(def.name, def.options, args)?;
     let set = def.settings.iter().map(|s| (s.variable, args.number(s.option))).collect();
     Ok((args, set))
