@@ -85,11 +85,11 @@ macro_rules! userspace {
         use $crate::userspace::{ANY_CPU, Decision, TaskEvent, counter, kind};
 
         /// The user-space half's task: it goes before all others.
-        const HALF: $crate::Dsq = $crate::Dsq::user(0);
+        const HALF: $crate::Dsq<$crate::Fifo> = $crate::Dsq::fifo(0);
         /// What is decided, in order of arrival.
-        const SHARED: $crate::Dsq = $crate::Dsq::user(1);
+        const SHARED: $crate::Dsq<$crate::Fifo> = $crate::Dsq::fifo(1);
         /// What is served in the kernel.
-        const KERNEL: $crate::Dsq = $crate::Dsq::user(2);
+        const KERNEL: $crate::Dsq<$crate::Fifo> = $crate::Dsq::fifo(2);
 
         $crate::state! {
             /// The process of the user-space half, set before the scheduler is attached.
