@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use crate::behavior::{Policy, TaskSpec};
+use crate::cgroup::CgroupId;
 use crate::class::ClassId;
 use crate::core::migrate::stopper;
 use crate::cpumask::CpuMask;
@@ -18,8 +19,8 @@ use crate::task::{Body, KthreadNext, OnRq, Task, TaskState, pf};
 pub(crate) enum Step {
     /// Enable a scheduler and wait until that is done.
     Enable(Rc<dyn SchedExtOps>),
-    /// Disable the scheduler and wait until that is done.
-    Disable,
+    /// Disable the root scheduler, or the sub-scheduler of a cgroup, and wait until that is done.
+    Disable(Option<CgroupId>),
     /// Start a task of the workload.
     Fork(TaskSpec),
 }
@@ -99,7 +100,7 @@ fn run_loader(k: &mut Kernel, me: TaskId) -> KthreadNext {
             KthreadNext::Again
         }
         Some(Step::Enable(ops)) => crate::ext::enable::request(k, ops, me),
-        Some(Step::Disable) => crate::ext::enable::unregister(k, me),
+        Some(Step::Disable(cgroup)) => crate::ext::enable::unregister(k, me, cgroup),
     }
 }
 

@@ -6,6 +6,7 @@ use scxr_trace::Sink;
 
 use crate::behavior::TaskSpec;
 use crate::boot::{self, Boot, Step};
+use crate::cgroup::CgroupId;
 use crate::config::Config;
 use crate::cpumask::CpuMask;
 use crate::executor::{ExecState, Executor, Kernel};
@@ -74,7 +75,12 @@ impl Machine {
 
     /// Has the loader task unregister the scheduler, after the steps asked for before.
     pub fn disable(&mut self) {
-        self.step(Step::Disable);
+        self.step(Step::Disable(None));
+    }
+
+    /// Has the loader task unregister the sub-scheduler of a cgroup, after the steps asked for before.
+    pub fn disable_sub(&mut self, cgroup: CgroupId) {
+        self.step(Step::Disable(Some(cgroup)));
     }
 
     /// Has the loader task fork a task of the workload, after the steps asked for before.

@@ -37,6 +37,8 @@ mod queues;
 mod sharing;
 #[path = "ext/stress.rs"]
 mod stress;
+#[path = "ext/subs.rs"]
+mod subs;
 #[path = "ext/tick.rs"]
 mod tick;
 #[path = "ext/timers.rs"]

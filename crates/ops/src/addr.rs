@@ -52,6 +52,10 @@ pub enum Kind {
     CpuReleaseArgs = 15,
     /// `scx_cgroup_init_args`; the number is the cgroup's id.
     CgroupInitArgs = 16,
+    /// `scx_sub_attach_args`, or `scx_sub_detach_args`, of the operation under way.
+    SubArgs = 17,
+    /// `sched_ext_ops` of the sub-scheduler that the operation under way is about.
+    SubOps = 18,
 }
 
 /// Numbers of the kernel's CPU masks.
@@ -82,6 +86,8 @@ pub mod string {
     pub const DUMP: u32 = 2 << 20;
     /// Name of the cgroup with the id in bits 0 to 19.
     pub const NAME: u32 = 3 << 20;
+    /// Path of a sub-scheduler's cgroup.
+    pub const PATH: u32 = 4 << 20;
 }
 
 /// A place in a kernel object.
@@ -125,6 +131,8 @@ impl Place {
             14 => Kind::CpuAcquireArgs,
             15 => Kind::CpuReleaseArgs,
             16 => Kind::CgroupInitArgs,
+            17 => Kind::SubArgs,
+            18 => Kind::SubOps,
             _ => return None,
         };
         let id = (off >> ID_SHIFT) as u32 & (ID_LIMIT - 1);

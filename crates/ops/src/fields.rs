@@ -9,7 +9,7 @@ use scxr_kernel::Kernel;
 use scxr_kernel::behavior::Policy;
 use scxr_kernel::cgroup::{Cgroup, CgroupId};
 use scxr_kernel::ext::exit::exit_kind_number;
-use scxr_kernel::ext::ops::{DumpCtx, ExitInfo};
+use scxr_kernel::ext::ops::{DumpCtx, ExitInfo, SubArgs};
 use scxr_kernel::ids::{CpuId, TaskId};
 use scxr_kernel::task::{OnRq, TaskState};
 
@@ -111,6 +111,14 @@ field_names!(
 );
 
 field_names!(
+    /// Fields of `scx_sub_attach_args`, and of the table in it.
+    SubField {
+        Ops = "ops", Path = "cgroup_path", CgroupId = "sub_cgroup_id", Flags = "flags", TimeoutMs = "timeout_ms",
+        Batch = "dispatch_max_batch", DumpLen = "exit_dump_len", HotplugSeq = "hotplug_seq", Name = "name",
+    }
+);
+
+field_names!(
     /// Fields of `scx_cgroup_init_args`.
     CgroupInitField { Weight = "weight", Period = "bw_period_us", Quota = "bw_quota_us", Burst = "bw_burst_us" }
 );
@@ -136,6 +144,8 @@ pub(crate) struct FieldTables {
     dump_ctx: Fields<ToldField>,
     cpu_release: Fields<ToldField>,
     cgroup_init: Fields<CgroupInitField>,
+    /// On kernels with sub-schedulers.
+    sub: Option<(Fields<SubField>, Fields<SubField>)>,
     init_task: Fields<ArgsField>,
     exit_task: Fields<ArgsField>,
     cgroup: Fields<CgroupField>,
@@ -167,6 +177,11 @@ impl FieldTables {
             dump_ctx: Fields::new(model, "scx_dump_ctx", ToldField::from_path)?,
             cpu_release: Fields::new(model, "scx_cpu_release_args", ToldField::from_path)?,
             cgroup_init: Fields::new(model, "scx_cgroup_init_args", CgroupInitField::from_path)?,
+            sub: Fields::new(model, "scx_sub_attach_args", SubField::from_path).zip(Fields::new(
+                model,
+                "sched_ext_ops",
+                SubField::from_path,
+            )),
             init_task: Fields::new(model, "scx_init_task_args", ArgsField::from_path)?,
             exit_task: Fields::new(model, "scx_exit_task_args", ArgsField::from_path)?,
             cgroup: Fields::new(model, "cgroup", CgroupField::from_path)?,
@@ -233,6 +248,13 @@ impl FieldTables {
                     CgroupInitField::Burst => group.bandwidth.burst_us,
                 })
             }
+            Kind::SubArgs | Kind::SubOps => {
+                let (Told::Sub(args), Some((sub_args, ops))) = (objects.told(), &self.sub) else {
+                    return Err(AccessError::Bad);
+                };
+                let fields = if kind == Kind::SubArgs { sub_args } else { ops };
+                fields.read(offset, size, |f, element| sub_value(args, f, element))
+            }
             Kind::CpuAcquireArgs => Err(AccessError::Bad),
             Kind::InitTaskArgs => self.init_task.read(offset, size, |f, _| match f {
                 ArgsField::Fork => (id & 1).into(),
@@ -272,6 +294,7 @@ impl FieldTables {
                     (string::REASON, Told::Dump(ctx)) => ctx.reason.as_bytes(),
                     (string::MSG, Told::Exit(info)) => info.msg.as_bytes(),
                     (string::DUMP, Told::Exit(info)) => info.dump.as_bytes(),
+                    (string::PATH, Told::Sub(args)) => args.cgroup_path.as_bytes(),
                     _ => return Err(AccessError::Bad),
                 };
                 Ok(text_value(text, at, size))
@@ -385,6 +408,21 @@ fn rq_value(k: &Kernel, cpu: CpuId, field: RqField) -> u64 {
         RqField::Cpu => cpu.0.into(),
         RqField::Online => k.online.test(cpu).into(),
         RqField::Capacity => k.topology.cpus[cpu].capacity.into(),
+    }
+}
+
+fn sub_value(args: &SubArgs, field: SubField, element: u64) -> u64 {
+    let a = &args.attrs;
+    match field {
+        SubField::Ops => addr(Kind::SubOps, 0),
+        SubField::Path => addr(Kind::String, string::PATH),
+        SubField::CgroupId => a.sub_cgroup_id,
+        SubField::Flags => a.flags,
+        SubField::TimeoutMs => a.timeout_ms.into(),
+        SubField::Batch => a.dispatch_max_batch.into(),
+        SubField::DumpLen => a.exit_dump_len.into(),
+        SubField::HotplugSeq => a.hotplug_seq,
+        SubField::Name => a.name.as_bytes().get(element as usize).copied().unwrap_or(0).into(),
     }
 }
 

@@ -5,7 +5,7 @@ use scxr_kernel::Kernel;
 use scxr_kernel::config::Interleave;
 use scxr_kernel::cpumask::CpuMask;
 use scxr_kernel::ext::call;
-use scxr_kernel::ext::ops::{DumpCtx, ExitInfo, PreemptReason};
+use scxr_kernel::ext::ops::{DumpCtx, ExitInfo, PreemptReason, SubArgs};
 use scxr_kernel::ids::TaskId;
 
 use crate::addr::{Kind, Place, addr};
@@ -23,6 +23,8 @@ pub(crate) enum Told<'a> {
     Dump(&'a DumpCtx),
     /// `ops.cpu_release`: why, and for which task.
     Release(PreemptReason, TaskId),
+    /// `ops.sub_attach` and `ops.sub_detach`.
+    Sub(&'a SubArgs),
 }
 
 /// One invocation of a program, in the kernel.

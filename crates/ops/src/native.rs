@@ -10,7 +10,7 @@ use scxr_kernel::ext::exit::exit_kind_number;
 use scxr_kernel::ext::flags::enq;
 use scxr_kernel::ext::kfunc;
 use scxr_kernel::ext::ops::{
-    DumpCtx, ExitInfo, ExitTaskArgs, InitTaskArgs, Op, OpSet, OpsAttrs, PreemptReason, SchedExtOps,
+    DumpCtx, ExitInfo, ExitTaskArgs, InitTaskArgs, Op, OpSet, OpsAttrs, PreemptReason, SchedExtOps, SubArgs,
 };
 use scxr_kernel::ext::{DsqIter, Events};
 use scxr_kernel::ids::{CpuId, TaskId, WaitQueueId};
@@ -54,6 +54,7 @@ impl NativeScheduler {
             cid: false,
             exit_dump_len: 0,
             hotplug_seq: 0,
+            sub_cgroup_id: 0,
             ops,
         };
         NativeScheduler {

@@ -131,6 +131,15 @@ macro_rules! operations {
             self.call(k, Op::cgroup_set_idle, &[cgroup(cgrp), idle.into()]);
         }
 
+        fn sub_attach(&self, k: &mut Kernel, args: &SubArgs) -> i32 {
+            let told = [addr(Kind::SubArgs, 0)];
+            self.call_with(k, Op::sub_attach, &told, Told::Sub(args)).map_or(EFAULT, |r| r as i32)
+        }
+
+        fn sub_detach(&self, k: &mut Kernel, args: &SubArgs) {
+            self.call_with(k, Op::sub_detach, &[addr(Kind::SubArgs, 0)], Told::Sub(args));
+        }
+
         fn cpu_online(&self, k: &mut Kernel, cpu: CpuId) {
             let cpu = self.cpu(k, cpu);
             self.call(k, Op::cpu_online, &[cpu]);

@@ -10,7 +10,9 @@ use scxr_bpf::vm::{Fault, FaultKind, Machine, Outcome};
 use scxr_kernel::Kernel;
 use scxr_kernel::cgroup::{Bandwidth, CgroupId};
 use scxr_kernel::ext::kfunc;
-use scxr_kernel::ext::ops::{DumpCtx, ExitInfo, ExitTaskArgs, InitTaskArgs, Op, OpsAttrs, PreemptReason, SchedExtOps};
+use scxr_kernel::ext::ops::{
+    DumpCtx, ExitInfo, ExitTaskArgs, InitTaskArgs, Op, OpsAttrs, PreemptReason, SchedExtOps, SubArgs,
+};
 use scxr_kernel::ids::{CpuId, TaskId, WaitQueueId};
 
 use crate::addr::{Kind, Place, addr};

@@ -141,6 +141,7 @@ impl<'a> Table<'a> {
             dispatch_max_batch: batch as u32,
             exit_dump_len: int("exit_dump_len") as u32,
             hotplug_seq: int("hotplug_seq"),
+            sub_cgroup_id: int("sub_cgroup_id"),
             ops: Op::ALL.iter().fold(OpSet::default(), set),
         })
     }

@@ -13,12 +13,13 @@ use std::rc::Rc;
 
 use scxr_abi::KernelVersion;
 use scxr_bpf::load::Object;
-use scxr_kernel::Machine;
 use scxr_kernel::behavior::{Action, Policy, TaskCx, TaskSpec, Whom};
+use scxr_kernel::cgroup::CgroupId;
 use scxr_kernel::config::Config;
 use scxr_kernel::cpumask::CpuMask;
 use scxr_kernel::ids::CpuId;
 use scxr_kernel::topology::Topology;
+use scxr_kernel::{CgroupChange, Machine};
 use scxr_ops::{BpfScheduler, Model, SchedulerOptions, Value};
 use scxr_trace::{ExitKind, NullSink};
 
@@ -602,6 +603,48 @@ fn qmap() {
     for hog in hogs {
         assert!(hog.sum_exec_runtime > S, "{}: {}", hog.comm, hog.sum_exec_runtime);
     }
+    t.detach();
+    assert_eq!(t.kind(), ExitKind::Unreg);
+}
+
+/// The same below itself: the root takes a sub-scheduler for a cgroup, and gives it its turn.
+#[test]
+fn qmap_below_qmap() {
+    let Some(mut object) = object("tools/scx_qmap.bpf.o") else { return };
+    let set = [("slice_ns", 5 * MS), ("max_tasks", 16384)];
+    let mut t = test_of(&object, &set, None, Config::default());
+    t.m.with_kernel(|k| k.change_cgroup("/a", CgroupChange::Make).expect("new"));
+    t.noise();
+    for i in 0..6 {
+        let mut spec = TaskSpec::new(format!("hog{i}"), |_: &TaskCx| Action::Run(MS));
+        spec.cgroup = if i < 3 { "/" } else { "/a" }.into();
+        t.m.spawn(spec);
+    }
+    t.sleep(100 * MS);
+    t.attach();
+    t.sleep(100 * MS);
+    object.set_struct_ops_member("qmap_ops", "sub_cgroup_id", 2).expect("a number");
+    let below = test_of(&object, &[&set[..], &[("sub_cgroup_id", 2)]].concat(), None, Config::default()).s;
+    t.m.enable(below.clone());
+    t.sleep(2 * S);
+    t.assert_running();
+    assert_eq!((&t.m.state().ext.enable_error, t.m.state().ext.sub_exits.len()), (&None, 0));
+    let enqueued = |s: &BpfScheduler| {
+        let arena = s.machine().map_index("arena").expect("an arena");
+        let base = s.machine().map_value_addr(arena, &0u32.to_le_bytes(), 0).expect("its base");
+        s.machine().read_u64(base).expect("a counter")
+    };
+    assert!(enqueued(&t.s) > 100 && enqueued(&below) > 100, "{} {}", enqueued(&t.s), enqueued(&below));
+    let state = t.m.state();
+    let tasks = state.all_tasks();
+    for hog in tasks.iter().map(|&p| state.task(p)).filter(|t| t.comm.starts_with("hog")) {
+        assert!(hog.sum_exec_runtime > 300 * MS, "{}: {}", hog.comm, hog.sum_exec_runtime);
+    }
+    assert_eq!(t.s.printed(), ["attaching sub-sched[0] on /a"]);
+    t.m.disable_sub(CgroupId(2));
+    t.sleep(100 * MS);
+    assert_eq!(t.m.state().ext.sub_exits.len(), 1);
+    assert_eq!(t.s.printed()[1], "detaching sub-sched[0] on /a");
     t.detach();
     assert_eq!(t.kind(), ExitKind::Unreg);
 }

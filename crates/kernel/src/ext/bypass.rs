@@ -8,9 +8,10 @@ use super::sched::SchedId;
 use crate::class::deq;
 use crate::cpumask::CpuMask;
 use crate::executor::Kernel;
-use crate::ids::{CpuId, TaskId};
+use crate::ids::{CpuId, Ns, TaskId};
 use crate::irq::Timer;
 use crate::lock::LockId;
+use crate::state::State;
 
 /// Has a scheduler bypassed, or no longer (E-163, E-164) [scx_bypass].
 pub(crate) fn bypass(k: &mut Kernel, sched: SchedId, on: bool) {
@@ -19,20 +20,79 @@ pub(crate) fn bypass(k: &mut Kernel, sched: SchedId, on: bool) {
         call::cpu_relax(k);
     }
     k.ext.bypass_locked = true;
-    if change_depth(k, sched, on) {
-        for_each_cpu(k, sched, on);
+    let subtree = k.ext.subtree(sched);
+    let mut changed = false;
+    for &s in &subtree {
+        let began_or_ended = change_depth(k, s, on);
+        if began_or_ended && on {
+            claim_bypass_dsp(k, s);
+        }
+        changed |= began_or_ended && s == sched;
+    }
+    if changed {
+        for_each_cpu(k, sched, &subtree);
+    }
+    if changed && !on {
+        // Everything has left the bypass queues.
+        for s in subtree {
+            if k.ext.scheds[s].bypass_depth == 0 {
+                release_bypass_dsp(k, s);
+            }
+        }
     }
     k.ext.bypass_locked = false;
 }
 
-fn for_each_cpu(k: &mut Kernel, sched: SchedId, on: bool) {
-    if on {
-        start_lb(k, sched);
+/// The bypass queues of `sched`, and those of its parent, which take its tasks, are served from now on (E-167) [enable_bypass_dsp].
+fn claim_bypass_dsp(k: &mut Kernel, sched: SchedId) {
+    let s = &mut k.ext.scheds[sched];
+    debug_assert!(!s.bypass_dsp_claim, "bypass begins once");
+    s.bypass_dsp_claim = true;
+    s.bypass_dsp_depth += 1;
+    let parent = s.parent;
+    if let Some(parent) = parent {
+        k.ext.scheds[parent].bypass_dsp_depth += 1;
     }
+    let host = parent.unwrap_or(sched);
+    if k.ext.scheds[host].bypass_lb_due == Ns::MAX {
+        start_lb(k, host);
+    }
+}
+
+/// They need not be, for `sched` (E-167) [disable_bypass_dsp].
+pub(crate) fn release_bypass_dsp(k: &mut Kernel, sched: SchedId) {
+    let s = &mut k.ext.scheds[sched];
+    if !std::mem::take(&mut s.bypass_dsp_claim) {
+        return;
+    }
+    s.bypass_dsp_depth -= 1;
+    if let Some(parent) = s.parent {
+        k.ext.scheds[parent].bypass_dsp_depth -= 1;
+    }
+}
+
+impl State {
+    /// The scheduler whose bypass queue takes a task of `sched` on `cpu`: of a sub-scheduler, the nearest one above that is not
+    /// bypassed, or the root (E-166) [bypass_enq_target_dsq].
+    pub(crate) fn bypass_host(&self, sched: SchedId, cpu: CpuId) -> SchedId {
+        let mut host = sched;
+        while let Some(parent) = self.ext.scheds[host].parent
+            && self.ext.scheds[host].bypassing(cpu)
+        {
+            host = parent;
+        }
+        host
+    }
+}
+
+fn for_each_cpu(k: &mut Kernel, sched: SchedId, subtree: &[SchedId]) {
     for cpu in (0..k.nr_cpus() as u32).map(CpuId) {
         k.lock(LockId::Rq(cpu));
         k.update_rq_clock(cpu);
-        k.ext.scheds[sched].pcpu[cpu].bypassing = on;
+        for &s in subtree {
+            let s = &mut k.ext.scheds[s];
+            s.pcpu[cpu].bypassing = s.bypass_depth > 0;
+        }
         if k.ext.enabled {
             cycle_runnable(k, sched, cpu);
         }
@@ -40,9 +100,6 @@ fn for_each_cpu(k: &mut Kernel, sched: SchedId, on: bool) {
             k.resched_curr(cpu);
         }
         k.unlock(LockId::Rq(cpu));
-    }
-    if !on {
-        k.ext.scheds[sched].bypass_dsp = false; // everything has left the bypass queues (E-167)
     }
 }
 
@@ -56,7 +113,6 @@ fn change_depth(k: &mut Kernel, sched: SchedId, on: bool) -> bool {
         (true, 0) => {
             s.slice_dfl = consts::SLICE_BYPASS;
             s.bypass_since = now;
-            s.bypass_dsp = true;
             s.count(Ev::BypassActivate, 1);
             true
         }
@@ -70,9 +126,9 @@ fn change_depth(k: &mut Kernel, sched: SchedId, on: bool) -> bool {
     }
 }
 
-/// Takes every waiting task of `sched` out and puts it back, so that it lands where it belongs now.
+/// Takes every waiting task of `sched` and of what is below it out and puts it back, so that it lands where it belongs now.
 fn cycle_runnable(k: &mut Kernel, sched: SchedId, cpu: CpuId) {
-    let mut tasks: Vec<TaskId> = k.runnable_tasks(cpu).filter(|&p| k.task_on_sched(p, sched)).collect();
+    let mut tasks: Vec<TaskId> = k.runnable_tasks(cpu).filter(|&p| k.ext.is_below(k.task_sched(p), sched)).collect();
     tasks.reverse();
     for p in tasks {
         let c = k.sched_change_begin(p, deq::SAVE | deq::MOVE);
@@ -89,8 +145,12 @@ fn start_lb(k: &mut Kernel, sched: SchedId) {
 /// The timer of a scheduler's load balancer (E-168) [scx_bypass_lb_timerfn].
 pub(crate) fn lb_timer(k: &mut Kernel, sched: SchedId) {
     let now = k.now();
-    if !k.ext.scheds.get(sched).is_some_and(|s| s.bypass_dsp && now >= s.bypass_lb_due) {
-        return; // bypass has ended, or the timer is an earlier scheduler's
+    let Some(s) = k.ext.scheds.get_mut(sched).filter(|s| now >= s.bypass_lb_due) else {
+        return; // the timer is an earlier scheduler's
+    };
+    if !s.bypass_dsp() {
+        s.bypass_lb_due = Ns::MAX;
+        return; // bypass has ended
     }
     for node in 0..k.topology.nodes.len() {
         let cpus = k.topology.nodes[node].and(&k.online);

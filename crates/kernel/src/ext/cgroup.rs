@@ -56,6 +56,7 @@ fn inited(k: &Kernel, id: CgroupId) -> bool {
 
 /// A cgroup is removed (E-226) [scx_tg_offline]. Cgroup lock held.
 pub(crate) fn tg_offline(k: &mut Kernel, id: CgroupId) {
+    super::sub::cgroup_offline(k, id);
     if let Some(root) = told(k, Op::cgroup_exit).filter(|_| inited(k, id)) {
         call::op(k, root, Op::cgroup_exit, None, None, |ops, k| ops.cgroup_exit(k, id));
     }

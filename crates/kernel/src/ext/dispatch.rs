@@ -64,6 +64,9 @@ fn finish_dispatch(k: &mut Kernel, sched: SchedId, cpu: CpuId, e: DspEntry) {
             _ => return,
         }
     }
+    if !k.task_on_sched(p, sched) {
+        return k.ext.scheds[sched].count(Ev::InsertNotOwned, 1);
+    }
     if k.ext.scheds[sched].has(Op::core_sched_before) {
         touch_core_sched(k, p);
     }
@@ -259,12 +262,13 @@ fn consume_bypass(k: &mut Kernel, sched: SchedId, cpu: CpuId) -> bool {
     consume(k, sched, cpu, dsq, 0)
 }
 
-/// Has a scheduler fill the local queue of `cpu` (E-121) [scx_dispatch_sched]. Rq lock held; dropped and retaken.
-fn dispatch_sched(k: &mut Kernel, sched: SchedId, cpu: CpuId, prev: TaskId) -> Verdict {
+/// Has a scheduler fill the local queue of `cpu` (E-121) [scx_dispatch_sched]. `nested`: its parent's dispatch asks (E-238). Rq lock
+/// held; dropped and retaken.
+pub(crate) fn dispatch_sched(k: &mut Kernel, sched: SchedId, cpu: CpuId, prev: TaskId, nested: bool) -> Verdict {
     if consume_global(k, sched, cpu) {
         return Verdict::Local;
     }
-    let bypass_dsp = |k: &Kernel| k.ext.scheds[sched].bypass_dsp;
+    let bypass_dsp = |k: &Kernel| k.ext.scheds[sched].bypass_dsp();
     if bypass_dsp(k) {
         if k.ext.scheds[sched].bypassing(cpu) {
             return match consume_bypass(k, sched, cpu) {
@@ -272,8 +276,9 @@ fn dispatch_sched(k: &mut Kernel, sched: SchedId, cpu: CpuId, prev: TaskId) -> V
                 false => Verdict::None,
             };
         }
-        let visit = k.rqs[cpu].scx.nr_dispatch_visits;
-        k.rqs[cpu].scx.nr_dispatch_visits += 1;
+        let seq = &mut k.ext.scheds[sched].pcpu[cpu].bypass_host_seq;
+        let visit = *seq;
+        *seq += 1;
         if visit.is_multiple_of(consts::BYPASS_HOST_NTH) && consume_bypass(k, sched, cpu) {
             k.ext.scheds[sched].count(Ev::SubBypassDispatch, 1);
             return Verdict::Local;
@@ -282,7 +287,7 @@ fn dispatch_sched(k: &mut Kernel, sched: SchedId, cpu: CpuId, prev: TaskId) -> V
     if !k.ext.scheds[sched].has(Op::dispatch) || !k.rqs[cpu].scx.online {
         return Verdict::None;
     }
-    if let Some(verdict) = dispatch_loop(k, sched, cpu, prev) {
+    if let Some(verdict) = dispatch_loop(k, sched, cpu, prev, nested) {
         return verdict;
     }
     if bypass_dsp(k) && consume_bypass(k, sched, cpu) {
@@ -292,15 +297,21 @@ fn dispatch_sched(k: &mut Kernel, sched: SchedId, cpu: CpuId, prev: TaskId) -> V
 }
 
 /// E-122
-fn dispatch_loop(k: &mut Kernel, sched: SchedId, cpu: CpuId, prev: TaskId) -> Option<Verdict> {
+fn dispatch_loop(k: &mut Kernel, sched: SchedId, cpu: CpuId, prev: TaskId, nested: bool) -> Option<Verdict> {
     let me = k.this_cpu();
     for round in 1.. {
         k.ext.scheds[sched].pcpu[me].dsp.nr_tasks = 0;
         let t = k.task(prev);
         let prev_arg = (t.class == ClassId::Ext && t.scx.sched == Some(sched)).then_some(prev);
+        if !nested {
+            k.rqs[cpu].scx.sub_dispatch_prev = Some(prev);
+        }
         call::op(k, sched, Op::dispatch, Some(cpu), None, |ops, k| {
             ops.dispatch(k, cpu, prev_arg);
         });
+        if !nested {
+            k.rqs[cpu].scx.sub_dispatch_prev = None;
+        }
         flush_dispatch_buf(k, sched, cpu);
         let e = &k.task(prev).scx;
         if e.has(task::QUEUED) && e.slice > 0 {
@@ -349,7 +360,7 @@ fn find_work(k: &mut Kernel, cpu: CpuId, prev: TaskId) -> Verdict {
     if k.local_dsq(cpu).nr > 0 {
         return Verdict::Local;
     }
-    match dispatch_sched(k, sched, cpu, prev) {
+    match dispatch_sched(k, sched, cpu, prev, false) {
         Verdict::None => {}
         verdict => return verdict,
     }

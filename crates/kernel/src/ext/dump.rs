@@ -189,7 +189,9 @@ fn dump_state(k: &mut Kernel, sched: SchedId, about: &ExitInfo, all_tasks: bool)
 
 /// E-184
 fn header(k: &Kernel, d: &mut Dump, about: &ExitInfo) {
-    d.line(format!("{}: root", k.ext.scheds[d.sched].attrs.name));
+    let s = &k.ext.scheds[d.sched];
+    let path = if s.level > 0 { format!(" {}", s.cgroup_path) } else { String::new() };
+    d.line(format!("{}: {}{path}", s.attrs.name, s.place()));
     if about.kind == ExitKind::None {
         return d.line(format!("Debug dump triggered by {}", about.reason));
     }
@@ -283,7 +285,8 @@ fn task_lines(k: &Kernel, d: &mut Dump, cpu: CpuId, p: TaskId) {
     let cpu_or_none = |cpu: Option<CpuId>| cpu.map_or(-1, |c| i64::from(c.0));
     let dsq = e.dsq.map_or("(n/a)".to_string(), |i| format!("0x{:x}", k.ext.dsqs[i as usize].id));
     let flags = e.flags & !(0x7 << task::STATE_SHIFT);
-    d.line(format!("\n {marker}{state} {}[{}] {own}root {ms:+}ms", t.comm, t.pid));
+    let place = e.sched.map_or_else(String::new, |s| k.ext.scheds[s].place());
+    d.line(format!("\n {marker}{state} {}[{}] {own}{place} {ms:+}ms", t.comm, t.pid));
     d.line(format!(
         "      scx_state/flags={}/0x{flags:x} dsq_flags=0x{:x} ops_state/qseq={ops_state}/{qseq}",
         e.state as u32,

@@ -1,5 +1,6 @@
 //! Enabling a scheduler, and the threads that enable and disable (E-193 to E-199).
 
+use std::cmp::Reverse;
 use std::rc::Rc;
 
 use scxr_trace::{EventKind, ExitKind};
@@ -13,10 +14,14 @@ use super::flags::{self, EFLAG_INITIALIZED, consts, dsq_id, errno, exit_code};
 use super::ops::{Op, OpsAttrs, SchedExtOps};
 use super::sched::{Sched, SchedId};
 use super::state::EnableState;
+use super::sub_disable::sub_disable;
+use super::sub_enable::sub_enable;
 use super::task::{
-    BROKEN, exit_task, find_by_tid, fork_write_lock, fork_write_unlock, init_task, init_task_failed, set_state,
+    BROKEN, cancel_fork, exit_task, find_by_tid, fork, fork_write_lock, fork_write_unlock, init_task, init_task_failed,
+    post_fork, pre_fork, set_state,
 };
 use super::{cgroup, idle, watchdog};
+use crate::cgroup::CgroupId;
 use crate::class::{self, ClassId, deq};
 use crate::executor::Kernel;
 use crate::ids::{CpuId, PerCpu, TaskId};
@@ -30,13 +35,16 @@ pub(crate) struct Work {
     enable_thread: Option<TaskId>,
     helper: Option<TaskId>,
     enable: Option<Rc<dyn SchedExtOps>>,
-    enabling: bool,
-    /// The helper is to disable the schedulers whose exit was claimed.
+    /// The helpers are to disable the schedulers whose exit was claimed.
     pub(crate) disable: bool,
-    /// The one that it has begun to disable.
-    disabling: Option<SchedId>,
-    /// Who waits for the end of all this.
-    waiter: Option<TaskId>,
+    /// Those that are bypassed, and not disabled yet.
+    disabling: Vec<SchedId>,
+    /// What sub-schedulers have a helper of their own for: the root's may wait for them. There from the first one on.
+    sub_helper: Option<TaskId>,
+    /// Somebody enables or disables [scx_enable_mutex].
+    mutex: bool,
+    /// Who waits for the end of all this, and of whom; `None`: of enabling.
+    waiter: Option<(TaskId, Option<SchedId>)>,
 }
 
 /// Makes the class's kernel threads, at boot.
@@ -62,7 +70,7 @@ fn wait_or_go_on(k: &Kernel) -> KthreadNext {
 
 /// Asks the enable thread to enable `ops`; `waiter` is woken when that is done (E-193) [scx_enable].
 pub(crate) fn request(k: &mut Kernel, ops: Rc<dyn SchedExtOps>, waiter: TaskId) -> KthreadNext {
-    k.ext.work.waiter = Some(waiter);
+    k.ext.work.waiter = Some((waiter, None));
     k.ext.work.enable = Some(ops);
     if let Some(thread) = k.ext.work.enable_thread {
         k.wake_up_process(thread);
@@ -70,26 +78,31 @@ pub(crate) fn request(k: &mut Kernel, ops: Rc<dyn SchedExtOps>, waiter: TaskId) 
     wait_or_go_on(k)
 }
 
-/// Asks the helper thread to disable the scheduler; `waiter` is woken when that is done (E-180) [bpf_scx_unreg].
-pub(crate) fn unregister(k: &mut Kernel, waiter: TaskId) -> KthreadNext {
-    let Some(root) = k.ext.root_id() else {
+/// Asks the helper thread to disable the root scheduler, or the sub-scheduler of a cgroup; `waiter` is woken when that is done (E-180)
+/// [bpf_scx_unreg].
+pub(crate) fn unregister(k: &mut Kernel, waiter: TaskId, cgroup: Option<CgroupId>) -> KthreadNext {
+    let sched = match cgroup {
+        Some(cgroup) => k.ext.sub_of(cgroup.0.into()),
+        None => k.ext.root_id(),
+    };
+    let Some(sched) = sched else {
         return KthreadNext::Again;
     };
-    k.ext.work.waiter = Some(waiter);
-    scx_disable(k, root, ExitKind::Unreg);
+    k.ext.work.waiter = Some((waiter, Some(sched)));
+    scx_disable(k, sched, ExitKind::Unreg);
     wait_or_go_on(k)
 }
 
-/// Wakes the helper thread.
+/// Wakes the helper threads.
 pub(crate) fn wake_helper(k: &mut Kernel) {
-    if let Some(helper) = k.ext.work.helper {
+    for helper in [k.ext.work.helper, k.ext.work.sub_helper].into_iter().flatten() {
         k.wake_up_process(helper);
     }
 }
 
-/// Wakes who waits for the end of enabling or disabling.
-pub(crate) fn finish_waiter(k: &mut Kernel) {
-    if let Some(waiter) = k.ext.work.waiter.take() {
+/// Wakes who waits for the end of enabling, or of a scheduler.
+pub(crate) fn finish_waiter(k: &mut Kernel, of: Option<SchedId>) {
+    if let Some((waiter, _)) = k.ext.work.waiter.take_if(|(_, awaited)| *awaited == of) {
         k.wake_up_process(waiter);
     }
 }
@@ -102,56 +115,129 @@ pub(crate) fn hotplug_done(k: &mut Kernel) {
 }
 
 fn enable_thread(k: &mut Kernel, _me: TaskId) -> KthreadNext {
-    if k.hotplug.writer {
-        return KthreadNext::Block; // woken by `hotplug_done`
+    if k.hotplug.writer || k.ext.work.mutex {
+        return KthreadNext::Block; // woken by `hotplug_done`, `mutex_unlock`
     }
     let Some(ops) = k.ext.work.enable.take() else {
         return KthreadNext::Block;
     };
-    k.ext.work.enabling = true;
-    let result = root_enable(k, ops);
-    k.ext.work.enabling = false;
+    k.ext.work.mutex = true;
+    let result = enable(k, ops);
+    k.ext.work.mutex = false;
     match result {
-        Ok(()) => finish_waiter(k),
+        Ok(()) => finish_waiter(k, None),
         Err(Refused::Early(err, why)) => {
             k.ext.enable_error = Some((err, why));
-            finish_waiter(k);
+            finish_waiter(k, None);
         }
-        Err(Refused::Late(sched, err)) => error(k, sched, format!("scx_root_enable() failed ({err})")),
+        Err(Refused::Late(sched, err)) => {
+            let what = if k.ext.scheds[sched].parent.is_some() { "sub" } else { "root" };
+            error(k, sched, format!("scx_{what}_enable() failed ({err})"));
+            if let Some((_, awaited)) = &mut k.ext.work.waiter {
+                *awaited = Some(sched);
+            }
+        }
     }
-    if k.ext.work.disable || k.ext.work.disabling.is_some() {
-        wake_helper(k);
-    }
+    mutex_unlocked(k);
     KthreadNext::Again
 }
 
+/// E-193 [scx_enable]
+fn enable(k: &mut Kernel, ops: Rc<dyn SchedExtOps>) -> Result<()> {
+    k.ext.enable_error = None;
+    let attrs = ops.attrs();
+    check_attrs(&attrs)?;
+    match attrs.sub_cgroup_id {
+        0 | 1 => root_enable(k, ops, attrs),
+        _ => {
+            add_sub_helper(k);
+            sub_enable(k, ops, attrs)
+        }
+    }
+}
+
+/// Whoever waits for the mutex may have it now.
+fn mutex_unlocked(k: &mut Kernel) {
+    if let Some(thread) = k.ext.work.enable_thread.filter(|_| k.ext.work.enable.is_some()) {
+        k.wake_up_process(thread);
+    }
+    if k.ext.work.disable || !k.ext.work.disabling.is_empty() {
+        wake_helper(k);
+    }
+}
+
+/// Sub-schedulers have a thread that disables them, made with the first of them.
+fn add_sub_helper(k: &mut Kernel) {
+    if k.ext.work.sub_helper.is_none() {
+        pre_fork(k);
+        let helper = crate::boot::add_fifo_kthread(k, "sched_ext_subs", sub_helper_thread);
+        // A kernel thread that no scheduler can refuse: its failure would be the enabling's.
+        match fork(k, helper) {
+            Ok(()) => post_fork(k, helper),
+            Err(_) => cancel_fork(k, helper),
+        }
+        k.ext.work.sub_helper = Some(helper);
+    }
+}
+
+/// The root's helper: it carries claims out as far as they have to be at once, and disables the root.
 fn helper_thread(k: &mut Kernel, _me: TaskId) -> KthreadNext {
-    if std::mem::take(&mut k.ext.work.disable)
-        && let Some(sched) = begin_disable(k)
-    {
-        k.ext.work.disabling = Some(sched);
+    if std::mem::take(&mut k.ext.work.disable) {
+        let begun = begin_disable(k);
+        k.ext.work.disabling.extend(begun);
+        if let Some(helper) = k.ext.work.sub_helper {
+            k.wake_up_process(helper);
+        }
     }
-    if !k.ext.work.enabling
-        && let Some(sched) = k.ext.work.disabling.take()
+    let root = |k: &Kernel| k.ext.work.disabling.iter().position(|&s| k.ext.scheds[s].parent.is_none());
+    if !k.ext.has_subs()
+        && !k.ext.work.mutex
+        && let Some(at) = root(k)
     {
-        finish_disable(k, sched);
+        disable_with_mutex(k, at, finish_disable);
     }
-    let more = k.ext.work.disable || k.ext.work.disabling.is_some() && !k.ext.work.enabling;
-    match more {
+    match k.ext.work.disable || root(k).is_some() && !k.ext.has_subs() && !k.ext.work.mutex {
         true => KthreadNext::Again,
         false => KthreadNext::Block,
     }
 }
 
+/// The sub-schedulers' helper: it disables them, those below first.
+fn sub_helper_thread(k: &mut Kernel, _me: TaskId) -> KthreadNext {
+    let sub = |k: &Kernel| {
+        let subs = k.ext.work.disabling.iter().enumerate().filter(|(_, s)| k.ext.scheds[**s].parent.is_some());
+        let ready = subs.filter(|(_, s)| k.ext.sub_scheds(**s).next().is_none());
+        ready.min_by_key(|(_, s)| Reverse(k.ext.scheds[**s].level)).map(|(at, _)| at)
+    };
+    if !k.ext.work.mutex
+        && let Some(at) = sub(k)
+    {
+        disable_with_mutex(k, at, sub_disable);
+    }
+    match sub(k).is_some() && !k.ext.work.mutex {
+        true => KthreadNext::Again,
+        false => KthreadNext::Block,
+    }
+}
+
+fn disable_with_mutex(k: &mut Kernel, at: usize, disable: fn(&mut Kernel, SchedId)) {
+    k.ext.work.mutex = true;
+    let sched = k.ext.work.disabling.remove(at);
+    disable(k, sched);
+    k.ext.work.mutex = false;
+    finish_waiter(k, Some(sched));
+    mutex_unlocked(k);
+}
+
 /// Why a scheduler is not enabled.
-enum Refused {
+pub(super) enum Refused {
     /// Told to the caller: errno and text.
     Early(i32, String),
     /// After it was published: told to `ops.exit` (E-199).
     Late(SchedId, i32),
 }
 
-type Result<T> = std::result::Result<T, Refused>;
+pub(super) type Result<T> = std::result::Result<T, Refused>;
 
 /// Member validation at load (E-23) [bpf_scx_init_member].
 fn check_attrs(a: &OpsAttrs) -> Result<()> {
@@ -184,10 +270,7 @@ pub(crate) fn sanitize_errno(k: &mut Kernel, sched: SchedId, op: Op, err: i32) -
 }
 
 /// E-194 to E-198 [scx_root_enable_workfn]
-fn root_enable(k: &mut Kernel, ops: Rc<dyn SchedExtOps>) -> Result<()> {
-    k.ext.enable_error = None;
-    let attrs = ops.attrs();
-    check_attrs(&attrs)?;
+fn root_enable(k: &mut Kernel, ops: Rc<dyn SchedExtOps>, attrs: OpsAttrs) -> Result<()> {
     if k.ext.state != EnableState::Disabled {
         let why = "another scheduler is enabled".into();
         return Err(Refused::Early(-errno::EBUSY, why));
@@ -236,7 +319,7 @@ fn root_enable(k: &mut Kernel, ops: Rc<dyn SchedExtOps>) -> Result<()> {
 }
 
 /// E-195 [scx_alloc_and_add_sched]
-fn alloc_sched(k: &mut Kernel, ops: Rc<dyn SchedExtOps>, attrs: OpsAttrs) -> SchedId {
+pub(super) fn alloc_sched(k: &mut Kernel, ops: Rc<dyn SchedExtOps>, attrs: OpsAttrs) -> SchedId {
     let (nr_cpus, nr_nodes) = (k.nr_cpus(), k.topology.nodes.len());
     let bypass_dsqs = PerCpu::new(nr_cpus, |cpu| k.alloc_dsq(dsq_id::BYPASS, Some(cpu)));
     let global_dsqs = (0..nr_nodes).map(|_| k.alloc_dsq(dsq_id::GLOBAL, None)).collect();
@@ -258,8 +341,8 @@ fn publish(k: &mut Kernel, sched: SchedId) {
     idle::enable(k, has_update_idle, flags);
 }
 
-/// `ops.init` and what follows it (E-196).
-fn init(k: &mut Kernel, sched: SchedId) -> Result<()> {
+/// `ops.init`, and what the kernel sets up then (E-196).
+pub(super) fn run_init(k: &mut Kernel, sched: SchedId) -> Result<()> {
     if k.ext.scheds[sched].attrs.ops.has(Op::init) {
         let err = call::op(k, sched, Op::init, None, None, |ops, k| ops.init(k)).unwrap_or(0);
         if err != 0 {
@@ -270,10 +353,15 @@ fn init(k: &mut Kernel, sched: SchedId) -> Result<()> {
         k.ext.scheds[sched].exit.flags |= EFLAG_INITIALIZED;
     }
     let ops = k.ext.scheds[sched].ops.clone();
-    let err = ops.set_up(k);
-    if err != 0 {
-        return Err(Refused::Late(sched, err));
+    match ops.set_up(k) {
+        0 => Ok(()),
+        err => Err(Refused::Late(sched, err)),
     }
+}
+
+/// What comes before the root's operations may be called (E-196).
+fn init(k: &mut Kernel, sched: SchedId) -> Result<()> {
+    run_init(k, sched)?;
     let s = &mut k.ext.scheds[sched];
     for op in [Op::cpu_online, Op::cpu_offline].into_iter().filter(|&op| s.attrs.ops.has(op)) {
         s.active = s.active.with(op); // E-27
@@ -297,16 +385,20 @@ fn check_hotplug_seq(k: &mut Kernel, sched: SchedId) -> Result<()> {
 }
 
 /// E-26 [validate_ops]
-fn validate_ops(k: &mut Kernel, sched: SchedId) -> Result<()> {
+pub(super) fn validate_ops(k: &mut Kernel, sched: SchedId) -> Result<()> {
     let s = &k.ext.scheds[sched];
     let has = |op| s.attrs.ops.has(op);
     let why = if s.flag(flags::ops::ENQ_LAST) && !has(Op::enqueue) {
         "SCX_OPS_ENQ_LAST requires ops.enqueue() to be implemented"
+    } else if s.parent.is_some() && s.flag(flags::ops::TID_TO_TASK) && k.ext.tids.is_none() {
+        "SCX_OPS_TID_TO_TASK requires root scheduler to enable it"
     } else if s.flag(flags::ops::BUILTIN_IDLE_PER_NODE)
         && has(Op::update_idle)
         && !s.flag(flags::ops::KEEP_BUILTIN_IDLE)
     {
         "SCX_OPS_BUILTIN_IDLE_PER_NODE requires CPU idle selection enabled"
+    } else if s.parent.is_some() && !s.attrs.cid {
+        "sub-sched requires cid-form struct_ops"
     } else if !s.attrs.cid && (has(Op::sub_attach) || has(Op::sub_detach)) {
         "sub_attach/sub_detach requires cid-form struct_ops"
     } else {

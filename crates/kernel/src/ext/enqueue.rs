@@ -187,7 +187,10 @@ pub(crate) fn do_enqueue_task(
         Way::Ask => return ask_enqueue(k, sched, cpu, p, enq_flags),
         Way::Local => cpu.0,
         Way::Global => k.global_dsq(sched, k.task(p).cpu),
-        Way::Bypass => k.bypass_dsq(sched, k.task(p).cpu),
+        Way::Bypass => {
+            let cpu = k.task(p).cpu;
+            k.bypass_dsq(k.bypass_host(sched, cpu), cpu)
+        }
     };
     touch_core_sched(k, p);
     refill_slice(k, sched, p);

@@ -7,7 +7,7 @@ use super::list::{Link, List};
 use super::sched::SchedId;
 use super::tree::Node;
 use crate::cpumask::CpuMask;
-use crate::ids::{CpuId, Ns};
+use crate::ids::{CpuId, Ns, TaskId};
 
 /// State of a task in the class (E-42).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -198,7 +198,8 @@ pub struct ScxRq {
     pub(crate) kick_sync_pending: bool,
     /// kick_sync of the CPUs that this one waits for; empty without a scheduler.
     pub(crate) kick_snapshots: Vec<u64>,
-    pub(crate) nr_dispatch_visits: u64,
+    /// Task that the dispatch under way may go on with, for dispatches within it.
+    pub(crate) sub_dispatch_prev: Option<TaskId>,
 }
 
 impl ScxRq {
@@ -241,7 +242,7 @@ impl ScxRq {
             kick_sync: 0,
             kick_sync_pending: false,
             kick_snapshots: Vec::new(),
-            nr_dispatch_visits: 0,
+            sub_dispatch_prev: None,
         }
     }
 }

@@ -7,7 +7,7 @@ use scxr_trace::{EventKind, ExitKind};
 use super::bypass::bypass;
 use super::call;
 use super::dump::dump_exit;
-use super::enable::{finish_waiter, wake_helper};
+use super::enable::wake_helper;
 use super::flags::consts;
 use super::ops::{ExitInfo, Op, OpSet};
 use super::sched::{Sched, SchedId};
@@ -78,6 +78,10 @@ fn claim(k: &mut Kernel, sched: SchedId, kind: ExitKind) -> bool {
     if first {
         s.exit_kind = kind;
         s.aborting = true;
+        if kind != ExitKind::Parent {
+            let below = k.ext.subtree(sched).into_iter().skip(1);
+            below.for_each(|s| _ = claim(k, s, ExitKind::Parent));
+        }
     }
     first
 }
@@ -154,27 +158,31 @@ pub fn sysrq_reset(k: &mut Kernel) {
 
 /// An error is dumped, and the helper disables the scheduler (E-178) [scx_disable_irq_workfn].
 pub(crate) fn disable_irq_work(k: &mut Kernel) {
-    let failed = |(id, s): (SchedId, &Sched)| is_error(s.exit_kind).then_some(id);
-    let sched = k.ext.scheds.iter().find_map(failed);
-    if let Some(sched) = sched {
-        dump_exit(k, sched);
-    }
+    let failed = |(id, s): (SchedId, &Sched)| (is_error(s.exit_kind) && s.exit.dump.is_empty()).then_some(id);
+    let failed: Vec<SchedId> = k.ext.scheds.iter().filter_map(failed).collect();
+    failed.into_iter().for_each(|sched| dump_exit(k, sched));
     k.ext.work.disable = true;
     wake_helper(k);
 }
 
-/// First half of disabling the scheduler whose exit was claimed, as long as enabling may still be under way (E-179, E-200)
+/// First half of disabling the schedulers whose exit was claimed, as long as enabling may still be under way (E-179, E-200)
 /// [scx_disable_workfn].
-pub(crate) fn begin_disable(k: &mut Kernel) -> Option<SchedId> {
+pub(crate) fn begin_disable(k: &mut Kernel) -> Vec<SchedId> {
     let claimed = |kind| !matches!(kind, ExitKind::None | ExitKind::Done);
-    let (sched, _) = k.ext.scheds.iter().find(|(_, s)| claimed(s.exit_kind))?;
-    let s = &mut k.ext.scheds[sched];
-    let kind = std::mem::replace(&mut s.exit_kind, ExitKind::Done);
-    s.exit.kind = kind;
-    s.exit.reason = exit_reason(kind);
-    bypass(k, sched, true);
-    k.ext.state = EnableState::Disabling;
-    Some(sched)
+    let mut begun = Vec::new();
+    let next = |k: &Kernel| k.ext.scheds.iter().find(|(_, s)| claimed(s.exit_kind)).map(|(id, _)| id);
+    while let Some(sched) = next(k) {
+        let s = &mut k.ext.scheds[sched];
+        let kind = std::mem::replace(&mut s.exit_kind, ExitKind::Done);
+        s.exit.kind = kind;
+        s.exit.reason = exit_reason(kind);
+        bypass(k, sched, true);
+        if k.ext.root_id() == Some(sched) {
+            k.ext.state = EnableState::Disabling;
+        }
+        begun.push(sched);
+    }
+    begun
 }
 
 /// Second half (E-200, E-201) [scx_root_disable].
@@ -201,7 +209,6 @@ pub(crate) fn finish_disable(k: &mut Kernel, sched: SchedId) {
         call::op(k, sched, Op::exit, None, None, |ops, k| ops.exit(k, &info));
     }
     drop_scheduler(k, sched, info);
-    finish_waiter(k);
 }
 
 /// `p` goes to the class that its policy has without a scheduler, and the scheduler forgets it.
@@ -218,6 +225,7 @@ fn release_task(k: &mut Kernel, p: TaskId) {
         k.sched_change_end(c);
     }
     disable_and_exit_task(k, p);
+    k.task_mut(p).scx.sched = None; // one that was never made known to it
     crate::class::run_balance_callbacks(k, cpu);
     k.unlock(LockId::Rq(cpu));
     k.unlock(LockId::Pi(p));
@@ -234,21 +242,33 @@ impl Kernel {
     }
 }
 
-/// The root scheduler is gone, but for those who still look at it (E-241).
-fn drop_scheduler(k: &mut Kernel, sched: SchedId, info: ExitInfo) {
-    k.ext.root = None;
-    k.ext.watchdog_due = Ns::MAX;
+/// A scheduler is gone, but for those who still look at it (E-241).
+pub(super) fn forget(k: &mut Kernel, sched: SchedId) {
     let s = &mut k.ext.scheds[sched];
     s.bypass_lb_due = Ns::MAX;
     s.timers = Default::default();
-    let (ops, events, name) = (Rc::clone(&s.ops), s.events, s.attrs.name.clone());
+    let ops = Rc::clone(&s.ops);
     let dsqs: Vec<u32> = s.dsqs().collect();
-    k.ext.last_events = events;
     for dsq in dsqs {
         k.free_dsq(dsq);
     }
     k.call_rcu(Garbage::Sched(sched));
     ops.unloaded(k);
+    for cpu in (0..k.nr_cpus() as u32).map(CpuId) {
+        let rq = &mut k.rqs[cpu].scx;
+        rq.reenq_locals.retain(|&s| s != sched);
+        rq.reenq_users.retain(|r| r.sched != sched);
+    }
+}
+
+/// The root scheduler is gone.
+fn drop_scheduler(k: &mut Kernel, sched: SchedId, info: ExitInfo) {
+    k.ext.root = None;
+    k.ext.watchdog_due = Ns::MAX;
+    let s = &k.ext.scheds[sched];
+    let (events, name) = (s.events, s.attrs.name.clone());
+    k.ext.last_events = events;
+    forget(k, sched);
     k.emit(EventKind::Disabled { name, kind: info.kind });
     for cpu in (0..k.nr_cpus() as u32).map(CpuId) {
         let rq = &mut k.rqs[cpu].scx;
@@ -257,8 +277,6 @@ fn drop_scheduler(k: &mut Kernel, sched: SchedId, info: ExitInfo) {
         rq.cpus_to_kick_if_idle = Default::default();
         rq.cpus_to_preempt = Default::default();
         rq.cpus_to_wait = Default::default();
-        rq.reenq_locals.retain(|&s| s != sched);
-        rq.reenq_users.retain(|r| r.sched != sched);
     }
     k.ext.exit_info = Some(info);
     k.ext.state = EnableState::Disabled;

@@ -42,6 +42,8 @@ pub mod consts {
     pub const BYPASS_LB_MIN_DELTA_DIV: u64 = 4;
     pub const REENQ_LOCAL_MAX_REPEAT: u32 = 256;
     pub const OPS_NAME_LEN: usize = 128;
+    /// Ends of sub-schedulers that are remembered: ours.
+    pub const SUB_EXITS_MAX: usize = 64;
 }
 
 /// Flags of a scheduler (E-4).
@@ -121,6 +123,7 @@ pub mod task {
     pub const IN_CUSTODY: u32 = 1 << 1;
     pub const RESET_RUNNABLE_AT: u32 = 1 << 2;
     pub const DEQD_FOR_SLEEP: u32 = 1 << 3;
+    pub const SUB_INIT: u32 = 1 << 4;
     pub const IMMED: u32 = 1 << 5;
     pub const STATE_SHIFT: u32 = 8;
     pub const REENQ_REASON_SHIFT: u32 = 12;

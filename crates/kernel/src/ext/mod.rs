@@ -29,6 +29,9 @@ mod reenq;
 mod runnable;
 mod sched;
 mod state;
+mod sub;
+mod sub_disable;
+mod sub_enable;
 mod task;
 mod timer;
 mod tree;
@@ -40,6 +43,7 @@ pub use events::{Ev, Events};
 pub use iter::DsqIter;
 pub use sched::{Sched, SchedId};
 pub use state::{EnableState, Ext};
+pub use sub_disable::SubExit;
 
 pub(crate) use bypass::lb_timer;
 pub(crate) use cgroup::{

@@ -103,6 +103,8 @@ pub struct OpsAttrs {
     pub exit_dump_len: u32,
     /// Expected hotplug sequence; 0: any.
     pub hotplug_seq: u64,
+    /// The cgroup to schedule, as a sub-scheduler of whoever does so now; 0 and 1: all of the machine (E-193).
+    pub sub_cgroup_id: u64,
     /// Implemented operations.
     pub ops: OpSet,
 }
@@ -142,6 +144,15 @@ pub struct ExitInfo {
     pub dump: String,
     /// SCX_EFLAG_*.
     pub flags: u64,
+}
+
+/// What `sub_attach` and `sub_detach` are told [struct scx_sub_attach_args].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubArgs {
+    /// Data members of the sub-scheduler's table.
+    pub attrs: OpsAttrs,
+    /// Path of its cgroup.
+    pub cgroup_path: String,
 }
 
 /// What the dump operations are told [struct scx_dump_ctx].
@@ -248,6 +259,12 @@ pub trait SchedExtOps {
     fn cgroup_set_bandwidth(&self, k: &mut Kernel, cgrp: CgroupId, bandwidth: Bandwidth) {}
     /// A cgroup's tasks run only when nobody else does, or like others.
     fn cgroup_set_idle(&self, k: &mut Kernel, cgrp: CgroupId, idle: bool) {}
+    /// A sub-scheduler wants to attach; 0 or -errno.
+    fn sub_attach(&self, k: &mut Kernel, args: &SubArgs) -> i32 {
+        0
+    }
+    /// A sub-scheduler that was attached is gone.
+    fn sub_detach(&self, k: &mut Kernel, args: &SubArgs) {}
     /// A CPU comes online.
     fn cpu_online(&self, k: &mut Kernel, cpu: CpuId) {}
     /// A CPU goes offline.

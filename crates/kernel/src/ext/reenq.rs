@@ -98,6 +98,9 @@ pub(crate) fn reenq_local(k: &mut Kernel, sched: SchedId, cpu: CpuId, flags: u64
     let mut first = true;
     while let Some(p) = at {
         at = k.dsq_next(p);
+        if !k.ext.is_below(k.task_sched(p), sched) {
+            continue; // not its task, nor one of its sub-schedulers' (E-239)
+        }
         let reason = if k.task(p).scx.has(task::IMMED) && (!first || !open) {
             k.ext.scheds[sched].count(Ev::ReenqImmed, 1);
             task::REENQ_IMMED

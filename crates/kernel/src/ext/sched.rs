@@ -16,6 +16,7 @@ use super::exit::no_exit;
 use super::flags::consts;
 use super::ops::{ExitInfo, Op, OpSet, OpsAttrs, SchedExtOps};
 use super::state::Ext;
+use crate::cgroup::CgroupId;
 use crate::ids::{CpuId, Ns, PerCpu, TaskId};
 use crate::state::State;
 
@@ -60,6 +61,8 @@ pub(crate) struct SchedPcpu {
     pub(crate) bypassing: bool,
     /// Index of the bypass queue.
     pub(crate) bypass_dsq: u32,
+    /// Visits of the dispatcher while descendants' tasks wait on its bypass queues.
+    pub(crate) bypass_host_seq: u64,
     pub(crate) dsp: DspBuf,
     pub(crate) reenq_local: ReenqLocal,
 }
@@ -69,6 +72,22 @@ pub struct Sched {
     pub(crate) ops: Rc<dyn SchedExtOps>,
     /// Data members of its table.
     pub attrs: OpsAttrs,
+    /// The scheduler that it is a sub-scheduler of; the root has none.
+    pub parent: Option<SchedId>,
+    /// Steps from the root.
+    pub level: u32,
+    /// It is the how manieth that was loaded.
+    pub(crate) seq: u64,
+    /// The cgroup whose tasks are its own.
+    pub cgroup: CgroupId,
+    /// What it was at when it attached.
+    pub(crate) cgroup_path: String,
+    /// Its cgroup's tasks are forked into it [cgroup->scx_sched].
+    pub(crate) owns_cgroup: bool,
+    /// It is among its parent's children [scx_link_sched].
+    pub(crate) linked: bool,
+    /// The parent has accepted it.
+    pub(crate) attached: bool,
     /// Operations that may be called now (E-27).
     pub(crate) active: OpSet,
     pub(crate) exit_kind: ExitKind,
@@ -76,7 +95,10 @@ pub struct Sched {
     pub(crate) exit: ExitInfo,
     pub(crate) bypass_depth: u32,
     pub(crate) bypass_since: Ns,
-    pub(crate) bypass_dsp: bool,
+    /// It has its own and its parent's bypass queues served (E-167).
+    pub(crate) bypass_dsp_claim: bool,
+    /// How many have the bypass queues served: itself and its children.
+    pub(crate) bypass_dsp_depth: u32,
     /// When its bypass queues are to be balanced next.
     pub(crate) bypass_lb_due: Ns,
     /// Global queues by node.
@@ -114,19 +136,29 @@ impl Sched {
         let pcpu = |bypass_dsq| SchedPcpu {
             bypassing: false,
             bypass_dsq,
+            bypass_host_seq: 0,
             dsp: DspBuf::default(),
             reenq_local: ReenqLocal::default(),
         };
         Sched {
             ops,
             attrs,
+            parent: None,
+            level: 0,
+            seq: 0,
+            cgroup: CgroupId::ROOT,
+            cgroup_path: "/".into(),
+            owns_cgroup: false,
+            linked: false,
+            attached: false,
             active: OpSet::default(),
             exit_kind: ExitKind::None,
             aborting: false,
             exit: no_exit(),
             bypass_depth: 0,
             bypass_since: 0,
-            bypass_dsp: false,
+            bypass_dsp_claim: false,
+            bypass_dsp_depth: 0,
             bypass_lb_due: Ns::MAX,
             global_dsqs,
             user_dsqs: BTreeMap::new(),
@@ -158,6 +190,12 @@ impl Sched {
         self.pcpu[cpu].bypassing
     }
 
+    /// Are its bypass queues served (E-167)? [bypass_dsp_enabled]
+    #[inline]
+    pub(crate) fn bypass_dsp(&self) -> bool {
+        self.bypass_dsp_depth > 0
+    }
+
     /// Counts an event.
     #[inline]
     pub(crate) fn count(&mut self, ev: Ev, n: i64) {
@@ -176,17 +214,20 @@ impl Sched {
 pub(crate) struct Scheds {
     slots: Vec<Option<Box<Sched>>>,
     free: VecDeque<SchedId>,
+    nr_added: u64,
 }
 
 impl Default for Scheds {
     fn default() -> Scheds {
-        Scheds { slots: vec![None], free: VecDeque::new() }
+        Scheds { slots: vec![None], free: VecDeque::new(), nr_added: 0 }
     }
 }
 
 impl Scheds {
     /// One more scheduler.
-    pub(crate) fn add(&mut self, sched: Sched) -> SchedId {
+    pub(crate) fn add(&mut self, mut sched: Sched) -> SchedId {
+        self.nr_added += 1;
+        sched.seq = self.nr_added;
         let unused = self.free.pop_front();
         let id = unused.unwrap_or_else(|| {
             self.slots.push(None);
@@ -313,6 +354,7 @@ mod tests {
                 cid: false,
                 exit_dump_len: 0,
                 hotplug_seq: 0,
+                sub_cgroup_id: 0,
                 ops: OpSet::default(),
             }
         }

@@ -39,6 +39,10 @@ pub struct Ext {
     pub(crate) init_task_armed: bool,
     pub(crate) fork_readers: u32,
     pub(crate) fork_writer: bool,
+    /// Ends of sub-schedulers, the oldest first.
+    pub sub_exits: Vec<super::SubExit>,
+    /// The sub-scheduler that is taking its tasks over.
+    pub(crate) enabling_sub: Option<SchedId>,
     /// Exit of the last root scheduler that ended.
     pub exit_info: Option<ExitInfo>,
     /// Why the last enabling was refused, if it was: errno and text.
@@ -91,6 +95,8 @@ impl Ext {
             init_task_armed: false,
             fork_readers: 0,
             fork_writer: false,
+            sub_exits: Vec::new(),
+            enabling_sub: None,
             exit_info: None,
             enable_error: None,
             nr_rejected: 0,
@@ -134,6 +140,11 @@ impl Ext {
     /// Are all fair tasks in the class?
     pub fn switched_all(&self) -> bool {
         self.switched_all
+    }
+
+    /// A scheduler, as long as it is there.
+    pub fn sched(&self, id: SchedId) -> Option<&Sched> {
+        self.scheds.get(id)
     }
 
     /// The root scheduler.

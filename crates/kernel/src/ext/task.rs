@@ -60,7 +60,9 @@ pub(crate) fn init_task(k: &mut Kernel, sched: SchedId, p: TaskId, fork: bool) -
 fn reject(k: &mut Kernel, sched: SchedId, p: TaskId, fork: bool) {
     let t = k.task(p);
     let whom = format!("{}[{}]", t.comm, t.pid);
-    let why = if fork {
+    let why = if k.ext.scheds[sched].level > 0 {
+        format!("non-root ops.init_task() set task->scx.disallow for {whom}")
+    } else if fork {
         format!("ops.init_task() set task->scx.disallow for {whom} during fork")
     } else if k.ext.state != EnableState::Enabling {
         format!("ops.init_task() set task->scx.disallow for {whom} outside the enable path")
@@ -127,19 +129,30 @@ pub(crate) fn disable_task(k: &mut Kernel, p: TaskId) {
 
 /// The scheduler of `p` forgets it (E-49) [scx_disable_and_exit_task]. pi_lock and rq lock held.
 pub(crate) fn disable_and_exit_task(k: &mut Kernel, p: TaskId) {
-    let cancelled = match k.task(p).scx.state {
-        TaskState::None | TaskState::InitBegin | TaskState::Dead => return,
-        TaskState::Init => true,
-        TaskState::Ready => false,
-        TaskState::Enabled => {
-            disable_task(k, p);
-            false
-        }
-    };
+    if matches!(k.task(p).scx.state, TaskState::None | TaskState::InitBegin | TaskState::Dead) {
+        return;
+    }
     let sched = k.task_sched(p);
-    exit_task(k, sched, p, cancelled);
+    leave_sched(k, sched, p);
+    // A sub-scheduler that was to have it, and knows it already, has to forget it, too.
+    if k.task(p).scx.has(task::SUB_INIT) {
+        k.task_mut(p).scx.flags &= !task::SUB_INIT;
+        if let Some(sub) = k.ext.enabling_sub {
+            exit_task(k, sub, p, true);
+        }
+    }
     k.task_mut(p).scx.sched = None;
     set_state(k, p, TaskState::None);
+}
+
+/// `sched`, whose task `p` is, has no more to do with it; a task of the class is ready for another scheduler then
+/// [__scx_disable_and_exit_task].
+pub(crate) fn leave_sched(k: &mut Kernel, sched: SchedId, p: TaskId) {
+    if k.task(p).scx.state == TaskState::Enabled {
+        disable_task(k, p);
+    }
+    let cancelled = k.task(p).scx.state == TaskState::Init;
+    exit_task(k, sched, p, cancelled);
 }
 
 /// Tells a scheduler that it can forget `p`.
@@ -206,7 +219,8 @@ pub(crate) fn fork(k: &mut Kernel, p: TaskId) -> Result<(), i32> {
     give_tid(k, p);
     let now = k.now();
     k.task_mut(p).scx.runnable_at = now;
-    let Some(sched) = k.ext.root_id().filter(|_| k.ext.init_task_armed) else {
+    let cgroup = k.task(p).cgroup;
+    let Some(sched) = k.cgroup_sched(cgroup).filter(|_| k.ext.init_task_armed) else {
         return Ok(());
     };
     set_state(k, p, TaskState::InitBegin);

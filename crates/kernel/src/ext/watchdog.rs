@@ -3,6 +3,7 @@
 use scxr_trace::ExitKind;
 
 use super::exit::scx_exit_on;
+use super::sched::{Sched, SchedId};
 use crate::executor::Kernel;
 use crate::ids::{CpuId, Ns, TaskId};
 use crate::irq::Timer;
@@ -14,9 +15,10 @@ fn interval(k: &Kernel, timeout: Ns) -> Ns {
     (timeout / 2).max(k.config.tick_ns())
 }
 
-/// Starts or restarts it, by the root's timeout: it looks after all schedulers [refresh_watchdog].
+/// Starts or restarts it, by the shortest timeout: it looks after all schedulers [refresh_watchdog].
 pub(crate) fn start(k: &mut Kernel) {
-    let Some(timeout) = k.ext.root().map(|s| s.timeout) else {
+    let there = |(id, s): (SchedId, &Sched)| (s.linked || k.ext.root_id() == Some(id)).then_some(s.timeout);
+    let Some(timeout) = k.ext.scheds.iter().filter_map(there).min() else {
         return;
     };
     let now = k.now();

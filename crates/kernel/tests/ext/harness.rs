@@ -36,6 +36,7 @@ pub(crate) fn attrs(name: &str, ops: &[Op]) -> OpsAttrs {
         cid: false,
         exit_dump_len: 0,
         hotplug_seq: 0,
+        sub_cgroup_id: 0,
         ops: ops.iter().fold(OpSet::default(), |set, &op| set.with(op)),
     }
 }

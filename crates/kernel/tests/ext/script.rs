@@ -17,6 +17,7 @@ macro_rules! script {
             pub(crate) batch: u32,
             pub(crate) timeout_ms: u32,
             pub(crate) cid: bool,
+            pub(crate) sub_cgroup_id: u64,
             pub(crate) exit_dump_len: u32,
             pub(crate) name: &'static str,
             /// Operations that are in the table though they have no closure here.
@@ -35,6 +36,7 @@ macro_rules! script {
                     flags: self.flags,
                     dispatch_max_batch: self.batch,
                     cid: self.cid,
+                    sub_cgroup_id: self.sub_cgroup_id,
                     exit_dump_len: self.exit_dump_len,
                     timeout_ms: if self.timeout_ms == 0 { 1000 } else { self.timeout_ms },
                     ..attrs(if self.name.is_empty() { "script" } else { self.name }, &ops)
@@ -87,6 +89,8 @@ script! {
     cgroup_set_weight(cgrp: CgroupId, weight: u32) ;
     cgroup_set_bandwidth(cgrp: CgroupId, bandwidth: Bandwidth) ;
     cgroup_set_idle(cgrp: CgroupId, idle: bool) ;
+    sub_attach(args: &SubArgs) -> i32 = { let _ = args; 0 };
+    sub_detach(args: &SubArgs) ;
     cpu_online(cpu: CpuId) ;
     cpu_offline(cpu: CpuId) ;
 }

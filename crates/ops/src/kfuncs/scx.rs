@@ -121,6 +121,7 @@ pub(super) const TABLE: &[(&str, KfuncFn)] = &[
     ("scx_bpf_cpu_rq", |c, _, a| {
         Ok(kfunc::scx_bpf_cpu_curr(c.k, a[0] as i32).map_or(0, |_| addr(Kind::Rq, a[0] as u32)))
     }),
+    ("scx_bpf_sub_dispatch", |c, _, a| Ok(kfunc::scx_bpf_sub_dispatch(c.k, a[0]).into())),
     ("scx_bpf_locked_rq", |c, _, _| Ok(kfunc::scx_bpf_locked_rq(c.k).map_or(0, |cpu| addr(Kind::Rq, cpu.0)))),
     ("scx_bpf_tid_to_task", |c, _, a| Ok(kfunc::scx_bpf_tid_to_task(c.k, a[0]).map_or(0, |p| addr(Kind::Task, p.0)))),
     ("scx_bpf_cpu_curr", |c, _, a| Ok(kfunc::scx_bpf_cpu_curr(c.k, a[0] as i32).map_or(0, |p| addr(Kind::Task, p.0)))),

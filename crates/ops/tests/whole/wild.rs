@@ -130,6 +130,7 @@ impl SchedExtOps for Wild {
             cid: false,
             exit_dump_len: 0,
             hotplug_seq: 0,
+            sub_cgroup_id: 0,
             ops: ops.into_iter().fold(OpSet::default(), OpSet::with),
         }
     }

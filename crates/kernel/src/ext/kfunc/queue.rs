@@ -1,6 +1,7 @@
 //! Queues: making, ending, counting, iterating, reenqueueing (E-109 to E-115, E-148, E-211 to E-214).
 
 use super::super::call::kfunc;
+use super::super::dispatch::{Verdict, dispatch_sched};
 use super::super::dsq_table;
 use super::super::flags::{dsq_id, errno, reenq};
 use super::super::iter::{self, DsqIter};
@@ -87,6 +88,23 @@ pub fn scx_bpf_dsq_peek(k: &mut Kernel, id: u64) -> Option<TaskId> {
             None
         }
     }
+}
+
+/// Has the direct sub-scheduler of a cgroup fill this CPU's local queue, as a part of the dispatch under way (E-210).
+pub fn scx_bpf_sub_dispatch(k: &mut Kernel, cgroup: u64) -> bool {
+    kfunc(k);
+    let cpu = local_cpu(k);
+    let (Some(parent), Some(child)) = (k.prog_sched(), k.ext.sub_of(cgroup)) else {
+        return false;
+    };
+    if k.ext.scheds[child].parent != Some(parent) {
+        error(k, format!("trying to dispatch a distant sub-sched on cgroup {cgroup}"));
+        return false;
+    }
+    let Some(prev) = k.rqs[cpu].scx.sub_dispatch_prev else {
+        return false;
+    };
+    dispatch_sched(k, child, cpu, prev, true) != Verdict::None
 }
 
 /// Has the tasks of a queue enqueued again, soon (E-211).
