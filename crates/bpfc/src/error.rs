@@ -117,7 +117,7 @@ pub enum Error {
         why: String,
     },
     /// rustc refused the source; the text is its own.
-    #[error("{source_file} does not compile:\n{diagnostics}")]
+    #[error("{source_file} does not compile:\n{diagnostics}{}", hint(diagnostics))]
     Compile {
         /// The file given to rustc.
         source_file: PathBuf,
@@ -168,3 +168,26 @@ pub enum Error {
 
 /// Shorthand of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What the policy crate's macros mean, where rustc can only tell what they became.
+fn hint(diagnostics: &str) -> String {
+    let has = |text: &str| diagnostics.contains(text);
+    let unmatched = has("no rules expected");
+    let twice = diagnostics.split("symbol `scxr.doc:").nth(1).and_then(|rest| rest.split('`').next());
+    let hint = if has("`_license` is already defined") || has("`__programs` is defined multiple times") {
+        "a policy has one `scheduler!` block; another scheduler is another file".to_owned()
+    } else if let Some(name) = twice {
+        format!("two items of state have the name \"{name}\"")
+    } else if unmatched && has("src/scheduler.rs:") {
+        "`scheduler!` takes `pub struct NAME { name: \"name\", flags: OpsFlags::…, timeout_ms: 5000 }` (the last two may be left out), then \
+         `impl Ops for NAME { … }` with functions alone"
+            .to_owned()
+    } else if unmatched && has("/state.rs:") {
+        "`state!` takes items `static NAME as \"name\": KIND<TYPE>;`, with `= VALUE` for Tunable, Global and maps of maps, and documentation but no \
+         other attribute; the kinds are listed in docs/writing-schedulers.md"
+            .to_owned()
+    } else {
+        return String::new();
+    };
+    format!("\nhint: {hint}")
+}

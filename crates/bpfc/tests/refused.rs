@@ -26,7 +26,7 @@ fn each_is_refused_by_its_line() {
         let said = match support::compiler().compile(&policy, &options) {
             Ok(_) => "it was accepted\n".to_owned(),
             // rustc's own words change with its version; what is said is checked in part
-            Err(Error::Compile { diagnostics, .. }) => rustc_says(&diagnostics),
+            Err(error @ Error::Compile { .. }) => rustc_says(&error.to_string()),
             Err(error) => format!("{error}\n"),
         };
         let golden = policy.with_extension("txt");
@@ -48,7 +48,14 @@ fn rustc_says(diagnostics: &str) -> String {
         let place = line.trim_start().strip_prefix("--> ")?;
         place.contains("refused/").then(|| place.rsplit('/').next().unwrap_or(place).to_owned())
     };
-    let ours = |line: &str| line.strip_prefix("error: there is no operation").map(|_| line.to_owned());
+    let ours = |line: &str| {
+        let is_ours = line.starts_with("error: there is no operation") || line.starts_with("hint: ");
+        let asserted =
+            line.split_once("the name of ").map(|(_, what)| what.split(['\'', '"', '`']).next().unwrap_or(what));
+        is_ours
+            .then(|| line.to_owned())
+            .or(asserted.filter(|_| line.contains("evaluation")).map(|w| format!("the name of {w}")))
+    };
     let words = diagnostics.lines().filter_map(|line| code(line).or_else(|| place(line)).or_else(|| ours(line)));
     words.map(|word| format!("{word}\n")).collect()
 }

@@ -93,6 +93,8 @@ pub use print::Argument;
 #[doc(hidden)]
 pub use print::conversions;
 pub use rcu::Rcu;
+#[doc(hidden)]
+pub use scheduler::is_name;
 pub use shared::{MapCell, MapValue, Plain};
 pub use state::Value;
 pub use task::{Comm, OwnedTask, Task};

@@ -36,6 +36,34 @@ macro_rules! scheduler {
             )*
         }
 
+        const _: () = assert!($crate::is_name($name, b'_'), "the name of a scheduler has letters, digits and underscores alone, at most 63");
         $crate::__scheduler! { $S, $name, [$crate::OpsFlags(0 $($(| $flags.0)+)?)], [0 $(+ $timeout_ms)?], $($op)* }
     };
+}
+
+/// Is it a name that loaders and the kernel's symbols take? It may have letters, digits, underscores and `also`.
+#[doc(hidden)]
+pub const fn is_name(name: &str, also: u8) -> bool {
+    let (bytes, mut i) = (name.as_bytes(), 0);
+    while i < bytes.len() {
+        if !(bytes[i].is_ascii_alphanumeric() || bytes[i] == b'_' || bytes[i] == also) {
+            return false;
+        }
+        i += 1;
+    }
+    0 < bytes.len() && bytes.len() < 64
+}
+
+#[cfg(all(test, not(bpf)))]
+mod tests {
+    use super::is_name;
+
+    #[test]
+    fn names() {
+        for (name, expect) in
+            [("simple", true), ("a_2", true), ("", false), ("a b", false), ("a-b", false), ("é", false)]
+        {
+            assert_eq!(is_name(name, b'_'), expect, "{name}");
+        }
+    }
 }

@@ -215,6 +215,7 @@ macro_rules! __state {
 macro_rules! __describe {
     ([$($name:tt)+] [$($ty:tt)+] $($doc:literal)*) => {
         const _: () = {
+            assert!($crate::is_name(concat!($($name)+), b'.'), "the name of an item of state has letters, digits and underscores alone");
             const TEXT: &str = concat!(stringify!($($ty)+), "\0", $($doc, "\n"),*);
             #[unsafe(export_name = concat!("scxr.doc:", $($name)+))]
             pub static DESCRIPTION: [u8; TEXT.len()] = $crate::backend::state::bytes(TEXT);

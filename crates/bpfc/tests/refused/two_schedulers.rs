@@ -1,0 +1,21 @@
+//! Two tables of operations.
+
+use scxr_policy::prelude::*;
+
+state! {}
+
+scheduler! {
+    pub struct Bad { name: "bad" }
+
+    impl Ops for Bad {
+        fn tick(_cx: &Event, _p: Task<'_>) {}
+    }
+}
+
+scheduler! {
+    pub struct Worse { name: "worse" }
+
+    impl Ops for Worse {
+        fn tick(_cx: &Event, _p: Task<'_>) {}
+    }
+}
