@@ -266,7 +266,7 @@ fn maps_of_maps_and_messages_both_ways() {
 #[test]
 fn objects_in_trees_lists_and_slots() {
     let globals = check(&objects::POLICY, &[], ExitKind::None);
-    assert_counts(&globals, &["nr_taken", "nr_front", "nr_seen", "nr_notes", "nr_of_first"]);
+    assert_counts(&globals, &["nr_taken", "nr_front", "nr_seen", "nr_notes", "nr_of_first", "nr_newest"]);
     assert!(globals.contains(&("nr_wrong".into(), 0)), "{globals:?}");
 }
 

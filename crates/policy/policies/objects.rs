@@ -5,7 +5,7 @@ use scxr_policy::prelude::*;
 
 object! {
     /// A task that waits.
-    pub struct Waiter in InTree {
+    pub struct Waiter in InTree, Counted {
         /// Which.
         pub pid: i32,
         /// Its virtual time.
@@ -40,6 +40,10 @@ state! {
     static NR_OF_FIRST as "nr_of_first": Global<u64> = 0;
     /// Checks that failed; 0 if all is well.
     static NR_WRONG as "nr_wrong": Global<u32> = 0;
+    /// The last that came to wait, whether it still does or not.
+    static NEWEST as "newest": ObjectSlot<Waiter>;
+    /// Ticks at which the newest had its vtime in order.
+    static NR_NEWEST as "nr_newest": Global<u64> = 0;
     /// Those that wait.
     static WAITING as "waiting": Tree<Waiter>;
     /// Permits, the oldest first.
@@ -84,8 +88,12 @@ fn wait(p: Task<'_>) -> Option<()> {
     let waiter = Owned::<Waiter>::new()?;
     waiter.pid.set(p.pid());
     waiter.vtime.set(p.dsq_vtime());
-    let mut waiting = WAITING.lock()?;
-    waiting.insert(waiter, |a: &Waiter, b: &Waiter| a.vtime.get().before(b.vtime.get()));
+    let again = waiter.share();
+    {
+        let mut waiting = WAITING.lock()?;
+        waiting.insert(waiter, |a: &Waiter, b: &Waiter| a.vtime.get().before(b.vtime.get()));
+    }
+    drop(NEWEST.replace(again));
     Some(())
 }
 
@@ -125,6 +133,10 @@ scheduler! {
                 None => 0,
             };
             NR_SEEN.fetch_add(u64::from(seen != 0));
+            if let Some(newest) = NEWEST.replace(None) {
+                NR_NEWEST.fetch_add(u64::from(newest.pid.get() != 0));
+                drop(NEWEST.replace(Some(newest)));
+            }
             let note = match NOTE.replace(None) {
                 Some(note) => Some(note),
                 None => Owned::<Note>::new(),

@@ -87,7 +87,7 @@ pub use cpumask::{CpuMask, HeldMask, OwnedCpuMask};
 pub use dsq::{ByVtime, Dsq, Either, Fifo, TakesLast, TakesVtime};
 pub use events::Events;
 pub use iter::{Bounded, QueuedTask, Waiting};
-pub use objects::{InList, InSlot, InTree, Object};
+pub use objects::{Counted, InList, InSlot, InTree, Object};
 pub use ops::Ops;
 pub use print::Argument;
 #[doc(hidden)]

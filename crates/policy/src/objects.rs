@@ -19,9 +19,12 @@ pub struct InList(());
 #[derive(Debug)]
 pub struct InSlot(());
 
+/// Objects that can be held more than once ([`Owned::share`](crate::Owned::share)): those declared `in PLACE, Counted`.
+pub trait Counted: Object {}
+
 /// Declares a structure whose values are made one by one ([`Owned::new`](crate::Owned::new)), as [`shared!`](crate::shared) declares one that
 /// maps hold. `in` says what can hold it: `InTree`, `InList`; every object also fits an [`ObjectSlot`](crate::ObjectSlot), `InSlot` is for those that
-/// need nothing else.
+/// need nothing else. `in InTree, Counted` declares objects that count who holds them, so that a slot can hold one that is in a tree, too.
 ///
 /// ```
 /// use scxr_policy::prelude::*;
@@ -50,13 +53,15 @@ pub struct InSlot(());
 /// ```
 #[macro_export]
 macro_rules! object {
-    ($($(#[$meta:meta])* $vis:vis struct $S:ident in $Place:ident { $($(#[$field_meta:meta])* $field_vis:vis $field:ident: $t:ty),* $(,)? })*) => {$(
+    ($($(#[$meta:meta])* $vis:vis struct $S:ident in $Place:ident $(, $counted:ident)? { $($(#[$field_meta:meta])* $field_vis:vis $field:ident: $t:ty),* $(,)? })*) => {$(
         $(#[$meta])*
         #[repr(C)]
         $vis struct $S {
             __node: $crate::backend::objects::$Place,
+            $(__refs: $crate::backend::objects::$counted,)?
             $($(#[$field_meta])* $field_vis $field: <$t as $crate::MapValue>::Cell,)*
         }
-        $crate::__object! { $S $Place { $($field: $t),* } }
+        $(impl $crate::$counted for $S {})?
+        $crate::__object! { $S $Place [$($counted)?] { $($field: $t),* } }
     )*};
 }

@@ -56,6 +56,24 @@ pub mod node {
 
     roots! { bpf_rb_root bpf_list_head }
 
+    /// How often an object is held.
+    pub type Counted = bpf_refcount;
+
+    #[allow(non_camel_case_types)]
+    #[derive(Debug)]
+    #[repr(C)]
+    pub struct bpf_refcount {
+        __opaque: UnsafeCell<u32>,
+    }
+
+    impl bpf_refcount {
+        #[allow(clippy::declare_interior_mutable_const, reason = "a value to start with")]
+        pub const ZERO: Self = Self { __opaque: UnsafeCell::new(0) };
+    }
+
+    // SAFETY: only the kernel's functions touch it.
+    unsafe impl Sync for bpf_refcount {}
+
     /// An object that is in no collection.
     #[derive(Debug)]
     #[repr(C)]
@@ -66,7 +84,7 @@ pub mod node {
     }
 }
 
-pub use node::{InList, InSlot, InTree};
+pub use node::{Counted, InList, InSlot, InTree};
 
 /// The value of a map that holds a tree or list: its root, the lock that protects it, and what it contains (for the driver).
 #[allow(non_camel_case_types)]
@@ -122,7 +140,7 @@ pub trait Make {
     unsafe fn clear(this: *mut Self);
 }
 
-/// An object that nobody else has; freed when it is dropped (`bpf_obj_drop`).
+/// An object that the policy made and holds; freed when the last that holds it is dropped (`bpf_obj_drop`).
 #[derive(Debug)]
 pub struct Owned<T: Object>(*mut T);
 
@@ -149,6 +167,15 @@ impl<T: Object> Owned<T> {
     #[inline(always)]
     fn into_raw(self) -> *mut T {
         ManuallyDrop::new(self).0
+    }
+}
+
+impl<T: crate::Counted> Owned<T> {
+    /// Holds it once more (`bpf_refcount_acquire`).
+    #[inline(always)]
+    pub fn share(&self) -> Option<Self> {
+        // SAFETY: the object is alive, and counts.
+        Self::found(unsafe { bpf_refcount_acquire_impl::call(self.0.cast(), null_mut()) }.cast())
     }
 }
 
@@ -220,12 +247,12 @@ impl<T: Object<Place = crate::InTree>> TreeGuard<'_, T> {
     }
 
     /// Puts an object in, behind all before which it does not come (`bpf_rbtree_add`). `before` is a function or a closure that holds nothing, and
-    /// the same each time.
+    /// the same each time. `false`: it is in one already, which only an object that is [`Counted`](crate::Counted) can be.
     #[inline(always)]
-    pub fn insert<F: Fn(&T, &T) -> bool>(&mut self, object: Owned<T>, before: F) {
+    pub fn insert<F: Fn(&T, &T) -> bool>(&mut self, object: Owned<T>, before: F) -> bool {
         core::mem::forget(before);
         // SAFETY: the lock is held; the object goes to the tree.
-        unsafe { bpf_rbtree_add_impl::call(self.root(), object.into_raw().cast(), less::<T, F>, null_mut(), 0) };
+        unsafe { bpf_rbtree_add_impl::call(self.root(), object.into_raw().cast(), less::<T, F>, null_mut(), 0) == 0 }
     }
 
     /// The first object, left where it is (`bpf_rbtree_first`).
@@ -255,18 +282,18 @@ impl<T: Object<Place = crate::InList>> ListGuard<'_, T> {
         (&raw const self.0.root).cast_mut().cast()
     }
 
-    /// Puts an object in front of all others (`bpf_list_push_front`).
+    /// Puts an object in front of all others (`bpf_list_push_front`). `false`: it is in a list already.
     #[inline(always)]
-    pub fn push_front(&mut self, object: Owned<T>) {
+    pub fn push_front(&mut self, object: Owned<T>) -> bool {
         // SAFETY: the lock is held; the object goes to the list.
-        unsafe { bpf_list_push_front_impl::call(self.head(), object.into_raw().cast(), null_mut(), 0) };
+        unsafe { bpf_list_push_front_impl::call(self.head(), object.into_raw().cast(), null_mut(), 0) == 0 }
     }
 
-    /// Puts an object behind all others (`bpf_list_push_back`).
+    /// Puts an object behind all others (`bpf_list_push_back`). `false`: it is in a list already.
     #[inline(always)]
-    pub fn push_back(&mut self, object: Owned<T>) {
+    pub fn push_back(&mut self, object: Owned<T>) -> bool {
         // SAFETY: as in `push_front`.
-        unsafe { bpf_list_push_back_impl::call(self.head(), object.into_raw().cast(), null_mut(), 0) };
+        unsafe { bpf_list_push_back_impl::call(self.head(), object.into_raw().cast(), null_mut(), 0) == 0 }
     }
 
     /// Takes the first object out (`bpf_list_pop_front`).
@@ -302,10 +329,11 @@ impl<T: Object> ObjectSlot<T> {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __object {
-    ($S:ident $Place:ident { $($field:ident: $t:ty),* }) => {
+    ($S:ident $Place:ident [$($counted:ident)?] { $($field:ident: $t:ty),* }) => {
         impl $crate::MapCell for $S {
             const ZERO: Self = Self {
                 __node: $crate::backend::objects::$Place::ZERO,
+                $(__refs: $crate::backend::objects::$counted::ZERO,)?
                 $($field: <<$t as $crate::MapValue>::Cell as $crate::MapCell>::ZERO),*
             };
         }
@@ -320,6 +348,7 @@ macro_rules! __object {
                     safe fn number() -> u64;
                 }
                 let _node = |this: &Self| &raw const this.__node;
+                $(let _refs = |this: &Self| { let refs: &$crate::backend::objects::$counted = &this.__refs; &raw const *refs };)?
                 number()
             }
             #[inline(always)]

@@ -303,6 +303,7 @@ pub mod kfunc {
         fn bpf_arena_alloc_pages(p__map: *const c_void, addr__ign: *mut c_void, page_cnt: u32, node_id: i32, flags: u64) -> *mut c_void;
         fn bpf_arena_free_pages(p__map: *const c_void, ptr__ign: *mut c_void, page_cnt: u32);
         fn bpf_obj_new_impl(local_type_id__k: u64, meta__ign: *mut c_void) -> *mut c_void;
+        fn bpf_refcount_acquire_impl(p__refcounted_kptr: *mut c_void, meta__ign: *mut c_void) -> *mut c_void;
         fn bpf_obj_drop_impl(p__alloc: *mut c_void, meta__ign: *mut c_void);
         fn bpf_rbtree_add_impl(root: *mut bpf_rb_root, node: *mut bpf_rb_node, less: extern "C" fn(*mut bpf_rb_node, *const bpf_rb_node) -> bool, meta__ign: *mut c_void, off: u64) -> i32;
         fn bpf_rbtree_first(root: *mut bpf_rb_root) -> *mut bpf_rb_node;

@@ -15,18 +15,34 @@ use crate::Object;
 
 macro_rules! nodes {
     ($($name:ident)*) => {$(
-        /// Where an object has its node on BPF.
+        /// Where an object has its node on BPF; here, whether it is in a collection.
         #[derive(Debug)]
-        pub struct $name;
+        pub struct $name(std::cell::Cell<bool>);
 
         impl $name {
             #[doc(hidden)]
-            pub const ZERO: Self = Self;
+            #[allow(clippy::declare_interior_mutable_const, reason = "a value to start with")]
+            pub const ZERO: Self = Self(std::cell::Cell::new(false));
+
+            /// Says whether it is; whether it was.
+            #[doc(hidden)]
+            pub fn set_in(&self, is_in: bool) -> bool {
+                self.0.replace(is_in)
+            }
         }
     )*};
 }
 
 nodes! { InTree InList InSlot }
+
+/// How often an object is held, which is counted here without it.
+#[derive(Debug)]
+pub struct Counted;
+
+impl Counted {
+    #[doc(hidden)]
+    pub const ZERO: Self = Self;
+}
 
 maps! {
     /// Objects in an order of the policy's own, behind a lock.
@@ -38,7 +54,11 @@ maps! {
 }
 
 /// How an object is made: as any value.
-pub trait Make {}
+pub trait Make {
+    /// Says whether it is in a collection; whether it was.
+    #[doc(hidden)]
+    fn set_in(&self, is_in: bool) -> bool;
+}
 
 /// What a tree, list or slot holds, and whether it is locked.
 #[derive(Default)]
@@ -47,7 +67,7 @@ pub(super) struct Objects {
     locked: std::cell::Cell<bool>,
 }
 
-/// An object that nobody else has; freed when it is dropped.
+/// An object that the policy made and holds; freed when the last that holds it is dropped.
 #[derive(Debug)]
 pub struct Owned<T: Object>(Rc<T>);
 
@@ -59,6 +79,20 @@ impl<T: Object> Owned<T> {
 
     fn of(object: Rc<dyn Any>) -> Option<Self> {
         object.downcast().ok().map(Self)
+    }
+
+    /// One that was taken out of a collection.
+    fn taken(object: Rc<dyn Any>) -> Option<Self> {
+        Self::of(object).inspect(|object| {
+            object.set_in(false);
+        })
+    }
+}
+
+impl<T: crate::Counted> Owned<T> {
+    /// Holds it once more.
+    pub fn share(&self) -> Option<Self> {
+        Some(Self(self.0.clone()))
     }
 }
 
@@ -122,12 +156,13 @@ locked! { Tree TreeGuard tree; List ListGuard list; }
 
 impl<T: Object<Place = crate::InTree>> TreeGuard<'_, T> {
     /// Puts an object in, behind all before which it does not come. `before` is a function or a closure that holds nothing, and the same each time.
-    pub fn insert<F: Fn(&T, &T) -> bool>(&mut self, object: Owned<T>, before: F) {
+    /// `false`: it is in one already, which only an object that is [`Counted`](crate::Counted) can be.
+    pub fn insert<F: Fn(&T, &T) -> bool>(&mut self, object: Owned<T>, before: F) -> bool {
         const { assert!(size_of::<F>() == 0, "the function that orders objects cannot hold anything") };
         let held = members(self.slot, |m| m.clone()).unwrap_or_default();
         let is_before = |other: &Rc<dyn Any>| other.downcast_ref().is_some_and(|other| before(&object, other));
         let at = held.partition_point(|other| !is_before(other));
-        members(self.slot, |m| m.insert(at, object.0.clone()));
+        !object.set_in(true) && members(self.slot, |m| m.insert(at, object.0.clone())).is_some()
     }
 
     /// The first object, left where it is.
@@ -138,29 +173,29 @@ impl<T: Object<Place = crate::InTree>> TreeGuard<'_, T> {
 
     /// Takes the first object out.
     pub fn pop_first(&mut self) -> Option<Owned<T>> {
-        Owned::of(members(self.slot, VecDeque::pop_front)??)
+        Owned::taken(members(self.slot, VecDeque::pop_front)??)
     }
 }
 
 impl<T: Object<Place = crate::InList>> ListGuard<'_, T> {
-    /// Puts an object in front of all others.
-    pub fn push_front(&mut self, object: Owned<T>) {
-        members(self.slot, |m| m.push_front(object.0));
+    /// Puts an object in front of all others. `false`: it is in a list already.
+    pub fn push_front(&mut self, object: Owned<T>) -> bool {
+        !object.set_in(true) && members(self.slot, |m| m.push_front(object.0)).is_some()
     }
 
-    /// Puts an object behind all others.
-    pub fn push_back(&mut self, object: Owned<T>) {
-        members(self.slot, |m| m.push_back(object.0));
+    /// Puts an object behind all others. `false`: it is in a list already.
+    pub fn push_back(&mut self, object: Owned<T>) -> bool {
+        !object.set_in(true) && members(self.slot, |m| m.push_back(object.0)).is_some()
     }
 
     /// Takes the first object out.
     pub fn pop_front(&mut self) -> Option<Owned<T>> {
-        Owned::of(members(self.slot, VecDeque::pop_front)??)
+        Owned::taken(members(self.slot, VecDeque::pop_front)??)
     }
 
     /// Takes the last object out.
     pub fn pop_back(&mut self) -> Option<Owned<T>> {
-        Owned::of(members(self.slot, VecDeque::pop_back)??)
+        Owned::taken(members(self.slot, VecDeque::pop_back)??)
     }
 }
 
@@ -180,10 +215,11 @@ impl<T: Object> ObjectSlot<T> {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __object {
-    ($S:ident $Place:ident { $($field:ident: $t:ty),* }) => {
+    ($S:ident $Place:ident [$($counted:ident)?] { $($field:ident: $t:ty),* }) => {
         impl $crate::MapCell for $S {
             const ZERO: Self = Self {
                 __node: $crate::backend::objects::$Place::ZERO,
+                $(__refs: $crate::backend::objects::$counted::ZERO,)?
                 $($field: <<$t as $crate::MapValue>::Cell as $crate::MapCell>::ZERO),*
             };
             fn put(&self, _bytes: &mut [u8]) {}
@@ -191,7 +227,11 @@ macro_rules! __object {
         impl $crate::Object for $S {
             type Place = $crate::$Place;
         }
-        impl $crate::backend::objects::Make for $S {}
-        const _: fn(&$S) = |object| _ = &object.__node;
+        impl $crate::backend::objects::Make for $S {
+            fn set_in(&self, is_in: bool) -> bool {
+                $({ let _: &$crate::backend::objects::$counted = &self.__refs; })?
+                self.__node.set_in(is_in)
+            }
+        }
     };
 }
