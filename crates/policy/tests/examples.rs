@@ -1,6 +1,8 @@
 //! Every item that a policy can name is shown in an example: `policies/`, or a bundled scheduler. The examples are compiled, run and
 //! compared with their native twins by `crates/cli/tests/policies.rs`, and asked of real verifiers there.
 
+#![cfg(not(miri))] // they look at files
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 

@@ -305,6 +305,7 @@ fn the_exit_is_recorded() {
 
 /// Two operations of two instances, each stopped inside a call of the host while the other goes on.
 #[test]
+#[cfg_attr(miri, ignore = "coroutines switch stacks in assembly")]
 fn an_operation_may_be_suspended_while_others_run() {
     let instances = [0, 1].map(|_| Rc::new(Instance::new(&policy::POLICY, 2)));
     instances[1].set("step", 100).expect("there is one");
