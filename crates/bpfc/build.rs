@@ -1,21 +1,13 @@
-//! Embeds the sources of the policy crate: an installed driver compiles policies on machines that have no checkout.
+//! Embeds the sources of the policy crate and of the runtime crate: an installed driver compiles policies on machines that have no checkout.
 
 use std::error::Error;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join("../policy/src").canonicalize()?;
-    println!("cargo::rerun-if-changed={}", root.display());
-    let mut files = Vec::new();
-    collect(&root, &mut files)?;
-    files.sort();
-    let mut text = String::from("pub(crate) const FILES: &[(&str, &str)] = &[\n");
-    for file in files {
-        let name = file.strip_prefix(&root)?.to_string_lossy().into_owned();
-        writeln!(text, "    ({name:?}, include_str!({file:?})),")?;
-    }
-    text.push_str("];\n");
+    let mut text = String::new();
+    embed("../policy/src", "FILES", &mut text)?;
+    embed("../runtime/src", "RUNTIME", &mut text)?;
     let driver = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join("src");
     println!("cargo::rerun-if-changed={}", driver.display());
     writeln!(text, "pub(crate) const DRIVER: u64 = {:#x};", hash(&driver)?)?;
@@ -23,6 +15,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     let rustc = std::process::Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
     writeln!(text, "pub(crate) const BUILT_BY: &str = {:?};", version(rustc)?)?;
     std::fs::write(PathBuf::from(std::env::var("OUT_DIR")?).join("policy_sources.rs"), text)?;
+    Ok(())
+}
+
+/// Writes a crate's sources as a constant.
+fn embed(folder: &str, name: &str, text: &mut String) -> Result<(), Box<dyn Error>> {
+    let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join(folder).canonicalize()?;
+    println!("cargo::rerun-if-changed={}", root.display());
+    let mut files = Vec::new();
+    collect(&root, &mut files)?;
+    files.sort();
+    writeln!(text, "pub(crate) const {name}: &[(&str, &str)] = &[")?;
+    for file in files {
+        let name = file.strip_prefix(&root)?.to_string_lossy().into_owned();
+        writeln!(text, "    ({name:?}, include_str!({file:?})),")?;
+    }
+    text.push_str("];\n");
     Ok(())
 }
 

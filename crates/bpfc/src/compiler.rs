@@ -12,7 +12,7 @@ use crate::object;
 use crate::session::Session;
 use crate::toolchain::Rustc;
 
-/// The sources of the policy crate.
+/// The sources of the policy crate, and of the runtime crate.
 pub(crate) mod embedded {
     include!(concat!(env!("OUT_DIR"), "/policy_sources.rs"));
 }
@@ -173,7 +173,7 @@ impl Compiler {
             .args(["--crate-type=lib", "--crate-name", &crate_name, "--emit=llvm-bc,dep-info"])
             .arg("--out-dir")
             .arg(work);
-        command.arg("--extern").arg(format!("scxr_policy={}", policy_crate.join("libscxr_policy.rlib").display()));
+        command.arg("--extern").arg(extern_of("scxr_policy", policy_crate));
         command.arg(&root);
         let warnings = run(command, source)?;
         let bitcode = std::fs::read(&bitcode).map_err(|source| Error::Io { path: bitcode, source })?;
@@ -242,24 +242,50 @@ impl Compiler {
 /// Compiles the policy crate with these flags unless it is there, and returns the folder of `libscxr_policy.rlib`; its functions are
 /// inlined into the policy from it.
 pub(crate) fn policy_crate(rustc: &Rustc, flags: &[&str], cache: &Path) -> Result<PathBuf> {
-    let folder = cache.join(format!("policy-{:016x}", policy_key(rustc.identity(), flags)));
-    let library = folder.join("libscxr_policy.rlib");
+    let folder = cache.join(format!("policy-{:016x}", key_of(embedded::FILES, rustc.identity(), flags)));
+    embedded_crate(rustc, flags, "scxr_policy", embedded::FILES, &[], folder)
+}
+
+/// The same of the runtime crate, over that policy crate: the folder of `libscxr_runtime.rlib`.
+pub(crate) fn runtime_crate(rustc: &Rustc, flags: &[&str], policy: &Path, cache: &Path) -> Result<PathBuf> {
+    let policy_key = policy.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let of = [flags, &[policy_key.as_str()]].concat();
+    let folder = cache.join(format!("runtime-{:016x}", key_of(embedded::RUNTIME, rustc.identity(), &of)));
+    embedded_crate(rustc, flags, "scxr_runtime", embedded::RUNTIME, &[("scxr_policy", policy)], folder)
+}
+
+/// Compiles a crate whose sources are in this driver, unless it is there.
+fn embedded_crate(
+    rustc: &Rustc,
+    flags: &[&str],
+    name: &str,
+    files: &[(&str, &str)],
+    over: &[(&str, &Path)],
+    folder: PathBuf,
+) -> Result<PathBuf> {
+    let file = format!("lib{name}.rlib");
+    let library = folder.join(&file);
     if library.is_file() {
         return Ok(folder);
     }
-    for (name, text) in embedded::FILES {
+    for (name, text) in files {
         write(&folder.join("src").join(name), text.as_bytes())?;
     }
     let root = folder.join("src/lib.rs");
     let mut command = rustc.command();
     // written elsewhere first: two builds may share the cache
     let partial = tempfile::tempdir_in(&folder).map_err(|source| Error::Io { path: folder.clone(), source })?;
-    command.args(flags).args(["--crate-type=lib", "--crate-name=scxr_policy", "--cap-lints=allow", "--emit=link"]);
+    command.args(flags).args(["--crate-type=lib", "--cap-lints=allow", "--emit=link", "--crate-name", name]);
+    over.iter().for_each(|(name, folder)| _ = command.arg("--extern").arg(extern_of(name, folder)));
     command.arg("--out-dir").arg(partial.path()).arg(&root);
     run(command, &root)?;
-    std::fs::rename(partial.path().join("libscxr_policy.rlib"), &library)
-        .map_err(|source| Error::Io { path: library, source })?;
+    std::fs::rename(partial.path().join(file), &library).map_err(|source| Error::Io { path: library, source })?;
     Ok(folder)
+}
+
+/// `--extern`'s value for a crate that was compiled into a folder.
+pub(crate) fn extern_of(name: &str, folder: &Path) -> String {
+    format!("{name}={}", folder.join(format!("lib{name}.rlib")).display())
 }
 
 struct Front {
@@ -369,9 +395,9 @@ pub(crate) fn write(path: &Path, data: &[u8]) -> Result<()> {
     std::fs::write(path, data).map_err(io)
 }
 
-/// Of a compiler's identity, the flags and the policy crate's sources: the key of the compiled policy crate.
-fn policy_key(identity: &str, flags: &[&str]) -> u64 {
-    let parts = embedded::FILES.iter().flat_map(|(name, text)| [*name, *text]);
+/// Of a compiler's identity, the flags and a crate's sources: the key of the compiled crate.
+fn key_of(files: &[(&str, &str)], identity: &str, flags: &[&str]) -> u64 {
+    let parts = files.iter().flat_map(|(name, text)| [*name, *text]);
     fnv(std::iter::once(identity).chain(flags.iter().copied()).chain(parts).map(str::as_bytes))
 }
 

@@ -33,4 +33,4 @@ pub use build::{build_policy, build_policy_or_exit};
 pub use compiler::{Built, Compiler, Cpu, Emit, Options, policy_name};
 pub use error::{Error, Refusal, Result, Site};
 pub use incremental::{Output, build};
-pub use native::{Library, build_native};
+pub use native::{Library, build_half, build_native};

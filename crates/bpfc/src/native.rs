@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::compiler::{dependencies, embedded, fnv, policy_crate, policy_name, run, write};
+use crate::compiler::{dependencies, embedded, extern_of, fnv, policy_crate, policy_name, run, runtime_crate, write};
 use crate::error::{Error, Result};
 use crate::toolchain::{Rustc, candidates};
 
@@ -27,27 +27,75 @@ pub struct Library {
 
 /// Compiles the policy at `source` into a library below `cache`. It shows a `scxr_policy::native::library::Entry`.
 pub fn build_native(source: &Path, cache: &Path) -> Result<Library> {
-    let source = source.canonicalize().map_err(|e| Error::Io { path: source.to_owned(), source: e })?;
+    let source = canonical(source)?;
     let rustc = same_compiler()?;
-    let policy_crate = policy_crate(&rustc, RUSTC_FLAGS, cache)?;
+    let policy = policy_crate(&rustc, RUSTC_FLAGS, cache)?;
     let name = policy_name(&source);
+    library(
+        &rustc,
+        &source,
+        &format!("{name}_policy"),
+        &name,
+        cache,
+        &root_module(&source),
+        &[("scxr_policy", &policy)],
+    )
+}
+
+/// Compiles the user-space half at `source` (`user.rs`) into a library below `cache`, with the policy (`policy.rs`) beside it as a module,
+/// if there is one. It shows a `scxr_runtime::library::Entry`.
+pub fn build_half(source: &Path, cache: &Path) -> Result<Library> {
+    let source = canonical(source)?;
+    let rustc = same_compiler()?;
+    let policy = policy_crate(&rustc, RUSTC_FLAGS, cache)?;
+    let runtime = runtime_crate(&rustc, RUSTC_FLAGS, &policy, cache)?;
+    let name = policy_name(&source);
+    let externs: [(&str, &Path); 2] = [("scxr_policy", &policy), ("scxr_runtime", &runtime)];
+    library(&rustc, &source, &format!("{name}_user"), &name, cache, &half_module(&source), &externs)
+}
+
+fn canonical(source: &Path) -> Result<PathBuf> {
+    source.canonicalize().map_err(|e| Error::Io { path: source.to_owned(), source: e })
+}
+
+/// Compiles `text`, a root module around `source`, into a library.
+fn library(
+    rustc: &Rustc,
+    source: &Path,
+    crate_name: &str,
+    name: &str,
+    cache: &Path,
+    text: &str,
+    externs: &[(&str, &Path)],
+) -> Result<Library> {
     let file = format!("{name}-{:016x}", fnv([source.as_os_str().as_encoded_bytes()]));
     // written elsewhere first: a program that runs may have the last one loaded
     let work = tempfile::tempdir_in(cache).map_err(|e| Error::Io { path: cache.to_owned(), source: e })?;
     let (root, library, deps) = (work.path().join("root.rs"), work.path().join("p.so"), work.path().join("p.d"));
-    write(&root, root_module(&source).as_bytes())?;
+    write(&root, text.as_bytes())?;
     let mut command = rustc.command();
-    command.args(RUSTC_FLAGS).args(["--crate-type=cdylib", "--crate-name"]).arg(format!("{name}_policy"));
+    command.args(RUSTC_FLAGS).args(["--crate-type=cdylib", "--crate-name"]).arg(crate_name);
     command.arg(format!("--emit=link={},dep-info={}", library.display(), deps.display()));
-    command.arg("--extern").arg(format!("scxr_policy={}", policy_crate.join("libscxr_policy.rlib").display()));
+    for (name, folder) in externs {
+        command.arg("--extern").arg(extern_of(name, folder)).arg("-L").arg(folder);
+    }
     command.arg(&root);
-    let warnings = run(command, &source)?;
+    let warnings = run(command, source)?;
     let deps = std::fs::read_to_string(&deps).map_err(|source| Error::Io { path: deps, source })?;
     let path = cache.join(file).with_extension("so");
     std::fs::rename(&library, &path).map_err(|source| Error::Io { path: path.clone(), source })?;
-    let mut sources = vec![source.clone()];
-    sources.extend(dependencies(&deps).filter(|p| *p != root && *p != source));
-    Ok(Library { path, name, sources, warnings })
+    let mut sources = vec![source.to_owned()];
+    sources.extend(dependencies(&deps).filter(|p| *p != root && p != source));
+    Ok(Library { path, name: name.to_owned(), sources, warnings })
+}
+
+fn half_module(source: &Path) -> String {
+    let policy = source.with_file_name("policy.rs");
+    let policy = if policy.is_file() { format!("#[path = {policy:?}]\npub mod policy;\n") } else { String::new() };
+    format!(
+        "use scxr_runtime::library as l;\n{policy}#[path = {source:?}]\npub mod user;\n#[unsafe(no_mangle)]\n\
+         pub static SCXR_HALF: l::Entry = l::Entry {{ layout: l::LAYOUT, half: &user::HALF, on_panic: l::on_panic }};\n"
+    )
 }
 
 fn root_module(source: &Path) -> String {

@@ -55,6 +55,13 @@ pub(crate) fn policy_panicked(said: &str) -> ! {
     std::process::exit(i32::from(CODE_SCHEDULER));
 }
 
+/// A user-space half in a library of its own panicked: its author's fault, as in a process of its own.
+pub(crate) fn half_panicked(said: &str) -> ! {
+    // Nothing is left to be done if nobody can be told.
+    let _ = io::stderr().write_all(format!("scxr: the user-space half {said}\n").as_bytes());
+    std::process::exit(i32::from(CODE_SCHEDULER));
+}
+
 /// Makes a panic print what is needed to repeat it, and end the program.
 pub(crate) fn install() {
     std::panic::set_hook(Box::new(|info| {

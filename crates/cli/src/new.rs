@@ -32,7 +32,7 @@ enum Kind {
     /// A BPF half, with tests
     #[default]
     Bpf,
-    /// A BPF half, and a user-space half that takes part in scheduling (not there yet)
+    /// Decisions in user space: the framework's BPF half, and a user-space half that decides
     Userspace,
 }
 
@@ -44,31 +44,27 @@ const CHECKOUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 const VENDORED: &str = "scxr";
 
 macro_rules! template {
-    ($file:literal) => {
-        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/bpf/", $file))
+    ($kind:literal: $($file:literal = $from:literal),* $(,)?) => {
+        &[$(($file, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/templates/", $kind, "/", $from)))),*]
     };
 }
 
-/// The files of a project.
-const TEMPLATE: [(&str, &str); 8] = [
-    ("Cargo.toml", template!("Cargo.toml.in")),
-    ("build.rs", template!("build.rs")),
-    ("src/lib.rs", template!("src/lib.rs")),
-    ("src/main.rs", template!("src/main.rs")),
-    ("src/policy.rs", template!("src/policy.rs")),
-    ("tests/scheduler.rs", template!("tests/scheduler.rs")),
-    ("README.md", template!("README.md")),
-    (".gitignore", template!("gitignore")),
-];
+/// The files of a project: where they go, and what is in them.
+type Template = &'static [(&'static str, &'static str)];
+
+const BPF: Template = template! { "bpf":
+    "Cargo.toml" = "Cargo.toml.in", "build.rs" = "build.rs", "src/lib.rs" = "src/lib.rs", "src/main.rs" = "src/main.rs",
+    "src/policy.rs" = "src/policy.rs", "tests/scheduler.rs" = "tests/scheduler.rs", "README.md" = "README.md", ".gitignore" = "gitignore",
+};
+
+const USERSPACE: Template = template! { "userspace":
+    "Cargo.toml" = "Cargo.toml.in", "build.rs" = "../bpf/build.rs", "src/lib.rs" = "src/lib.rs", "src/main.rs" = "src/main.rs",
+    "src/policy.rs" = "src/policy.rs", "src/user.rs" = "src/user.rs", "tests/scheduler.rs" = "tests/scheduler.rs",
+    "README.md" = "README.md", ".gitignore" = "../bpf/gitignore",
+};
 
 /// Makes a project.
 pub(crate) fn new(args: &NewArgs) -> Result<Outcome> {
-    if args.kind == Kind::Userspace {
-        return Err(Failure::input(
-            "--kind userspace: scxr has no runtime for user-space halves yet, so there is nothing to build such a project on; \
-             `--kind bpf` makes one with a BPF half, whose `main.rs` sets variables and reads statistics",
-        ));
-    }
     let name = name(&args.path)?;
     if args.path.exists() {
         return Err(Failure::input(format_args!("{}: is there already", args.path.display())));
@@ -82,12 +78,16 @@ pub(crate) fn new(args: &NewArgs) -> Result<Outcome> {
         }
         None => (format!("{VENDORED}/crates"), format!("`{VENDORED}/` holds copies of scxr's crates.")),
     };
-    for (file, text) in TEMPLATE {
+    let template = match args.kind {
+        Kind::Bpf => BPF,
+        Kind::Userspace => USERSPACE,
+    };
+    for (file, text) in template {
         let krate = name.replace('-', "_");
         let fill = [("{{name}}", name.as_str()), ("{{crate}}", &krate), ("{{crates}}", &crates), ("{{where}}", &place)];
         write(
             &args.path.join(file),
-            &fill.iter().fold(text.to_owned(), |text, (hole, value)| text.replace(hole, value)),
+            &fill.iter().fold((*text).to_owned(), |text, (hole, value)| text.replace(hole, value)),
         )?;
     }
     let lock = SOURCES.iter().find(|(file, _)| *file == "Cargo.lock").map_or("", |(_, text)| text);
@@ -114,7 +114,8 @@ fn is_checkout(dir: &Path) -> bool {
 /// The scheduler's name: that of a package, and of a scheduler in the kernel.
 fn name(path: &Path) -> Result<String> {
     /// Crates of a project, whose names it cannot have; and Rust's own.
-    const TAKEN: [&str; 7] = ["scxr-policy", "scxr-sim", "scxr-bpfc", "test", "core", "std", "policy"];
+    const TAKEN: [&str; 9] =
+        ["scxr-policy", "scxr-runtime", "scxr-sim", "scxr-bpfc", "user", "test", "core", "std", "policy"];
     const KEYWORDS: [&str; 44] = [
         "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate", "do", "dyn",
         "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro",

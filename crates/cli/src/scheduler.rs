@@ -14,7 +14,7 @@ use scxr_runtime::HalfDef;
 use crate::failure::{Failure, Result};
 use scxr_workload::suggest;
 
-pub(crate) use rust::{compile_failure, policy_in};
+pub(crate) use rust::{compile_failure, open_half, policy_in};
 
 /// Name of "no scheduler": the fair class.
 pub(crate) const EEVDF: &str = "eevdf";
@@ -116,6 +116,8 @@ pub(crate) struct Scheduler {
     pub(crate) warnings: String,
     /// Its user-space half, where it takes part in scheduling.
     pub(crate) half: Option<HalfDef>,
+    /// The library that the half is in, where it does not come with scxr.
+    pub(crate) half_library: Option<PathBuf>,
 }
 
 /// What a scheduler is.
@@ -190,10 +192,15 @@ pub(crate) fn prepare(sched: &str, options: &Options<'_>) -> Result<Scheduler> {
             "--native: {sched} is for BPF alone; policies in Rust (X.rs) and the schedulers that come with scxr run natively, too"
         )));
     }
-    let set = match (bundled, options.args) {
-        (Some(b), args) => (b.settings)(args).map_err(Failure::input)?,
-        (None, []) => Vec::new(),
-        (None, [first, ..]) => {
+    let own = match &named {
+        Named::Rust(path) => rust::half_beside(path)?,
+        _ => None,
+    };
+    let set = match (bundled, &own, options.args) {
+        (Some(b), _, args) => (b.settings)(args).map_err(Failure::input)?,
+        (None, Some(own), args) => half_settings(own.half, args).map_err(Failure::input)?,
+        (None, None, []) => Vec::new(),
+        (None, None, [first, ..]) => {
             return Err(Failure::input(format_args!(
                 "'{first}': only schedulers that come with scxr have options of their own; set a global variable with --set VAR=VALUE"
             )));
@@ -207,7 +214,8 @@ pub(crate) fn prepare(sched: &str, options: &Options<'_>) -> Result<Scheduler> {
         kind: Kind::Eevdf,
         bytes: bundled.map(|b| Arc::from(b.object)),
         warnings: String::new(),
-        half: bundled.and_then(|b| b.half),
+        half: own.as_ref().map(|o| *o.half).or_else(|| bundled.and_then(|b| b.half)),
+        half_library: own.as_ref().map(|o| o.library.clone()),
     };
     match (&named, bundled) {
         (_, Some(b)) if options.native => scheduler.kind = Kind::Native(b.native),
@@ -227,6 +235,7 @@ pub(crate) fn prepare(sched: &str, options: &Options<'_>) -> Result<Scheduler> {
             scheduler.bytes = Some(object.bytes.into());
         }
     }
+    scheduler.warnings += own.as_ref().map_or("", |o| &o.warnings);
     Ok(scheduler)
 }
 

@@ -17,7 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("scxr-trace", &[]),
     ("scxr-policy", &[]),
     ("scxr-bpfc", &[]),
-    ("scxr-native", &["scxr-bpfc", "scxr-policy"]),
+    ("scxr-native", &["scxr-bpfc", "scxr-policy", "scxr-runtime"]),
     ("scxr-kernel", &["scxr-trace"]),
     ("scxr-runtime", &["scxr-policy"]),
     ("scxr-ops", &["scxr-abi", "scxr-bpf", "scxr-kernel", "scxr-policy", "scxr-runtime", "scxr-trace"]),

@@ -5,6 +5,7 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
 use support::scxr;
 
 /// A project in a folder that stays the same, so that what its tests are built from is built once.
@@ -50,6 +51,41 @@ fn a_project_builds_tests_and_runs() {
     assert!(ran.code == 0 && object.is_file(), "{}", ran.stderr);
 }
 
+/// Decisions in user space: the half is compiled by cargo for the tests, and as a library for `scxr run`.
+#[test]
+fn a_project_with_a_user_space_half_builds_tests_and_runs() {
+    let dir = project("my-half", &["--kind", "userspace"]);
+    let tests = cargo(&dir, &["test"]);
+    assert!(tests.contains("3 passed"), "{tests}");
+    let path = dir.to_str().expect("UTF-8");
+    let run = |extra: &[&str]| {
+        let ran = scxr(&[&["run", path, "--duration", "100ms", "--stats", "0.05", "--json", "-q"], extra].concat());
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let report: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+        assert_eq!(report["exit"]["kind"], "none");
+        report["half"].clone()
+    };
+    let half = run(&[]);
+    assert!(half["error"].is_null() && half["stats"][0]["values"]["decided"].as_u64() > Some(0), "{half}");
+    run(&["--native", "--", "--slice", "1ms"]);
+    let ran = scxr(&["run", path, "--", "--slize", "1ms"]);
+    assert!(ran.code == 2 && ran.stderr.contains("-s, --slice TIME"), "{}", ran.stderr);
+    // what the author does wrong is told as such
+    let user = dir.join("src/user.rs");
+    let text = std::fs::read_to_string(&user).expect("the half");
+    std::fs::write(
+        &user,
+        text.replace("self.arrivals += 1;", "assert!(self.arrivals < 10, \"enough\");\nself.arrivals += 1;"),
+    )
+    .expect("a file");
+    let ran = scxr(&["run", path, "--duration", "100ms", "-q"]);
+    assert!(
+        ran.code == 1 && ran.stderr.contains("the user-space half panicked") && ran.stderr.contains("user.rs:"),
+        "{}",
+        ran.stderr
+    );
+}
+
 /// Without a checkout the sources in the program do.
 #[test]
 fn a_project_can_stand_alone() {
@@ -79,5 +115,5 @@ fn bad_names_are_refused() {
     check_refused(&["match"], "a word of Rust's");
     check_refused(&["scxr-sim"], "a crate that the project uses");
     check_refused(&["docs"], "is there already");
-    check_refused(&["x", "--kind", "userspace"], "no runtime for user-space halves yet");
+    check_refused(&["user"], "is the name of a crate that the project uses");
 }

@@ -8,6 +8,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,6 +42,8 @@ pub struct Half {
 pub struct HalfJob {
     /// Name of the scheduler that has it.
     pub name: String,
+    /// The library that it is in; `None`: it is part of the program.
+    pub library: Option<PathBuf>,
     /// Options of the scheduler.
     pub args: Vec<String>,
     /// How often it is to give figures, ns; 0: never.

@@ -36,6 +36,7 @@ mod error;
 pub mod framework;
 mod half;
 mod handles;
+pub mod library;
 mod runtime;
 mod schema;
 mod stats;

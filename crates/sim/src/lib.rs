@@ -29,9 +29,10 @@ use scxr_kernel::config::Config;
 use scxr_kernel::ext::ops::SchedExtOps;
 use scxr_kernel::ids::CpuId;
 use scxr_kernel::topology::Topology;
-use scxr_ops::half::{Half, Maps, native_schema, schema};
+use scxr_ops::half::{DirectScheduler, Half, Maps, native_schema, schema};
 use scxr_ops::{BpfScheduler, Model, NativeScheduler, SchedulerOptions};
 use scxr_policy::native::PolicyDef;
+use scxr_runtime::framework::Scheduler;
 use scxr_runtime::{HalfDef, Schema, settings};
 use scxr_trace::{EventKind, Recorder, Sink};
 
@@ -240,6 +241,11 @@ impl Sim {
     /// Runs a policy natively.
     pub fn native(&self, policy: &'static PolicyDef) -> Result<Run, Error> {
         self.run_native(policy, Config::default())
+    }
+
+    /// Runs a scheduler that is made for user space straight in the kernel, without the way to user space and back.
+    pub fn direct(&self, name: &str, scheduler: Box<dyn Scheduler>) -> Result<Run, Error> {
+        self.run(Some(Rc::new(DirectScheduler::new(name, scheduler))), None, Config::default())
     }
 
     /// Runs a BPF object.

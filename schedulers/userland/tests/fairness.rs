@@ -1,7 +1,8 @@
 //! CPU time by weight; nothing starves; both forms of the BPF half decide alike.
 
+use scxr_runtime::Ns;
 use scxr_sim::{Run, Sim};
-use scxr_userland::{HALF, NATIVE, OBJECT};
+use scxr_userland::{ByVruntime, HALF, NATIVE, OBJECT};
 
 /// CPU times of the tasks by pid.
 fn shares(run: &Run) -> Vec<f64> {
@@ -11,21 +12,27 @@ fn shares(run: &Run) -> Vec<f64> {
     tasks.iter().map(|(_, ns)| *ns as f64 / all as f64).collect()
 }
 
+const SHARES: [(&str, &str, &[f64]); 4] = [
+    ("1", "spin:n=3,nice=0", &[1.0, 1.0, 1.0]),
+    ("1", "spin:n=2,nice=-5/0", &[305.0, 100.0]),
+    ("1", "spin:n=3,nice=0/5/10", &[100.0, 33.0, 11.0]),
+    ("2", "spin:n=6,nice=0/5", &[100.0, 100.0, 100.0, 33.0, 33.0, 33.0]),
+];
+
+/// CPU time by weight: in user space, and the same scheduler straight in the kernel.
 #[test]
 fn shares_are_as_weights() {
-    for (machine, workload, expect) in [
-        ("1", "spin:n=3,nice=0", vec![1.0, 1.0, 1.0]),
-        ("1", "spin:n=2,nice=-5/0", vec![305.0, 100.0]),
-        ("1", "spin:n=3,nice=0/5/10", vec![100.0, 33.0, 11.0]),
-        ("2", "spin:n=6,nice=0/5", vec![100.0, 100.0, 100.0, 33.0, 33.0, 33.0]),
-    ] {
+    for (machine, workload, weights) in SHARES {
         let sim = Sim::new(machine).workload(workload).duration_ms(10_000);
-        let run = sim.half(HALF, &["--slice", "5ms"]).object(OBJECT).unwrap();
-        assert!(run.is_healthy(), "{run}");
-        let all: f64 = expect.iter().sum();
-        for (share, weight) in shares(&run).iter().zip(&expect) {
-            let off = (share / (weight / all) - 1.0).abs();
-            assert!(off < 0.03, "{machine} {workload}: {:?} for weights {expect:?}", shares(&run));
+        let direct = sim.direct("userland", Box::new(ByVruntime::new(Ns::from_ms(5)))).unwrap();
+        let user = sim.half(HALF, &["--slice", "5ms"]).object(OBJECT).unwrap();
+        let all: f64 = weights.iter().sum();
+        for run in [user, direct] {
+            assert!(run.is_healthy(), "{run}");
+            for (share, weight) in shares(&run).iter().zip(weights) {
+                let off = (share / (weight / all) - 1.0).abs();
+                assert!(off < 0.03, "{machine} {workload}: {:?} for weights {weights:?}", shares(&run));
+            }
         }
     }
 }
@@ -36,6 +43,9 @@ fn nobody_starves() {
         let run = Sim::new("2x2").workload(workload).duration_ms(1_000).half(HALF, &[]).object(OBJECT).unwrap();
         assert!(run.is_healthy() && run.half_ended.is_none(), "{workload}: {run}");
         assert!(run.report.tasks.iter().all(|t| t.cpu_ns > 0), "{workload}: {run}");
+        let sim = Sim::new("2x2").workload(workload).duration_ms(1_000);
+        let run = sim.direct("userland", Box::new(ByVruntime::new(Ns::ZERO))).unwrap();
+        assert!(run.is_healthy() && run.report.tasks.iter().all(|t| t.cpu_ns > 0), "{workload}: {run}");
     }
 }
 

@@ -46,8 +46,11 @@ fn half(job: &Job) -> Result<Option<Half>> {
     let (Some(half), Some(path)) = (&job.half, &job.object) else { return Ok(None) };
     let bytes = std::fs::read(path).map_err(|e| Failure::file(path, &e))?;
     let object = Object::parse(&job.name, &bytes).map_err(Failure::input)?;
-    let def = scheduler::half_named(&half.name)
-        .ok_or_else(|| Failure::input(format_args!("no scheduler with a user-space half is called {}", half.name)))?;
+    let unknown = || Failure::input(format_args!("no scheduler with a user-space half is called {}", half.name));
+    let def = match &half.library {
+        Some(library) => scheduler::open_half(library)?,
+        None => scheduler::half_named(&half.name).ok_or_else(unknown)?,
+    };
     Ok(Some(Half { def, schema: schema(&object) }))
 }
 

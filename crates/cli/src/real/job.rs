@@ -47,6 +47,7 @@ pub(super) fn plan(
         globals: keep.globals,
         half: scheduler.half.map(|half| HalfJob {
             name: half.name.to_owned(),
+            library: scheduler.half_library.clone(),
             args: scheduler.args.clone(),
             stats_every_ns: keep.stats_every,
         }),

@@ -23,6 +23,7 @@ use crate::session::{Keep, RunResult};
 /// Files of the guest.
 const TASK: &str = "/scxr/task.json";
 const OBJECT: &str = "/scxr/object.bpf.o";
+const HALF: &str = "/scxr/half.so";
 /// CPUs that a guest is given at most.
 const CPUS_MAX: usize = 64;
 /// Time that a program has where none is given.
@@ -58,6 +59,9 @@ pub(super) fn run(
         let guest = format!("/scxr/workload/{name}");
         files.push((PathBuf::from(std::mem::replace(workload, guest.clone())), guest));
     }
+    if let Some(library) = job.half.as_mut().and_then(|half| half.library.as_mut()) {
+        files.push((std::mem::replace(library, HALF.into()), HALF.to_owned()));
+    }
     let begin = Instant::now();
     let job = Job { object: scheduler.bytes.as_ref().map(|_| OBJECT.into()), ..job };
     let mut record = || {
@@ -76,7 +80,8 @@ pub(super) fn run(
                 &job,
             )?;
             key.object = scheduler.bytes.as_ref().map(|b| kept::digest(b));
-            key.workload = files.first().map(|(host, _)| kept::digest_of(host)).transpose()?;
+            let of_files = files.iter().map(|(host, _)| kept::digest_of(host)).collect::<Result<Vec<String>>>()?;
+            key.workload = Some(of_files.join(" ")).filter(|digests| !digests.is_empty());
             once(dir, &key, record)?
         }
         None => record()?,
@@ -160,7 +165,10 @@ impl Lab {
             files.add_bytes(*bytes, guest, 0o644);
         }
         for (host, guest) in &work.files {
-            files.add_file(host, guest).map_err(Failure::input)?;
+            // A library brings those that it needs, as a program does.
+            let library = guest == HALF;
+            let added = if library { files.add_program(host, guest) } else { files.add_file(host, guest) };
+            added.map_err(Failure::input)?;
         }
         let image = self.kernel.image.as_deref().unwrap_or(Path::new(""));
         let nr_cpus = request.topology.nr_cpus() as u64;

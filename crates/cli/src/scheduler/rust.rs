@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use scxr_bpfc::{Built, Compiler, Error as CompileError, Options};
-use scxr_native::Loaded;
+use scxr_native::{Loaded, LoadedHalf};
+use scxr_runtime::HalfDef;
 
 use crate::crash;
 use crate::failure::{Failure, Result};
@@ -25,10 +26,28 @@ pub(super) fn compile(path: &Path) -> Result<Built> {
 
 /// Compiles a policy natively and loads it.
 pub(super) fn native(path: &Path) -> Result<Loaded> {
-    scxr_native::load(path, &cache(), crash::policy_panicked).map_err(|e| match e {
+    scxr_native::load(path, &cache(), crash::policy_panicked).map_err(native_failure)
+}
+
+/// Compiles and loads the user-space half beside a policy (`user.rs`), if there is one.
+pub(super) fn half_beside(policy: &Path) -> Result<Option<LoadedHalf>> {
+    let user = policy.with_file_name("user.rs");
+    if !user.is_file() || policy.file_name().is_none_or(|name| name != "policy.rs") {
+        return Ok(None);
+    }
+    scxr_native::load_half(&user, &cache(), crash::half_panicked).map(Some).map_err(native_failure)
+}
+
+/// Loads a user-space half that was compiled before.
+pub(crate) fn open_half(library: &Path) -> Result<HalfDef> {
+    scxr_native::open_half(library, crash::half_panicked).copied().map_err(native_failure)
+}
+
+fn native_failure(error: scxr_native::Error) -> Failure {
+    match error {
         scxr_native::Error::Compile(e) => compile_failure(e),
         e => Failure::environment(e),
-    })
+    }
 }
 
 /// Where the compiled policy crate and native libraries are kept.

@@ -7,6 +7,7 @@
 //! What a half does costs: an access to memory that it shares with programs (variables, rings) `CostTable::shared_access`, a map operation
 //! a system call, and computing what it says itself ([`World::work`]). Such time adds up and is spent before anything that others can see.
 
+mod direct;
 mod maps;
 mod schema;
 
@@ -20,6 +21,7 @@ use scxr_kernel::cost::CostTable;
 use scxr_kernel::ids::WaitQueueId;
 use scxr_runtime::{Args, Errno, Exit, HALF_TGID, HalfDef, Ns, Runtime, Schema, Stats, World};
 
+pub use direct::DirectScheduler;
 pub use maps::Maps;
 pub use schema::{native_schema, schema};
 
