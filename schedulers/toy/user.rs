@@ -1,22 +1,7 @@
-//! toy: every event goes to user space and back, where tasks wait in one FIFO.
-//!
-//! This is the user-space half, with its options, and the BPF half as object and as native code.
-
-#![forbid(unsafe_code)]
-
-pub mod policy;
+//! toy, the user-space half: every event goes to user space and back, where tasks wait in one FIFO.
 
 use scxr_runtime::framework::{Drive, Fifo, drive};
 use scxr_runtime::{Args, Error, HalfDef, Opt, Runtime, Setting, Takes};
-
-/// What it does, in a line.
-pub const SUMMARY: &str = "every event to a FIFO in user space and back, with figures of all that passes";
-
-/// The BPF object, as built from `policy.rs`.
-pub const OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/toy.bpf.o"));
-
-/// The same policy, natively.
-pub const NATIVE: &scxr_policy::native::PolicyDef = &policy::POLICY;
 
 /// The user-space half.
 pub const HALF: HalfDef = HalfDef {

@@ -1,25 +1,12 @@
-//! userland: whoever had least CPU time for its weight runs next, decided in user space.
-//!
-//! This is the user-space half, with its options, and the BPF half as object and as native code.
+//! userland, the user-space half: whoever had least CPU time for its weight runs next, decided in user space.
 
-#![forbid(unsafe_code)]
-
-pub mod policy;
+#[path = "vruntime.rs"]
 mod vruntime;
 
 use scxr_runtime::framework::{Drive, drive};
 use scxr_runtime::{Args, Error, HalfDef, Opt, Runtime, Setting, Takes};
 
 pub use vruntime::ByVruntime;
-
-/// What it does, in a line.
-pub const SUMMARY: &str = "weighted virtual run time, decided in user space";
-
-/// The BPF object, as built from `policy.rs`.
-pub const OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/userland.bpf.o"));
-
-/// The same policy, natively.
-pub const NATIVE: &scxr_policy::native::PolicyDef = &policy::POLICY;
 
 /// The user-space half.
 pub const HALF: HalfDef = HalfDef {

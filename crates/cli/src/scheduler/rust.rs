@@ -29,10 +29,12 @@ pub(super) fn native(path: &Path) -> Result<Loaded> {
     scxr_native::load(path, &cache(), crash::policy_panicked).map_err(native_failure)
 }
 
-/// Compiles and loads the user-space half beside a policy (`user.rs`), if there is one.
+/// Compiles and loads the user-space half beside a policy (`user.rs`), if there is one that takes part in scheduling (it declares a
+/// `HALF: HalfDef`).
 pub(super) fn half_beside(policy: &Path) -> Result<Option<LoadedHalf>> {
     let user = policy.with_file_name("user.rs");
-    if !user.is_file() || policy.file_name().is_none_or(|name| name != "policy.rs") {
+    let text = std::fs::read_to_string(&user).unwrap_or_default();
+    if policy.file_name().is_none_or(|name| name != "policy.rs") || !text.contains("HALF: HalfDef") {
         return Ok(None);
     }
     scxr_native::load_half(&user, &cache(), crash::half_panicked).map(Some).map_err(native_failure)

@@ -61,6 +61,7 @@ impl SchedExtOps for DirectScheduler {
             exit_dump_len: 0,
             hotplug_seq: 0,
             cid: false,
+            sub_cgroup_id: 0,
             ops,
         }
     }
