@@ -134,6 +134,10 @@ pub(crate) struct MachineArgs {
     /// '300ms sysrq-d'
     #[arg(long, value_name = "'AT EVENT'")]
     pub(crate) inject: Vec<String>,
+    /// Simulated: a scheduler for a cgroup, which is made, below the one for all (repeatable). Both have tables of the cid form, and
+    /// the other one takes sub-schedulers (7.1 and newer); globals of this one can be written before it is loaded
+    #[arg(long, value_name = "'CGROUP=SCHED [VAR=VALUE…]'")]
+    pub(crate) sub: Vec<String>,
     /// Where simulated CPUs may interleave [default: callback]
     #[arg(long, value_enum)]
     pub(crate) interleave: Option<InterleaveArg>,

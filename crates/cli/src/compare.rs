@@ -53,7 +53,7 @@ pub(crate) fn compare(args: &CompareArgs) -> Result<Outcome> {
         true => print_json(&request, &schedulers, &results, &rows, reading)?,
         false => report::print(&(human::compare(&request, &names, args.seeds as usize, &rows) + &reading + "\n"))?,
     }
-    let fault = results.iter().flatten().any(|r| r.exit.is_fault());
+    let fault = results.iter().flatten().any(|r| r.is_fault());
     Ok(if fault { Outcome::SchedulerAtFault } else { Outcome::Fine })
 }
 

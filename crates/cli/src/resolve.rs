@@ -17,6 +17,7 @@ use crate::cost;
 use crate::exec::CommandLine;
 use crate::failure::{Failure, Result};
 use crate::inject::Injection;
+use crate::scheduler::{self, Scheduler};
 use crate::session::RunResult;
 
 const MACHINE: &str = "8";
@@ -65,12 +66,25 @@ pub(crate) struct Request {
     pub(crate) set: Vec<(String, String)>,
     /// Maps to size before loading.
     pub(crate) resize: Vec<(String, u32)>,
+    /// Sub-schedulers.
+    pub(crate) subs: Vec<Sub>,
     /// How BPF programs are executed.
     pub(crate) bpf: Exec,
     /// Compiled code, for all runs of a command.
     pub(crate) cache: Arc<CodeCache>,
     /// What was accepted and means nothing; for the user to read.
     pub(crate) warnings: Vec<String>,
+}
+
+/// A scheduler for a cgroup, below another.
+#[derive(Clone, Debug)]
+pub(crate) struct Sub {
+    /// Path of the cgroup.
+    pub(crate) cgroup: String,
+    /// What it is.
+    pub(crate) scheduler: Scheduler,
+    /// Variables to write before loading.
+    pub(crate) set: Vec<(String, String)>,
 }
 
 /// Where a scheduler runs.
@@ -151,6 +165,7 @@ pub(crate) fn request(args: &MachineArgs) -> Result<Request> {
         inject: inject.collect::<Result<_>>()?,
         set: pairs("--set", "VAR=VALUE", &args.set)?,
         resize: resize(&args.resize)?,
+        subs: args.sub.iter().map(|s| sub(s, place, &args.include)).collect::<Result<_>>()?,
         bpf: match args.bpf {
             None | Some(BpfArg::Auto) => Exec::Auto,
             Some(BpfArg::Interp) => Exec::Interp,
@@ -292,6 +307,28 @@ fn pairs(option: &str, form: &str, given: &[String]) -> Result<Vec<(String, Stri
         _ => Err(Failure::input(format_args!("{option} '{text}': write {form}"))),
     };
     given.iter().map(split).collect()
+}
+
+/// Reads `CGROUP=SCHED [VAR=VALUE…]`.
+fn sub(given: &str, place: Place, include: &[PathBuf]) -> Result<Sub> {
+    let bad = |why: &str| Failure::input(format_args!("--sub '{given}': {why}"));
+    if place != Place::Sim {
+        return Err(bad("sub-schedulers are simulated only, for now"));
+    }
+    let mut words = given.split_whitespace();
+    let Some((cgroup, sched)) = words.next().and_then(|w| w.split_once('=')) else {
+        return Err(bad("takes a cgroup and a scheduler, such as /a=x.bpf.o"));
+    };
+    if !cgroup.starts_with('/') || cgroup.trim_matches('/').is_empty() {
+        return Err(bad("the cgroup is a path such as /a, and not the root, which the other scheduler has"));
+    }
+    let set: Vec<String> = words.map(str::to_owned).collect();
+    let options = scheduler::Options { args: &[], native: false, include };
+    Ok(Sub {
+        cgroup: cgroup.to_owned(),
+        scheduler: scheduler::prepare(sched, &options)?,
+        set: pairs("--sub", "CGROUP=SCHED VAR=VALUE", &set)?,
+    })
 }
 
 fn resize(given: &[String]) -> Result<Vec<(String, u32)>> {

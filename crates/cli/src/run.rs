@@ -51,7 +51,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Outcome> {
             return Ok(if failed.is_empty() { Outcome::Fine } else { Outcome::SchedulerAtFault });
         }
     }
-    Ok(match result.exit.is_fault() {
+    Ok(match result.is_fault() {
         true => Outcome::SchedulerAtFault,
         false => Outcome::Fine,
     })

@@ -4,7 +4,7 @@
 //! about = "what this shows"
 //! scheduler = "simple"          # or a file, relative to this one
 //! args = ["-f"]                 # options of the scheduler
-//! machine = "2x4x2"             # and workload, duration, seed, hz, cost, nohz_full, kernel, interleave, set, resize, inject:
+//! machine = "2x4x2"             # and workload, duration, seed, hz, cost, nohz_full, kernel, interleave, set, resize, sub, inject:
 //! inject = ["5ms nice hog 3"]   # as the options of the same names
 //!
 //! [expect]                      # values of the report, by their place in the JSON
@@ -48,6 +48,8 @@ pub(crate) struct Scenario {
     set: Vec<String>,
     #[serde(default)]
     resize: Vec<String>,
+    #[serde(default)]
+    sub: Vec<String>,
     #[serde(default)]
     inject: Vec<String>,
     #[serde(default)]
@@ -120,6 +122,7 @@ impl Scenario {
         m.interleave = m.interleave.or_else(|| InterleaveArg::from_str(interleave?, false).ok());
         m.set.splice(0..0, self.set.iter().cloned());
         m.resize.splice(0..0, self.resize.iter().cloned());
+        m.sub.splice(0..0, self.sub.iter().map(|s| self.sub_beside(s)));
         m.inject.splice(0..0, self.inject.iter().cloned());
         if sched.is_none() {
             *sched = self.scheduler.as_deref().map(|s| self.beside(s, ""));
@@ -136,6 +139,15 @@ impl Scenario {
         match name.ends_with(suffix) && path.is_file() {
             true => path.display().to_string(),
             false => name.to_string(),
+        }
+    }
+
+    /// The same for the scheduler in `CGROUP=SCHED …`.
+    fn sub_beside(&self, sub: &str) -> String {
+        let (words, more) = sub.split_once(' ').map_or((sub, String::new()), |(a, b)| (a, format!(" {b}")));
+        match words.split_once('=') {
+            Some((cgroup, sched)) => format!("{cgroup}={}{more}", self.beside(sched, "")),
+            None => sub.to_string(),
         }
     }
 

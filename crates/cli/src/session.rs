@@ -3,6 +3,7 @@
 mod half;
 mod interference;
 mod loaded;
+mod subs;
 mod watched;
 
 use std::cell::RefCell;
@@ -14,6 +15,7 @@ use scxr_analyze::{Analyzer, Options, Report};
 use scxr_host::ExecRecord;
 use scxr_kernel::Machine;
 use scxr_kernel::ext::Events;
+use scxr_kernel::ext::ops::ExitInfo;
 use scxr_kernel::ids::{CpuId, Ns};
 use scxr_kernel::topology::Topology;
 use scxr_trace::{Checker, EventKind, Recorder, Rules, Sink};
@@ -29,6 +31,7 @@ pub(crate) use half::{HalfResult, StatsJson};
 pub(crate) use interference::Interference;
 pub(crate) use loaded::value_json;
 use loaded::{Loaded, Refusal};
+pub(crate) use subs::SubResult;
 
 /// Number of stretches in which a run is made, for the progress bar. Where they end has no influence on the run.
 const STRETCHES: u64 = 100;
@@ -72,6 +75,24 @@ impl Exit {
         Exit { kind: "none".into(), ..Exit::default() }
     }
 
+    /// It was refused before it was enabled.
+    fn refused(errno: i32, why: &str) -> Exit {
+        let reason = "refused before it was enabled".into();
+        Exit { kind: "load".into(), code: i64::from(errno), reason, msg: why.into(), ..Exit::default() }
+    }
+
+    /// It ended.
+    fn of(info: &ExitInfo) -> Exit {
+        Exit {
+            kind: info.kind.name().into(),
+            code: info.code,
+            reason: info.reason.into(),
+            msg: info.msg.clone(),
+            bt: info.bt.clone(),
+            dump: info.dump.clone(),
+        }
+    }
+
     /// Did the scheduler do something wrong?
     pub(crate) fn is_fault(&self) -> bool {
         self.kind == "load" || self.kind.starts_with("error")
@@ -102,6 +123,8 @@ pub(crate) struct RunResult {
     pub(crate) interrupted: bool,
     /// What the program did that was the workload.
     pub(crate) exec: Option<ExecRecord>,
+    /// Its sub-schedulers.
+    pub(crate) subs: Vec<SubResult>,
     /// How far the workload was set up.
     pub(crate) setup: Setup,
     /// What the run was like; `tasks` are those of the workload.
@@ -135,6 +158,11 @@ pub(crate) struct RunResult {
 }
 
 impl RunResult {
+    /// Did the scheduler, or a sub-scheduler, do something wrong?
+    pub(crate) fn is_fault(&self) -> bool {
+        self.exit.is_fault() || self.subs.iter().any(|s| s.exit.is_fault())
+    }
+
     /// How long it went on, ns. `asked`: how long it should; 0: until something ended it.
     pub(crate) fn length(&self, asked: Ns) -> Ns {
         if asked == 0 || self.interrupted || self.exec.as_ref().is_some_and(|e| e.ended) {
@@ -188,6 +216,9 @@ fn simulate(
     let mut config = request.config.clone();
     config.seed = seed;
     let mut m = Machine::new(request.topology.clone(), config, Box::new(Rc::clone(&sink)));
+    if !request.subs.is_empty() {
+        m.expect_sub_schedulers();
+    }
     let mut last_boot_pid = last_pid(&m);
     let nr_tasks = workload.tasks.iter().map(|t| t.instances as usize).sum();
     let watched = request.watched.then(|| watched::spawn(&mut m, nr_tasks));
@@ -200,6 +231,14 @@ fn simulate(
     if let Some(ops) = loaded.ops() {
         m.enable(ops);
     }
+    let mut subs = Vec::new();
+    for sub in &request.subs {
+        match subs::attach(&mut m, request, sub, seed) {
+            Ok(sub) => subs.push(sub),
+            Err(Refusal::ByKernel(msg)) => return Ok(refused(&sub.scheduler, seed, keep, msg, start)),
+            Err(Refusal::Input(failure)) => return Err(failure),
+        }
+    }
     let mut setup = Setup::default();
     for spec in workload.tasks(&mut || m.wait_queue()) {
         m.spawn(match &watched {
@@ -211,11 +250,12 @@ fn simulate(
     let begin = Instant::now();
     let end = advance(&mut m, &mut injector, request.duration, &mut progress)?;
     let run_ns = begin.elapsed().as_nanos() as u64;
-    if let Some(what) = loaded.gap() {
+    if let Some(what) = loaded.gap().or_else(|| subs.iter().find_map(subs::Loaded::gap)) {
         crash::unwatch();
         return Err(Failure::input(what));
     }
     let exit = exit(&m);
+    let subs = subs.iter().map(|sub| sub.result(&m)).collect();
     let ending = m.state().ext.ending().is_some();
     let globals = keep.globals.then(|| loaded.globals());
     let nr_events = m.state().nr_events;
@@ -237,6 +277,7 @@ fn simulate(
         exit,
         interrupted: end < request.duration,
         exec: None,
+        subs,
         setup,
         report,
         globals,
@@ -276,6 +317,7 @@ fn refused(scheduler: &Scheduler, seed: u64, keep: Keep, msg: String, start: Ins
         exit: Exit { kind: "load".into(), reason: "refused before it was enabled".into(), msg, ..Exit::default() },
         interrupted: false,
         exec: None,
+        subs: Vec::new(),
         setup: Setup::default(),
         report: Report::default(),
         globals: keep.globals.then(IndexMap::new),
@@ -297,21 +339,11 @@ fn refused(scheduler: &Scheduler, seed: u64, keep: Keep, msg: String, start: Ins
 /// How the scheduler's time ended, or that it goes on.
 fn exit(m: &Machine) -> Exit {
     let ext = &m.state().ext;
-    if let Some((errno, why)) = &ext.enable_error {
-        let reason = "refused before it was enabled".into();
-        return Exit { kind: "load".into(), code: i64::from(*errno), reason, msg: why.clone(), ..Exit::default() };
+    if let Some(r) = ext.enable_refusals.iter().find(|r| r.sub_cgroup_id <= 1) {
+        return Exit::refused(r.errno, &r.why);
     }
-    match ext.ending().or_else(|| ext.exit_info.clone()) {
-        None => Exit::none(),
-        Some(e) => Exit {
-            kind: e.kind.name().into(),
-            code: e.code,
-            reason: e.reason.into(),
-            msg: e.msg.clone(),
-            bt: e.bt.clone(),
-            dump: e.dump.clone(),
-        },
-    }
+    let ended = ext.ending().or_else(|| ext.exit_info.clone());
+    ended.map_or_else(Exit::none, |info| Exit::of(&info))
 }
 
 /// The class's event counters.

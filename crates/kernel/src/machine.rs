@@ -78,6 +78,11 @@ impl Machine {
         self.step(Step::Disable(None));
     }
 
+    /// Makes the thread that disables sub-schedulers now, instead of with the first of them.
+    pub fn expect_sub_schedulers(&mut self) {
+        self.exec.with_kernel(crate::ext::enable::add_sub_helper);
+    }
+
     /// Has the loader task unregister the sub-scheduler of a cgroup, after the steps asked for before.
     pub fn disable_sub(&mut self, cgroup: CgroupId) {
         self.step(Step::Disable(Some(cgroup)));

@@ -117,6 +117,7 @@ pub(super) fn result(
         seed,
         exit,
         exec: record.exec.clone(),
+        subs: Vec::new(),
         setup: Setup { tasks: record.tasks.len(), started: record.tasks.len(), forks_refused: 0 },
         report,
         globals: keep.globals.then(|| globals(scheduler, &record.maps)),

@@ -24,6 +24,13 @@ pub(crate) fn run(q: &Request, s: &Scheduler, r: &RunResult) -> String {
     let mut out = String::new();
     heading(&mut out, &s.name, q, Some(r), &format!("seed {}", r.seed));
     exit(&mut out, &s.name, &r.exit);
+    for sub in &r.subs {
+        let name = format!("{} of {}", sub.name, sub.cgroup);
+        match sub.exit.kind.as_str() {
+            "none" => writeln!(out, "{name} is attached\n").expect("a string takes everything"),
+            _ => exit(&mut out, &name, &sub.exit),
+        }
+    }
     out += &r.exec.as_ref().map(program).unwrap_or_default();
     for dump in &r.dumps {
         out += &format!("{}\n\n", dump.trim_end());

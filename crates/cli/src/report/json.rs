@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::exec::CommandLine;
 use crate::resolve::Request;
 use crate::scheduler::Scheduler;
-use crate::session::{Exit, HalfResult, RunResult, Setup};
+use crate::session::{Exit, HalfResult, RunResult, Setup, SubResult};
 
 /// Schema of `run --json`.
 pub(crate) const RUN_SCHEMA: &str = "scxr-run/1";
@@ -80,6 +80,9 @@ pub(crate) struct RunJson<'a> {
     seed: u64,
     duration_ns: u64,
     exit: &'a Exit,
+    /// Only where there are some.
+    #[serde(skip_serializing_if = "<[SubResult]>::is_empty")]
+    sub_schedulers: &'a [SubResult],
     /// Only where a program was the workload.
     #[serde(skip_serializing_if = "Option::is_none")]
     exec: Option<ExecJson<'a>>,
@@ -115,6 +118,7 @@ impl<'a> RunJson<'a> {
             seed: r.seed,
             duration_ns: r.length(q.duration),
             exit: &r.exit,
+            sub_schedulers: &r.subs,
             exec: q.exec.as_ref().zip(r.exec.as_ref()).map(|(line, did)| ExecJson::new(line, did)),
             setup: r.setup,
             totals: &r.report.totals,

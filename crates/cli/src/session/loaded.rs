@@ -72,17 +72,7 @@ pub(super) fn load(request: &Request, scheduler: &Scheduler, seed: u64) -> Resul
             Ok(Loaded::Native(Rc::new(native)))
         }
         Kind::Bpf(object) => {
-            let options = SchedulerOptions {
-                nr_cpus: request.topology.nr_cpus() as u32,
-                hz: request.config.hz,
-                seed,
-                interleave: request.config.interleave,
-                set,
-                resize: request.resize.clone(),
-                table: None,
-                exec: request.bpf,
-                cache: request.cache.clone(),
-            };
+            let options = options(request, set, request.resize.clone(), seed);
             let model = Model::new(request.kernel);
             let loaded = BpfScheduler::load(object, &model, &options);
             loaded.map(Loaded::Bpf).map_err(|e| match e.is_refusal() {
@@ -90,6 +80,26 @@ pub(super) fn load(request: &Request, scheduler: &Scheduler, seed: u64) -> Resul
                 false => input(&e),
             })
         }
+    }
+}
+
+/// How an object is loaded for a request.
+pub(super) fn options(
+    request: &Request,
+    set: Vec<(String, String)>,
+    resize: Vec<(String, u32)>,
+    seed: u64,
+) -> SchedulerOptions {
+    SchedulerOptions {
+        nr_cpus: request.topology.nr_cpus() as u32,
+        hz: request.config.hz,
+        seed,
+        interleave: request.config.interleave,
+        set,
+        resize,
+        table: None,
+        exec: request.bpf,
+        cache: request.cache.clone(),
     }
 }
 

@@ -13,7 +13,7 @@ use super::exit::{begin_disable, error, finish_disable, scx_disable, scx_exit};
 use super::flags::{self, EFLAG_INITIALIZED, consts, dsq_id, errno, exit_code};
 use super::ops::{Op, OpsAttrs, SchedExtOps};
 use super::sched::{Sched, SchedId};
-use super::state::EnableState;
+use super::state::{EnableState, Refusal};
 use super::sub_disable::sub_disable;
 use super::sub_enable::sub_enable;
 use super::task::{
@@ -122,11 +122,13 @@ fn enable_thread(k: &mut Kernel, _me: TaskId) -> KthreadNext {
         return KthreadNext::Block;
     };
     k.ext.work.mutex = true;
+    let sub_cgroup_id = ops.attrs().sub_cgroup_id;
     let result = enable(k, ops);
     k.ext.work.mutex = false;
     match result {
         Ok(()) => finish_waiter(k, None),
         Err(Refused::Early(err, why)) => {
+            k.ext.enable_refusals.push(Refusal { sub_cgroup_id, errno: err, why: why.clone() });
             k.ext.enable_error = Some((err, why));
             finish_waiter(k, None);
         }
@@ -167,7 +169,7 @@ fn mutex_unlocked(k: &mut Kernel) {
 }
 
 /// Sub-schedulers have a thread that disables them, made with the first of them.
-fn add_sub_helper(k: &mut Kernel) {
+pub(crate) fn add_sub_helper(k: &mut Kernel) {
     if k.ext.work.sub_helper.is_none() {
         pre_fork(k);
         let helper = crate::boot::add_fifo_kthread(k, "sched_ext_subs", sub_helper_thread);

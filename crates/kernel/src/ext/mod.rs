@@ -42,7 +42,7 @@ pub use entity::{Entity, ScxRq};
 pub use events::{Ev, Events};
 pub use iter::DsqIter;
 pub use sched::{Sched, SchedId};
-pub use state::{EnableState, Ext};
+pub use state::{EnableState, Ext, Refusal};
 pub use sub_disable::SubExit;
 
 pub(crate) use bypass::lb_timer;

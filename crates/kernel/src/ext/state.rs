@@ -26,6 +26,17 @@ pub enum EnableState {
     Disabled,
 }
 
+/// A scheduler that was refused before it was enabled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The cgroup that it was for; 0 and 1: all of the machine.
+    pub sub_cgroup_id: u64,
+    /// -errno.
+    pub errno: i32,
+    /// In words.
+    pub why: String,
+}
+
 /// Ext part of the machine.
 pub struct Ext {
     /// Loaded schedulers.
@@ -47,6 +58,8 @@ pub struct Ext {
     pub exit_info: Option<ExitInfo>,
     /// Why the last enabling was refused, if it was: errno and text.
     pub enable_error: Option<(i32, String)>,
+    /// All refusals before a scheduler was enabled, the oldest first.
+    pub enable_refusals: Vec<Refusal>,
     /// Tasks whose policy was changed because the scheduler did not take them (E-39).
     pub nr_rejected: u64,
     /// Schedulers enabled so far.
@@ -99,6 +112,7 @@ impl Ext {
             enabling_sub: None,
             exit_info: None,
             enable_error: None,
+            enable_refusals: Vec::new(),
             nr_rejected: 0,
             enable_seq: 0,
             hotplug_seq: 0,

@@ -12,6 +12,7 @@ use super::task::{
     disable_and_exit_task, enable_task, exit_task, fork_write_lock, fork_write_unlock, init_task, set_state,
 };
 use super::watchdog;
+use crate::cgroup::CgroupId;
 use crate::class::{self, ClassId, deq};
 use crate::executor::Kernel;
 use crate::ids::TaskId;
@@ -49,7 +50,7 @@ pub(super) fn sub_disable(k: &mut Kernel, sched: SchedId) {
     }
     forget(k, sched);
     let s = &k.ext.scheds[sched];
-    let ended = SubExit { name: s.attrs.name.clone(), cgroup_path: s.cgroup_path.clone(), info };
+    let ended = SubExit { name: s.attrs.name.clone(), cgroup: s.cgroup, cgroup_path: s.cgroup_path.clone(), info };
     k.ext.sub_exits.push(ended);
     if k.ext.sub_exits.len() > consts::SUB_EXITS_MAX {
         k.ext.sub_exits.remove(0);
@@ -61,7 +62,9 @@ pub(super) fn sub_disable(k: &mut Kernel, sched: SchedId) {
 pub struct SubExit {
     /// Its name.
     pub name: String,
-    /// Path of its cgroup.
+    /// Its cgroup.
+    pub cgroup: CgroupId,
+    /// Path of that.
     pub cgroup_path: String,
     /// Why.
     pub info: super::ops::ExitInfo,
