@@ -137,8 +137,13 @@ impl Cgroups {
         groups.into_iter().filter(move |(_, g)| g.parent == Some(id) && !g.removed).map(|(child, _)| child)
     }
 
+    /// A cgroup and those that it is in, up to the root.
+    pub fn ways_up(&self, id: CgroupId) -> impl Iterator<Item = CgroupId> + '_ {
+        std::iter::successors(Some(id), |&id| self.get(id)?.parent)
+    }
+
     /// All that are there, parents before children [css_for_each_descendant_pre].
-    pub(crate) fn pre_order(&self) -> Vec<CgroupId> {
+    pub fn pre_order(&self) -> Vec<CgroupId> {
         let (mut todo, mut order) = (vec![CgroupId::ROOT], Vec::new());
         while let Some(id) = todo.pop() {
             order.push(id);
@@ -148,7 +153,7 @@ impl Cgroups {
     }
 
     /// All that are there, children before parents [css_for_each_descendant_post].
-    pub(crate) fn post_order(&self) -> Vec<CgroupId> {
+    pub fn post_order(&self) -> Vec<CgroupId> {
         let (mut todo, mut order) = (vec![CgroupId::ROOT], Vec::new());
         while let Some(id) = todo.pop() {
             order.push(id);

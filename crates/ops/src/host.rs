@@ -84,6 +84,11 @@ impl Context<'_> {
         crate::masks::read_mask(self.k, &self.s.model.fields, &self.s.masks, address)
     }
 
+    /// A byte of a kernel object.
+    pub(crate) fn load_byte(&mut self, m: &Machine, at: u64) -> Option<u8> {
+        self.kernel_load(m, at, 1).ok().map(|byte| byte as u8)
+    }
+
     /// A string in guest memory or in a kernel object, without its NUL.
     pub(crate) fn read_cstr(&mut self, m: &Machine, address: u64, max: usize) -> Option<Vec<u8>> {
         if m.owns(address) {

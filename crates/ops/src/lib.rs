@@ -27,6 +27,7 @@ mod refs;
 mod scheduler;
 mod table;
 mod timers;
+mod walks;
 
 pub use globals::{Value, decode, is_variable};
 pub use kfuncs::implemented as implemented_kfuncs;

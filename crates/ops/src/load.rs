@@ -154,6 +154,7 @@ impl BpfScheduler {
             masks: Default::default(),
             stored: Default::default(),
             iters: Default::default(),
+            walks: Default::default(),
             timers: Default::default(),
             objects: Default::default(),
             random: RefCell::new(Random::new(options.seed)),

@@ -68,6 +68,7 @@ pub struct BpfScheduler {
     pub(crate) masks: OwnedMasks,
     pub(crate) stored: Stored,
     pub(crate) iters: crate::iters::Iters,
+    pub(crate) walks: crate::walks::Walks,
     pub(crate) timers: BpfTimers,
     pub(crate) objects: Objects,
     pub(crate) random: RefCell<Random>,

@@ -80,26 +80,13 @@ impl State {
         if !self.ext.has_subs() {
             return self.ext.root_id();
         }
-        let mut at = Some(cgroup);
-        while let Some(id) = at {
-            if let Some(sub) = self.ext.sub_of(id.0.into()).filter(|&s| self.ext.scheds[s].owns_cgroup) {
-                return Some(sub);
-            }
-            at = self.cgroups.get(id).and_then(|g| g.parent);
-        }
-        self.ext.root_id()
+        let own = |id: CgroupId| self.ext.sub_of(id.0.into()).filter(|&s| self.ext.scheds[s].owns_cgroup);
+        self.cgroups.ways_up(cgroup).find_map(own).or(self.ext.root_id())
     }
 
     /// Is `cgroup` `above`, or in it?
     pub(super) fn cgroup_is_in(&self, cgroup: CgroupId, above: CgroupId) -> bool {
-        let mut at = Some(cgroup);
-        while let Some(id) = at {
-            if id == above {
-                return true;
-            }
-            at = self.cgroups.get(id).and_then(|g| g.parent);
-        }
-        false
+        self.cgroups.ways_up(cgroup).any(|id| id == above)
     }
 }
 

@@ -27,6 +27,13 @@ pub(super) const TABLE: &[(&str, KfuncFn)] = &[
         let found = c.k.cgroups.ancestor(id, a[1] as i32);
         reference(c, found)
     }),
+    ("bpf_task_under_cgroup", |c, _, a| {
+        let (p, above) = (c.task(a[0])?, group(c, a[1])?);
+        let own = c.k.task(p).cgroup;
+        Ok(c.k.cgroups.ways_up(own).any(|id| id == above).into())
+    }),
+    // There are no hierarchies of version 1.
+    ("bpf_task_get_cgroup1", |c, _, a| c.task(a[0]).map(|_| 0)),
     ("bpf_cgroup_release", |c, _, a| {
         group(c, a[0])?;
         c.give_away(a[0]).map(|()| 0)

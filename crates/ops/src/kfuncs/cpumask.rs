@@ -48,8 +48,28 @@ pub(super) const TABLE: &[(&str, KfuncFn)] = &[
         let m = c.mask(a[0])?.and(&c.mask(a[1])?);
         Ok(distribute(c, &m))
     }),
+    ("bpf_cpumask_populate", populate),
     ("bpf_cpumask_weight", |c, _, a| Ok(c.mask(a[0])?.weight() as u64)),
 ];
+
+/// Takes the bits of plain memory, whose size must be enough for all CPUs [bpf_cpumask_populate].
+fn populate(c: &mut Context<'_>, m: &Machine, a: [u64; 5]) -> KfuncResult {
+    const EINVAL: i64 = -22;
+    const EACCES: i64 = -13;
+    let nr = c.k.nr_cpus();
+    let needed = nr.div_ceil(64) * 8;
+    if a[2] < needed as u64 {
+        return Ok(EACCES as u64);
+    }
+    if !a[1].is_multiple_of(8) {
+        return Ok(EINVAL as u64);
+    }
+    let bytes = m.read_bytes(a[1], needed);
+    let bytes = bytes.ok_or_else(|| HostError::BadAccess(format!("{:#x} is no memory for a mask", a[1])))?;
+    let set = |cpu: &CpuId| bytes[cpu.idx() / 8] >> (cpu.idx() % 8) & 1 != 0;
+    let mask: CpuMask = (0..nr as u32).map(CpuId).filter(set).collect();
+    c.s.masks.update(a[0], |m| *m = mask).map(|()| 0)
+}
 
 fn all(c: &Context<'_>) -> CpuMask {
     CpuMask::first_n(c.k.nr_cpus())

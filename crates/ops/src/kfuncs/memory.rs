@@ -3,6 +3,7 @@
 use scxr_bpf::vm::{HostError, Machine};
 use scxr_kernel::config::Interleave;
 
+use super::task::written;
 use super::{KfuncFn, KfuncResult};
 use crate::host::Context;
 
@@ -12,12 +13,32 @@ pub(super) const TABLE: &[(&str, KfuncFn)] = &[
         m.arena_free(a[0], a[1], a[2] as u32);
         Ok(0)
     }),
-    ("bpf_res_spin_lock", res_spin_lock),
-    ("bpf_res_spin_unlock", |_, m, a| match m.write_u32(a[0], 0) {
-        true => Ok(0),
-        false => Err(not_a_lock(a[0])),
+    // Reserved pages are never handed out; that they cannot be touched either is not checked.
+    ("bpf_arena_reserve_pages", |_, m, a| {
+        let page_aligned = a[1] & 0xfff == 0;
+        Ok(match (a[2] as u32, page_aligned) {
+            (0, _) => 0,
+            (_, false) => EINVAL as u64,
+            (pages, true) => {
+                if m.arena_alloc(a[0], a[1], pages) == 0 {
+                    EBUSY as u64
+                } else {
+                    0
+                }
+            }
+        })
     }),
+    ("bpf_res_spin_lock", res_spin_lock),
+    ("bpf_res_spin_lock_irqsave", |c, m, a| {
+        written(m, a[1])?;
+        res_spin_lock(c, m, a)
+    }),
+    ("bpf_res_spin_unlock", res_spin_unlock),
+    ("bpf_res_spin_unlock_irqrestore", res_spin_unlock),
 ];
+
+const EINVAL: i64 = -22;
+const EBUSY: i64 = -16;
 
 const EDEADLK: i64 = -35;
 const ETIMEDOUT: i64 = -110;
@@ -26,6 +47,13 @@ const TIMEOUT: u64 = 250_000_000;
 
 fn not_a_lock(address: u64) -> HostError {
     HostError::BadAccess(format!("{address:#x} is not a bpf_res_spin_lock"))
+}
+
+fn res_spin_unlock(_: &mut Context<'_>, m: &Machine, a: [u64; 5]) -> KfuncResult {
+    match m.write_u32(a[0], 0) {
+        true => Ok(0),
+        false => Err(not_a_lock(a[0])),
+    }
 }
 
 /// Waits while another invocation that can run holds it; where none can, that is a deadlock, which the caller is told.

@@ -11,6 +11,7 @@ mod memory;
 mod objects;
 mod scx;
 mod task;
+mod walk;
 
 use scxr_bpf::vm::{HostError, Machine};
 
@@ -20,8 +21,17 @@ use crate::host::Context;
 pub(crate) type KfuncResult = Result<u64, HostError>;
 pub(crate) type KfuncFn = fn(&mut Context<'_>, &Machine, [u64; 5]) -> KfuncResult;
 
-const TABLES: [&[(&str, KfuncFn)]; 8] =
-    [scx::TABLE, task::TABLE, cpumask::TABLE, iter::TABLE, cgroup::TABLE, memory::TABLE, objects::TABLE, cid::TABLE];
+const TABLES: [&[(&str, KfuncFn)]; 9] = [
+    scx::TABLE,
+    task::TABLE,
+    cpumask::TABLE,
+    iter::TABLE,
+    walk::TABLE,
+    cgroup::TABLE,
+    memory::TABLE,
+    objects::TABLE,
+    cid::TABLE,
+];
 
 /// The function with that name in the kernel; `None`: not implemented yet.
 pub(crate) fn find(name: &str) -> Option<KfuncFn> {

@@ -134,6 +134,9 @@ pub(super) const TABLE: &[(&str, KfuncFn)] = &[
         }
         Ok(0)
     }),
+    // What goes to the streams of a program is printed.
+    ("bpf_stream_vprintk_impl", stream_vprintk),
+    ("bpf_stream_vprintk", stream_vprintk),
     ("scx_bpf_dump_bstr", |c, m, a| {
         if let Some(msg) = format(c, m, a[0], a[1], a[2])? {
             kfunc::scx_bpf_dump(c.k, &msg);
@@ -213,6 +216,18 @@ fn select_cpu_and_args(c: &mut Context<'_>, m: &Machine, a: [u64; 5]) -> KfuncRe
 }
 
 /// Formats as the kernel does for the bstr kfuncs; what the kernel refuses ejects the scheduler (E-181) and gives `None`.
+/// [bpf_stream_vprintk] Streams: 1 is standard output, 2 standard error.
+fn stream_vprintk(c: &mut Context<'_>, m: &Machine, a: [u64; 5]) -> KfuncResult {
+    const ENOENT: i64 = -2;
+    if !(1..=2).contains(&a[0]) {
+        return Ok(ENOENT as u64);
+    }
+    if let Some(text) = format(c, m, a[1], a[2], a[3])? {
+        c.s.printed.borrow_mut().push(text.trim_end_matches('\n').to_owned());
+    }
+    Ok(0)
+}
+
 fn format(c: &mut Context<'_>, m: &Machine, fmt: u64, data: u64, size: u64) -> Result<Option<String>, HostError> {
     if !size.is_multiple_of(8) || size > ARGS_MAX as u64 * 8 || (size > 0 && data == 0) {
         kfunc::scx_abort(c.k, format!("invalid data={data:x} and data__sz={size}"));

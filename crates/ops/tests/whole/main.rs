@@ -18,4 +18,5 @@ mod skip;
 mod stress;
 mod told;
 mod twins;
+mod walks;
 mod wild;
