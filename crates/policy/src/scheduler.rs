@@ -51,7 +51,7 @@ pub const fn is_name(name: &str, also: u8) -> bool {
         }
         i += 1;
     }
-    0 < bytes.len() && bytes.len() < 64
+    !bytes.is_empty() && bytes.len() < 64
 }
 
 #[cfg(all(test, not(bpf)))]
