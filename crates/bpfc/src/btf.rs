@@ -23,6 +23,8 @@ mod kind {
     pub(super) const UNION: u32 = 5;
     pub(super) const ENUM: u32 = 6;
     pub(super) const FWD: u32 = 7;
+    pub(super) const VOLATILE: u32 = 9;
+    pub(super) const RESTRICT: u32 = 11;
     pub(super) const TYPE_TAG: u32 = 18;
     pub(super) const FUNC: u32 = 12;
     pub(super) const FUNC_PROTO: u32 = 13;
@@ -182,8 +184,15 @@ impl Btf {
 
     /// Replaces what the kernel does not take in a name by underscores, in place.
     ///
-    /// The kernel wants identifiers (names of sections excepted); rustc writes `Option<(u64, u32)>`.
+    /// The kernel wants identifiers (names of sections excepted); rustc writes `Option<(u64, u32)>`. Pointers and the like it wants without a name:
+    /// LLVM before 22 passes on what rustc calls them.
     pub(crate) fn sanitize_names(&mut self) {
+        for record in self.records.clone() {
+            let nameless = [kind::PTR, kind::ARRAY, kind::FUNC_PROTO].contains(&record.kind);
+            if nameless || (kind::VOLATILE..=kind::RESTRICT).contains(&record.kind) {
+                self.put(record.at, 0);
+            }
+        }
         let starts: BTreeSet<usize> = self
             .records
             .iter()
@@ -517,4 +526,22 @@ fn references(ext: &[u8]) -> Option<Vec<usize>> {
         }
     }
     Some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `*const u64`, as LLVM 20 writes it.
+    #[test]
+    fn pointers_have_no_name_and_integers_c_names() {
+        let (int, pointer) = ([1, kind::INT << 24, 8, 64], [5, kind::PTR << 24, 1]);
+        let types: Vec<u8> = int.iter().chain(&pointer).flat_map(|w: &u32| w.to_le_bytes()).collect();
+        let mut btf = Btf { types, strings: b"\0u64\0*const u64\0".to_vec(), records: Vec::new() };
+        btf.index().expect("two types");
+        btf.sanitize_names();
+        btf.name_integers();
+        let names: Vec<String> = btf.records.iter().map(|r| btf.name_at(r.at)).collect();
+        assert_eq!(names, ["unsigned long long", ""]);
+    }
 }
