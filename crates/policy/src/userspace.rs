@@ -68,7 +68,8 @@ pub mod counter {
     pub const NAMES: [&str; 7] = ["user", "kernel", "full", "placed", "lost", "kept", "wanted"];
 }
 
-/// Declares a scheduler whose decisions are made in user space: state and operations. It is all that its `policy.rs` needs.
+/// Declares a scheduler whose decisions are made in user space: state and operations. It is all that its `policy.rs` needs. The class's
+/// watchdog ends it where a task waits for longer than `timeout_ms`, 5000 unless that is given.
 ///
 /// ```
 /// scxr_policy::userspace! {
@@ -80,6 +81,9 @@ pub mod counter {
 #[macro_export]
 macro_rules! userspace {
     ($(#[$doc:meta])* $vis:vis struct $S:ident { name: $name:literal $(,)? }) => {
+        $crate::userspace! { $(#[$doc])* $vis struct $S { name: $name, timeout_ms: 5000 } }
+    };
+    ($(#[$doc:meta])* $vis:vis struct $S:ident { name: $name:literal, timeout_ms: $timeout_ms:expr $(,)? }) => {
         #[allow(unused_imports)]
         use $crate::prelude::*;
         use $crate::userspace::{ANY_CPU, Decision, TaskEvent, counter, kind};
@@ -185,7 +189,7 @@ macro_rules! userspace {
 
         $crate::scheduler! {
             $(#[$doc])*
-            $vis struct $S { name: $name, flags: OpsFlags::ENQ_LAST, timeout_ms: 5000 }
+            $vis struct $S { name: $name, flags: OpsFlags::ENQ_LAST, timeout_ms: $timeout_ms }
 
             impl Ops for $S {
                 /// What is served in the kernel takes an idle CPU at once.
@@ -265,6 +269,11 @@ macro_rules! userspace {
                 fn exit_task(_cx: &Event, p: Task<'_>, _args: ExitTask<'_>) {
                     READY.send(event(kind::GONE, p));
                 }
+
+                /// User space need not know: a decision for a CPU that is gone goes to another.
+                fn cpu_online(_cx: &Init, _cpu: Cpu) {}
+
+                fn cpu_offline(_cx: &Init, _cpu: Cpu) {}
 
                 fn init(cx: &Init) -> Result<(), Errno> {
                     NR_CPUS.set(HeldMask::possible().mask().weight());

@@ -1,0 +1,126 @@
+//! Schedulers that decide in user space survive what happens to a machine, on the simulated kernel and on Linux; what happens to their halves
+//! ends the scheduler alone.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use support::scxr;
+
+fn json(args: &[&str], code: i32) -> Value {
+    let ran = scxr(args);
+    assert_eq!(ran.code, code, "{args:?}\n{}\n{}", ran.stderr, ran.stdout);
+    serde_json::from_str(&ran.stdout).expect("JSON on standard output")
+}
+
+/// The least CPU time that a task of the workload has had, ns.
+fn least(report: &Value) -> u64 {
+    let tasks = report["tasks"].as_array().expect("tasks");
+    assert!(!tasks.is_empty());
+    tasks.iter().filter_map(|t| t["cpu_ns"].as_u64()).min().expect("a time")
+}
+
+#[test]
+fn halves_survive_what_happens() {
+    let events = [
+        ("200ms hotplug cpu3 off", "none"),
+        ("300ms sysrq-s", "sysrq"),
+        ("300ms sysrq-d", "none"),
+        ("50ms rt cpu2 20ms", "none"),
+        ("100ms affinity hog-5 0-1", "none"),
+        ("100ms policy hog-5 fifo:5", "none"),
+        ("100ms nice hog-5 5", "none"),
+        ("100ms move hog-5 /a", "none"),
+        ("100ms cgroup /a weight 200", "none"),
+    ];
+    for (event, exit) in events {
+        for (sched, machine) in [("toy", "4"), ("userland", "2x2")] {
+            let args =
+                ["run", sched, "--machine", machine, "--workload", "mixed", "--duration", "600ms", "--stats", "0.1"];
+            let report = json(&[&args[..], &["--inject", event, "--json", "-q"]].concat(), 0);
+            assert_eq!(report["exit"]["kind"], exit, "{sched} {event}: {}", report["exit"]);
+            assert!(report["half"]["error"].is_null(), "{sched} {event}: {}", report["half"]["error"]);
+            assert!(least(&report) > 0, "{sched} {event}");
+        }
+    }
+}
+
+/// A project whose half fails after 200 ms, and whose scheduler is watched closely.
+fn failing(name: &str) -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("halves").join(name);
+    if dir.exists() {
+        std::fs::remove_dir_all(&dir).expect("a folder of ours");
+    }
+    let made = scxr(&["new", dir.to_str().expect("UTF-8"), "--kind", "userspace", "-q"]);
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    let change = |file: &str, from: &str, to: &str| {
+        let path = dir.join("src").join(file);
+        let text = std::fs::read_to_string(&path).expect("a file of the project");
+        assert!(text.contains(from), "{text}");
+        std::fs::write(&path, text.replace(from, to)).expect("a file");
+    };
+    change("policy.rs", "\" }", "\", timeout_ms: 500 }");
+    let main = "    let end = rt.now().0 + 200_000_000;\n    let ready = rt.ringbuf::<TaskEvent>(\"ready\")?;\n    \
+                let decided = rt.user_ringbuf::<Decision>(\"decided\")?;\n    while rt.now().0 < end {\n        \
+                while let Some(e) = ready.receive() {\n            \
+                let _ = e.kind == kind::READY && decided.send(Decision { pid: e.pid, cpu: ANY_CPU, slice: Ns(0) });\n        \
+                }\n        rt.poll(Ns::from_ms(5));\n    }\n    let _ = (args, Least::default());\n    \
+                Err(Error::Other(\"killed\".into()))\n";
+    change(
+        "user.rs",
+        "    drive(rt, Drive::default(), &mut Least { slice: args.time(\"slice\"), ..Least::default() })\n",
+        main,
+    );
+    change(
+        "user.rs",
+        "framework::{Drive, Scheduler, Task, drive}",
+        "framework::{ANY_CPU, Decision, Scheduler, Task, TaskEvent, kind}",
+    );
+    dir
+}
+
+#[test]
+fn a_half_that_dies_is_noticed_and_nothing_is_lost() {
+    let dir = failing("dies");
+    for place in [&[][..], &["--on", "vm", "--kernel", "7.2"]] {
+        let args = ["run", dir.to_str().expect("UTF-8"), "--machine", "2", "--workload", "mixed"];
+        let report = json(&[&args[..], &["--duration", "2s", "--json", "-q"], place].concat(), 1);
+        assert_eq!(report["exit"]["kind"], "error_stall", "{place:?}: {}", report["exit"]);
+        assert_eq!(report["half"]["error"], "killed", "{place:?}");
+        // The class is told within 1.5 times its limit; the fair class then uses all of the machine.
+        let (busy, least) = (report["tasks"].as_array().expect("tasks").iter(), least(&report));
+        let busy: u64 = busy.filter_map(|t| t["cpu_ns"].as_u64()).sum();
+        assert!(busy > 2_000_000_000 && least > 0, "{place:?}: {busy} {least}");
+    }
+}
+
+#[test]
+fn toy_does_on_linux_what_it_does_here() {
+    let args = [
+        "run",
+        "toy",
+        "--machine",
+        "2",
+        "--workload",
+        "mixed",
+        "--duration",
+        "500ms",
+        "--stats",
+        "0.2",
+        "--json",
+        "-q",
+    ];
+    let counted = |place: &[&str]| {
+        let report = json(&[&args[..], place].concat(), 0);
+        assert_eq!(report["exit"]["kind"], "none");
+        assert!(least(&report) > 0);
+        let last = report["half"]["stats"].as_array().and_then(|all| all.last()).expect("figures").clone();
+        let of = |name: &str| last["values"][name].as_i64().expect("a number");
+        assert_eq!(of("enqueued"), of("decided") + of("queued") + of("held"));
+        assert_eq!((of("full"), of("lost"), of("held")), (0, 0, 0));
+        of("user")
+    };
+    let (here, linux) = (counted(&[]), counted(&["--on", "vm", "--kernel", "7.2"]));
+    assert!(here > 20 && linux > here / 2 && linux < here * 2, "{here} here, {linux} there");
+}
