@@ -181,7 +181,7 @@ pub(crate) struct RunArgs {
     /// Report the scheduler's global variables at the end
     #[arg(long)]
     pub(crate) globals: bool,
-    /// Show the figures of the scheduler's user-space half every so many seconds of the run
+    /// Show the scheduler's own figures every so many seconds of the run: what its user-space half says, or its variables
     #[arg(long, value_name = "SECONDS")]
     pub(crate) stats: Option<f64>,
     /// Options of the scheduler itself

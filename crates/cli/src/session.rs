@@ -3,6 +3,7 @@
 mod half;
 mod interference;
 mod loaded;
+mod stats;
 mod subs;
 mod watched;
 
@@ -27,10 +28,11 @@ use crate::inject::Injector;
 use crate::interrupt;
 use crate::resolve::{Place, Request};
 use crate::scheduler::{Kind, Scheduler};
-pub(crate) use half::{HalfResult, StatsJson};
+pub(crate) use half::HalfResult;
 pub(crate) use interference::Interference;
 pub(crate) use loaded::value_json;
 use loaded::{Loaded, Refusal};
+pub(crate) use stats::{FIGURES_MAX, StatsJson, numbers};
 pub(crate) use subs::SubResult;
 
 /// Number of stretches in which a run is made, for the progress bar. Where they end has no influence on the run.
@@ -48,7 +50,7 @@ pub(crate) struct Keep {
     pub(crate) trace: bool,
     /// The scheduler's variables.
     pub(crate) globals: bool,
-    /// How often the user-space half is to give its figures, ns; 0: never.
+    /// How often the scheduler is to give its figures, ns; 0: never.
     pub(crate) stats_every: Ns,
 }
 
@@ -151,6 +153,8 @@ pub(crate) struct RunResult {
     pub(crate) notes: Vec<String>,
     /// What its user-space half did, if it has one.
     pub(crate) half: Option<HalfResult>,
+    /// What it said of itself, where it was asked to.
+    pub(crate) stats: Option<Vec<StatsJson>>,
     /// How often a task of the workload was preempted by one of the system's.
     pub(crate) interference: u64,
     /// Rules of every run that the events break (on a real kernel; in a simulation that is a bug of ours).
@@ -248,7 +252,16 @@ fn simulate(
         setup.tasks += 1;
     }
     let begin = Instant::now();
-    let end = advance(&mut m, &mut injector, request.duration, &mut progress)?;
+    let mut stats: Vec<StatsJson> = Vec::new();
+    let mut look = |now: Ns| {
+        let one = StatsJson::of_variables(now, &loaded.globals(), stats.last());
+        stats.push(one);
+    };
+    let mut looks = Looks { every: if half.is_some() { 0 } else { keep.stats_every }, look: &mut look };
+    let end = advance(&mut m, &mut injector, request.duration, &mut looks, &mut progress)?;
+    if let Some(done) = &half {
+        stats = done.stats.borrow().iter().map(StatsJson::of).collect();
+    }
     let run_ns = begin.elapsed().as_nanos() as u64;
     if let Some(what) = loaded.gap().or_else(|| subs.iter().find_map(subs::Loaded::gap)) {
         crash::unwatch();
@@ -291,6 +304,7 @@ fn simulate(
         topology: None,
         notes: if ending { vec![ENDING.to_owned()] } else { Vec::new() },
         half: half.map(|done| HalfResult::of(&done)),
+        stats: (keep.stats_every > 0).then_some(stats),
         interference,
         violations: Vec::new(),
     })
@@ -331,6 +345,7 @@ fn refused(scheduler: &Scheduler, seed: u64, keep: Keep, msg: String, start: Ins
         topology: None,
         notes: Vec::new(),
         half: None,
+        stats: None,
         interference: 0,
         violations: Vec::new(),
     }
@@ -361,8 +376,28 @@ fn last_pid(m: &Machine) -> u32 {
     pids.max().unwrap_or(0)
 }
 
-/// Runs to the end, with stops where something is to be injected; how far it came before a signal.
-fn advance(m: &mut Machine, injector: &mut Injector, end: Ns, progress: &mut dyn FnMut(Ns)) -> Result<Ns> {
+/// Looks at a scheduler's variables.
+struct Looks<'a> {
+    /// How often, ns; 0: never.
+    every: Ns,
+    look: &'a mut dyn FnMut(Ns),
+}
+
+impl Looks<'_> {
+    /// When the next one is due.
+    fn after(&self, now: Ns) -> Option<Ns> {
+        (self.every > 0).then(|| (now / self.every + 1) * self.every)
+    }
+}
+
+/// Runs to the end, with stops where something is to be injected or looked at; how far it came before a signal.
+fn advance(
+    m: &mut Machine,
+    injector: &mut Injector,
+    end: Ns,
+    looks: &mut Looks<'_>,
+    progress: &mut dyn FnMut(Ns),
+) -> Result<Ns> {
     let stretch = (end / STRETCHES).clamp(1, STRETCH_MAX);
     let mut now = 0;
     while now < end && !interrupt::came() {
@@ -371,8 +406,12 @@ fn advance(m: &mut Machine, injector: &mut Injector, end: Ns, progress: &mut dyn
             injector.arm(m)?;
             continue;
         }
-        now = (now + stretch).min(end).min(stop.unwrap_or(end));
+        let due = looks.after(now);
+        now = (now + stretch).min(end).min(stop.unwrap_or(end)).min(due.unwrap_or(end));
         m.run_until(now);
+        if due == Some(now) {
+            (looks.look)(now);
+        }
         progress(now);
     }
     Ok(now)

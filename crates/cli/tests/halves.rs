@@ -115,7 +115,7 @@ fn toy_does_on_linux_what_it_does_here() {
         let report = json(&[&args[..], place].concat(), 0);
         assert_eq!(report["exit"]["kind"], "none");
         assert!(least(&report) > 0);
-        let last = report["half"]["stats"].as_array().and_then(|all| all.last()).expect("figures").clone();
+        let last = report["stats"].as_array().and_then(|all| all.last()).expect("figures").clone();
         let of = |name: &str| last["values"][name].as_i64().expect("a number");
         assert_eq!(of("enqueued"), of("decided") + of("queued") + of("held"));
         assert_eq!((of("full"), of("lost"), of("held")), (0, 0, 0));

@@ -46,8 +46,6 @@ pub struct HalfJob {
     pub library: Option<PathBuf>,
     /// Options of the scheduler.
     pub args: Vec<String>,
-    /// How often it is to give figures, ns; 0: never.
-    pub stats_every_ns: u64,
 }
 
 /// What a half did.
@@ -131,16 +129,16 @@ impl Running {
     /// Starts the half of a job, if that has one, over the maps of its scheduler.
     pub(crate) fn of(job: &Job, half: Option<&Half>, loaded: Option<&Loaded>) -> Result<Option<Running>, String> {
         let (Some(half), Some(loaded), Some(of)) = (half, loaded, &job.half) else { return Ok(None) };
-        Running::start(half, of, job.uei.clone(), loaded.handles(&half.schema)?).map(Some)
+        Running::start(half, of, job, loaded.handles(&half.schema)?).map(Some)
     }
 
     /// Starts it over the maps of its scheduler, in the order of the schema; sections by name.
-    fn start(half: &Half, job: &HalfJob, uei: Option<Uei>, maps: Maps) -> Result<Running, String> {
+    fn start(half: &Half, of: &HalfJob, job: &Job, maps: Maps) -> Result<Running, String> {
         let Half { def, schema } = half.clone();
-        let args = parse(def.name, def.options, &job.args).map_err(|e| e.to_string())?;
+        let args = parse(def.name, def.options, &of.args).map_err(|e| e.to_string())?;
         let stop = Arc::new(AtomicBool::new(false));
         let (tell, stats) = channel();
-        let (every, stopped) = (job.stats_every_ns, Arc::clone(&stop));
+        let (every, stopped, uei) = (job.stats_every_ns, Arc::clone(&stop), job.uei.clone());
         let run = move || {
             name_thread(def.name);
             // The thread that starts it watches with a real-time priority, which this one must not have.

@@ -51,6 +51,9 @@ pub struct Job {
     pub seed: u64,
     /// How long, ns; 0: until somebody stops it, or the program ends.
     pub duration_ns: u64,
+    /// How often the scheduler is to give figures: its user-space half, or else its data sections and per-CPU arrays, ns; 0: never.
+    #[serde(default)]
+    pub stats_every_ns: u64,
     /// Data sections and per-CPU arrays are wanted.
     pub globals: bool,
 }

@@ -86,6 +86,9 @@ pub struct Record {
     /// What the scheduler's user-space half did.
     #[serde(default)]
     pub half: Option<HalfRecord>,
+    /// What its variables were now and then, where it has no half that gives figures: since the start, ns.
+    #[serde(default)]
+    pub samples: Vec<(u64, Vec<MapDump>)>,
     /// What was to happen and could not.
     pub missed: Vec<String>,
     /// What the user should know.

@@ -18,7 +18,7 @@ use crate::inject::Injector;
 use crate::job::Job;
 use crate::loader::{self, LoadError, Loaded};
 use crate::machine;
-use crate::record::{Exit, Record, Recording};
+use crate::record::{Exit, MapDump, Record, Recording};
 use crate::stats::{Sample, Watch};
 use crate::tracing::{Tracing, What};
 use crate::workers::{PRIORITY, Workers};
@@ -185,11 +185,12 @@ pub fn run(
     let user = half::Running::of(job, half, scheduler.as_ref()).map_err(|reason| HostError::Half { reason })?;
     record.start_ns = crew.go().map_err(failed)?;
     injector.go(record.start_ns);
-    let (notes, restarts) = Default::default();
-    let mut run = Run { job, half, user, scheduler: &mut scheduler, crew: &mut crew, notes, restarts };
+    let (notes, restarts, samples) = Default::default();
+    let mut run = Run { job, half, user, scheduler: &mut scheduler, crew: &mut crew, notes, restarts, samples };
     let ended = run.wait(record.start_ns, stop, progress);
     let notes = run.notes;
     let user = run.user;
+    record.samples = run.samples;
     record.restarts = run.restarts;
     record.end_ns = monotonic_ns();
     record.stopped = stop.load(Ordering::Relaxed);
@@ -314,6 +315,7 @@ struct Run<'a> {
     crew: &'a mut Crew,
     notes: Vec<String>,
     restarts: Vec<Exit>,
+    samples: Vec<(u64, Vec<MapDump>)>,
 }
 
 impl Run<'_> {
@@ -329,6 +331,7 @@ impl Run<'_> {
             if let Some(sample) = watch.as_mut().and_then(|w| w.look(passed, self.scheduler.as_ref())) {
                 progress(Progress::Second(sample));
             }
+            self.look(passed);
             if stop.load(Ordering::Relaxed) {
                 return true;
             }
@@ -337,6 +340,7 @@ impl Run<'_> {
                 end if passed >= end => return false,
                 end => STEP.min(Duration::from_nanos(end - passed)),
             };
+            let left = left.min(self.next_look(passed));
             let may_go = !matches!(self.crew, Crew::Threads(_)) || !self.job.inject.is_empty();
             if may_go && self.is_gone() && !self.restart(progress) && idle {
                 return true;
@@ -344,6 +348,25 @@ impl Run<'_> {
             if self.crew.wait(left) {
                 return false;
             }
+        }
+    }
+
+    /// How long it is until the scheduler's variables are to be looked at.
+    fn next_look(&self, passed: u64) -> Duration {
+        match self.job.stats_every_ns {
+            every if every > 0 && self.user.is_none() => Duration::from_nanos(every - passed % every),
+            _ => STEP,
+        }
+    }
+
+    /// Looks at the scheduler's variables where it is time to.
+    fn look(&mut self, passed: u64) {
+        let (every, before) = (self.job.stats_every_ns, self.samples.last().map_or(0, |(at, _)| *at));
+        if let (Some(loaded), None) = (self.scheduler.as_ref(), &self.user)
+            && every > 0
+            && passed / every > before / every
+        {
+            self.samples.push((passed, loaded.maps()));
         }
     }
 

@@ -49,8 +49,8 @@ pub(super) fn plan(
             name: half.name.to_owned(),
             library: scheduler.half_library.clone(),
             args: scheduler.args.clone(),
-            stats_every_ns: keep.stats_every,
         }),
+        stats_every_ns: keep.stats_every,
         ..Job::default()
     };
     let own = scheduler.set.iter().map(|(name, value)| ((*name).to_owned(), value.to_string()));

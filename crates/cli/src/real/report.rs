@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use indexmap::IndexMap;
 use scxr_analyze::{Analyzer, Options, Place};
-use scxr_host::{MapDump, Recording};
+use scxr_host::{MapDump, Record, Recording};
 use scxr_kernel::topology::Topology;
 use scxr_ops::{decode, is_variable};
 use scxr_trace::{Checker, Event, EventKind, Recorder, Rules, Sink};
 
 use crate::failure::{Failure, Result};
 use crate::scheduler::{Kind, Scheduler};
-use crate::session::{Exit, HalfResult, Interference, Keep, RunResult, Setup, WATCHDOG_NS, value_json};
+use crate::session::{Exit, HalfResult, Interference, Keep, RunResult, Setup, StatsJson, WATCHDOG_NS, value_json};
 
 /// Listens to a recording.
 struct Listener {
@@ -130,10 +130,24 @@ pub(super) fn result(
         kernel: Some(record.release.clone()),
         topology: None,
         notes,
-        half: record.half.as_ref().map(|h| HalfResult::recorded(h, record.start_ns)),
+        half: record.half.as_ref().map(HalfResult::recorded),
+        stats: (keep.stats_every > 0).then(|| stats(scheduler, record)),
         interference: interference.nr(),
         violations,
     })
+}
+
+/// What the scheduler said of itself.
+fn stats(scheduler: &Scheduler, record: &Record) -> Vec<StatsJson> {
+    if let Some(half) = &record.half {
+        return half.stats.iter().map(|s| StatsJson::of(&s.stats(record.start_ns))).collect();
+    }
+    let mut out: Vec<StatsJson> = Vec::new();
+    for (at, maps) in &record.samples {
+        let one = StatsJson::of_variables(*at, &globals(scheduler, maps), out.last());
+        out.push(one);
+    }
+    out
 }
 
 /// The rules that a real kernel's trace is held to: all but those about dispatch queues, of which it does not tell.

@@ -5,17 +5,14 @@ use std::collections::BTreeMap;
 
 use scxr_host::{Exit, Sample};
 use scxr_runtime::Stats;
-use serde_json::Value;
 
 use super::report::globals;
 use crate::report::units::{count, percent, time};
 use crate::report::{self, human};
 use crate::resolve::Request;
 use crate::scheduler::Scheduler;
-use crate::session::StatsJson;
+use crate::session::{FIGURES_MAX, StatsJson, numbers};
 
-/// Figures of the scheduler in a line at most.
-const FIGURES_MAX: usize = 12;
 /// How the kernel's names of its counters begin.
 const PREFIX: &str = "SCX_EV_";
 
@@ -66,20 +63,8 @@ impl Seconds<'_> {
 /// All that counts something: integers, elements of short arrays, per-CPU arrays as their sums.
 fn figures(scheduler: &Scheduler, sample: &Sample) -> BTreeMap<String, i128> {
     let mut out: BTreeMap<String, i128> = sample.counters.iter().map(|(n, v)| (n.clone(), i128::from(*v))).collect();
-    for (name, value) in globals(scheduler, &sample.maps) {
-        add(&mut out, name, value.get("sum").unwrap_or(&value));
-    }
+    out.extend(numbers(&globals(scheduler, &sample.maps)));
     out
-}
-
-fn add(out: &mut BTreeMap<String, i128>, name: String, value: &Value) {
-    match value {
-        Value::Number(n) => drop(out.insert(name, n.as_i128().unwrap_or(0))),
-        Value::Array(list) if list.len() <= FIGURES_MAX => {
-            list.iter().enumerate().for_each(|(i, v)| add(out, format!("{name}[{i}]"), v));
-        }
-        _ => {}
-    }
 }
 
 /// `12 s · CPU 37 % · 4,812 switches · stats[0] +4,312 · …`: what changed.

@@ -42,7 +42,7 @@ pub(crate) fn run(q: &Request, s: &Scheduler, r: &RunResult) -> String {
     out += &setup(&r.setup);
     out += &latencies(&r.report);
     out += &tasks(&r.report.tasks);
-    out += &half(s, r);
+    out += &stats(s, r);
     if let Some(globals) = &r.globals {
         out += "globals\n";
         for (name, value) in globals {
@@ -52,20 +52,16 @@ pub(crate) fn run(q: &Request, s: &Scheduler, r: &RunResult) -> String {
     out
 }
 
-/// Figures of a user-space half, in a line.
+/// Figures of a scheduler, in a line.
 pub(crate) fn stats_line(name: &str, stats: &StatsJson) -> String {
     let values: Vec<String> = stats.shown.iter().map(|(name, value)| format!("{name} {value}")).collect();
     format!("{:>9}  {name}: {}\n", time(stats.at_ns as f64), values.join(" · "))
 }
 
-/// What the user-space half said of itself: a line for each time.
-fn half(s: &Scheduler, r: &RunResult) -> String {
-    let Some(half) = &r.half else { return String::new() };
-    let mut out = String::new();
-    for stats in &half.stats {
-        out += &stats_line(&s.name, stats);
-    }
-    if let Some(error) = &half.error {
+/// What the scheduler said of itself: a line for each time.
+fn stats(s: &Scheduler, r: &RunResult) -> String {
+    let mut out: String = r.stats.iter().flatten().map(|stats| stats_line(&s.name, stats)).collect();
+    if let Some(error) = r.half.as_ref().and_then(|h| h.error.as_ref()) {
         writeln!(out, "the user-space half of {} ended: {error}", s.name).expect("a string takes everything");
     }
     if !out.is_empty() {

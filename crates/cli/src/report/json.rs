@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::exec::CommandLine;
 use crate::resolve::Request;
 use crate::scheduler::Scheduler;
-use crate::session::{Exit, HalfResult, RunResult, Setup, SubResult};
+use crate::session::{Exit, HalfResult, RunResult, Setup, StatsJson, SubResult};
 
 /// Schema of `run --json`.
 pub(crate) const RUN_SCHEMA: &str = "scxr-run/1";
@@ -102,6 +102,9 @@ pub(crate) struct RunJson<'a> {
     /// Only where the scheduler has a user-space half that takes part.
     #[serde(skip_serializing_if = "Option::is_none")]
     half: Option<&'a HalfResult>,
+    /// With `--stats` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stats: Option<&'a [StatsJson]>,
     wall_ns: u64,
     events_per_sec: u64,
 }
@@ -133,6 +136,7 @@ impl<'a> RunJson<'a> {
             dumps: &r.dumps,
             globals: r.globals.as_ref(),
             half: r.half.as_ref(),
+            stats: r.stats.as_deref(),
             wall_ns: r.wall_ns,
             events_per_sec: r.events_per_sec(),
         }

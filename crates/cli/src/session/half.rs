@@ -5,9 +5,8 @@ use std::rc::Rc;
 use scxr_host::HalfRecord;
 use scxr_kernel::Machine;
 use scxr_ops::half::{Done, Half};
-use scxr_runtime::{Stat, Stats, settings};
+use scxr_runtime::settings;
 use serde::Serialize;
-use serde_json::{Map, Value as Json};
 
 use super::Keep;
 use super::loaded::Loaded;
@@ -20,51 +19,17 @@ use crate::scheduler::Scheduler;
 pub(crate) struct HalfResult {
     /// Why it ended by itself; `None`: it went on, or ended in good order.
     pub(crate) error: Option<String>,
-    /// What it said of itself, in order of time.
-    pub(crate) stats: Vec<StatsJson>,
-}
-
-/// Figures at a time.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct StatsJson {
-    /// When, since the start of the run.
-    pub(crate) at_ns: u64,
-    /// Values by name; times in ns.
-    pub(crate) values: Map<String, Json>,
-    /// The same for people: `name value`.
-    #[serde(skip)]
-    pub(crate) shown: Vec<(String, String)>,
-}
-
-impl StatsJson {
-    /// Figures that a half gave.
-    pub(crate) fn of(stats: &Stats) -> StatsJson {
-        let json = |value: &Stat| match value {
-            Stat::Number(n) => Json::from(*n),
-            Stat::Time(ns) => Json::from(ns.0),
-            Stat::Text(text) => Json::from(text.clone()),
-        };
-        StatsJson {
-            at_ns: stats.at.0,
-            values: stats.values.iter().map(|(name, value)| (name.clone(), json(value))).collect(),
-            shown: stats.values.iter().map(|(name, value)| (name.clone(), value.to_string())).collect(),
-        }
-    }
 }
 
 impl HalfResult {
-    /// What a half did on a real kernel, in a run that began then.
-    pub(crate) fn recorded(half: &HalfRecord, start_ns: u64) -> HalfResult {
-        let stats = half.stats.iter().map(|s| StatsJson::of(&s.stats(start_ns)));
-        HalfResult { error: half.error.clone(), stats: stats.collect() }
+    /// What a half did on a real kernel.
+    pub(crate) fn recorded(half: &HalfRecord) -> HalfResult {
+        HalfResult { error: half.error.clone() }
     }
 
     /// What a simulated half did.
     pub(super) fn of(done: &Done) -> HalfResult {
-        HalfResult {
-            error: done.ended.borrow().clone().and_then(Result::err),
-            stats: done.stats.borrow().iter().map(StatsJson::of).collect(),
-        }
+        HalfResult { error: done.ended.borrow().clone().and_then(Result::err) }
     }
 }
 
