@@ -65,6 +65,8 @@ pub struct CostTable {
     pub migration: [Ns; 4],
     /// Speed of a hardware thread, of 1024, while another thread of its core is busy.
     pub smt_busy_speed: u32,
+    /// Lowest frequency of a core, of 1024. A scheduler's performance targets move it between this and 1024; 1024: it has one.
+    pub freq_min: u32,
     /// The CPUs take turns, as those of a virtual machine whose time is its instructions; this is how long it takes until each
     /// has had its own. While n CPUs are busy, whatever the kernel does takes n times as long, and a timer waits for its CPU's
     /// turn. A task's computing is measured by its own CPU's clock, and so is not affected. 0: no turns.
@@ -100,6 +102,7 @@ impl Default for CostTable {
             kfunc: 20,
             migration: [0, 1_500, 4_000, 8_000],
             smt_busy_speed: 640,
+            freq_min: 205,
             turn: 0,
         }
     }
@@ -135,6 +138,7 @@ impl CostTable {
             kfunc: 0,
             migration: [0; 4],
             smt_busy_speed: 1024,
+            freq_min: 1024,
             turn: 0,
         }
     }

@@ -4,6 +4,7 @@ use scxr_trace::EventKind;
 
 use crate::behavior::{Action, TaskCx, Whom};
 use crate::class::{ClassId, wf};
+use crate::cpumask::CpuMask;
 use crate::executor::Kernel;
 use crate::ids::{CpuId, Ns, TaskId, WaitQueueId};
 use crate::irq::Timer;
@@ -66,13 +67,26 @@ impl Kernel {
         self.keep_in_step();
     }
 
-    /// Speed at which `cpu` runs user code now, of 1024: its capacity, less while another thread of its core is busy.
+    /// Frequency of the core of `cpu`, of 1024. A scheduler that has all tasks says how fast each of its CPUs has to be (E-154);
+    /// the governor leaves a quarter of room, and the core follows the thread that needs most. Without one, or where fair tasks
+    /// count too, it is the highest. [sugov_get_util, sugov_effective_cpu_perf]
+    pub(crate) fn frequency(&self, cpu: CpuId) -> u32 {
+        let min = self.cost.freq_min.min(CAPACITY_SCALE);
+        if min == CAPACITY_SCALE || !self.ext.switched_all() {
+            return CAPACITY_SCALE;
+        }
+        let target = |cpu: CpuId| self.rqs[cpu].scx.cpuperf_target;
+        let most = self.topology.smt_mask(cpu).iter().map(target).max().unwrap_or(CAPACITY_SCALE);
+        (most + most / 4).clamp(min, CAPACITY_SCALE)
+    }
+
+    /// Speed at which `cpu` runs user code now, of 1024: its capacity at its frequency, less while another thread of its core is busy.
     fn speed(&self, cpu: CpuId) -> u32 {
         let capacity = self.topology.cpus[cpu].capacity;
         let siblings = self.topology.smt_mask(cpu);
         let shared = siblings.weight() > 1 && siblings.iter().any(|s| s != cpu && !self.rqs[s].is_idle());
         let scale = if shared { self.cost.smt_busy_speed } else { CAPACITY_SCALE };
-        (capacity * scale / CAPACITY_SCALE).max(1)
+        (capacity * scale / CAPACITY_SCALE * self.frequency(cpu) / CAPACITY_SCALE).max(1)
     }
 
     fn run_length(work: Ns, speed: u32) -> Ns {
@@ -111,8 +125,23 @@ impl Kernel {
         if !self.topology.has_smt() {
             return;
         }
+        self.speed_changed(self.topology.smt_mask(cpu).and_not(&CpuMask::of(cpu)));
+    }
+
+    /// The frequency of the core of `cpu` may have changed.
+    pub(crate) fn frequency_changed(&mut self, cpu: CpuId) {
+        self.speed_changed(*self.topology.smt_mask(cpu));
+    }
+
+    /// The frequencies of all cores may have changed.
+    pub(crate) fn frequencies_changed(&mut self) {
+        self.speed_changed(self.online);
+    }
+
+    /// CPUs that compute go on at the speed that they have now.
+    fn speed_changed(&mut self, cpus: CpuMask) {
         let now = self.now();
-        for sibling in self.topology.smt_mask(cpu).and_not(&crate::cpumask::CpuMask::of(cpu)).iter() {
+        for sibling in cpus.iter() {
             let speed = self.speed(sibling);
             match self.cpus[sibling].user_run {
                 Some(run) if run.speed != speed && self.exec.is_waiting(sibling) => {

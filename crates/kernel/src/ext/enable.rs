@@ -316,6 +316,7 @@ fn root_enable(k: &mut Kernel, ops: Rc<dyn SchedExtOps>, attrs: OpsAttrs) -> Res
     }
     k.ext.state = EnableState::Enabled;
     k.ext.switched_all = k.ext.switching_all;
+    k.frequencies_changed();
     k.ext.enable_seq += 1;
     Ok(())
 }

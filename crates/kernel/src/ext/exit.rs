@@ -188,6 +188,7 @@ pub(crate) fn begin_disable(k: &mut Kernel) -> Vec<SchedId> {
 /// Second half (E-200, E-201) [scx_root_disable].
 pub(crate) fn finish_disable(k: &mut Kernel, sched: SchedId) {
     k.ext.switched_all = false;
+    k.frequencies_changed();
     k.ext.switching_all = false;
     cgroup::cgroup_lock(k);
     cgroup::exit_all(k, sched);

@@ -8,7 +8,7 @@ use scxr_kernel::behavior::{Action, Policy, TaskCx, TaskSpec};
 use scxr_kernel::cpumask::CpuMask;
 use scxr_kernel::ext::Ev;
 use scxr_kernel::ext::kfunc::*;
-use scxr_kernel::ids::TaskId;
+use scxr_kernel::ids::{CpuId, TaskId};
 use scxr_trace::EventKind;
 
 use crate::harness::*;
@@ -496,4 +496,84 @@ fn cores_are_idle_with_all_their_threads() {
     fine(&m);
     assert_eq!(m.with_kernel(scx_bpf_get_idle_smtmask).to_string(), "1,3");
     assert!(!m.with_kernel(scx_bpf_get_idle_cpumask).test(scxr_kernel::ids::CpuId(0)));
+}
+
+/// How many steps of 1 ms of work a task begins in 100 ms, on a machine whose scheduler wants `perf` of each CPU.
+fn steps_done(spec: &str, perf: &'static [u32], flags: u64) -> u64 {
+    let (mut m, _) = machine(spec);
+    m.enable(Rc::new(Script {
+        flags,
+        init: Some(Box::new(move |k| {
+            for (cpu, perf) in perf.iter().enumerate() {
+                scx_bpf_cpuperf_set(k, cpu as i32, *perf);
+            }
+            0
+        })),
+        ..Default::default()
+    }));
+    m.run_until(MS);
+    let steps = Rc::new(Cell::new(0));
+    let counted = steps.clone();
+    let mut spec = TaskSpec::new("worker", move |_: &TaskCx| {
+        counted.set(counted.get() + 1);
+        Action::Run(MS)
+    });
+    spec.affinity = Some(CpuMask::of(CpuId(0)));
+    m.spawn(spec);
+    m.run_until(101 * MS);
+    assert_eq!(m.state().ext.exit_info, None);
+    steps.get()
+}
+
+/// The governor leaves a quarter of room: a target of 512 is a frequency of 640 of 1024. The threads of a core have one frequency;
+/// it has a lower end; and it is the highest while fair tasks count, too.
+#[test]
+fn performance_targets_are_frequencies() {
+    const SWITCH_PARTIAL: u64 = 1 << 3;
+    assert_eq!(steps_done("1", &[1024], 0), 100);
+    assert_eq!(steps_done("1", &[820], 0), 100);
+    assert_eq!(steps_done("1", &[512], 0), 63);
+    assert_eq!(steps_done("1", &[0], 0), 21);
+    assert_eq!(steps_done("2", &[512, 1024], 0), 63);
+    assert_eq!(steps_done("1x2", &[512, 1024], 0), 100);
+    assert_eq!(steps_done("1", &[512], SWITCH_PARTIAL), 100);
+}
+
+/// A change is felt at once, in the middle of a task's computing, and by all it is told.
+#[test]
+fn a_change_of_frequency_is_felt_at_once() {
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let told = seen.clone();
+    let (mut m, _) = machine("2");
+    m.enable(Rc::new(Script {
+        timer: Some(Box::new(move |k, _| {
+            told.borrow_mut().push(scx_bpf_cpuperf_cur(k, 0));
+            scx_bpf_cpuperf_set(k, 0, 409);
+            told.borrow_mut().push(scx_bpf_cpuperf_cur(k, 0));
+        })),
+        init: Some(Box::new(|k| {
+            bpf_timer_start(k, 0, 51 * MS);
+            0
+        })),
+        ..Default::default()
+    }));
+    m.run_until(MS);
+    let done = Rc::new(Cell::new(0));
+    let at = done.clone();
+    let mut started = false;
+    let mut spec = TaskSpec::new("worker", move |cx: &TaskCx| {
+        if started {
+            at.set(cx.now);
+            return Action::Exit;
+        }
+        started = true;
+        Action::Run(100 * MS)
+    });
+    spec.affinity = Some(CpuMask::of(CpuId(0)));
+    m.spawn(spec);
+    m.run_until(300 * MS);
+    assert_eq!(*seen.borrow(), [1024, 511]);
+    // 50 ms at full speed and the other 50 ms of work at 511 of 1024.
+    let expect = 51 * MS + 50 * MS * 1024 / 511;
+    assert!(done.get().abs_diff(expect) < 2 * MS, "{} {expect}", done.get());
 }

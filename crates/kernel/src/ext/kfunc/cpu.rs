@@ -36,10 +36,17 @@ pub fn scx_bpf_cpuperf_cap(k: &mut Kernel, cpu: i32) -> u32 {
     }
 }
 
-/// Performance of a CPU now, relative to its greatest, of 1024 (E-218). The machine has one frequency.
+/// Performance of a CPU now, relative to its greatest, of 1024 (E-218).
 pub fn scx_bpf_cpuperf_cur(k: &mut Kernel, cpu: i32) -> u32 {
-    check_cpu(k, cpu);
-    consts::CPUPERF_ONE
+    match check_cpu(k, cpu) {
+        Some(cpu) => k.frequency(cpu),
+        None => consts::CPUPERF_ONE,
+    }
+}
+
+fn set_target(k: &mut Kernel, cpu: CpuId, perf: u32) {
+    k.rqs[cpu].scx.cpuperf_target = perf;
+    k.frequency_changed(cpu);
 }
 
 /// Sets the performance target of a CPU (E-218).
@@ -53,11 +60,11 @@ pub fn scx_bpf_cpuperf_set(k: &mut Kernel, cpu: i32, perf: u32) {
     }
     let Some(cpu) = check_cpu(k, cpu) else { return };
     match k.ext.cx[k.this_cpu()].locked_rq {
-        Some(rq) if rq == cpu => k.rqs[cpu].scx.cpuperf_target = perf,
+        Some(rq) if rq == cpu => set_target(k, cpu, perf),
         Some(_) => error(k, format!("Invalid target CPU {cpu}")),
         None => {
             k.lock(LockId::Rq(cpu));
-            k.rqs[cpu].scx.cpuperf_target = perf;
+            set_target(k, cpu, perf);
             k.unlock(LockId::Rq(cpu));
         }
     }
