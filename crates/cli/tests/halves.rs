@@ -124,3 +124,17 @@ fn toy_does_on_linux_what_it_does_here() {
     let (here, linux) = (counted(&[]), counted(&["--on", "vm", "--kernel", "7.2"]));
     assert!(here > 20 && linux > here / 2 && linux < here * 2, "{here} here, {linux} there");
 }
+
+/// Variables, maps of all kinds, rings and queues both ways, waiting, figures: on the simulated kernel and on Linux.
+#[test]
+fn all_that_a_half_can_do() {
+    let policy = support::root().join("crates/cli/tests/halves/policy.rs");
+    for place in [&[][..], &["--on", "vm", "--kernel", "6.16"], &["--on", "vm", "--kernel", "7.2"]] {
+        let args = ["run", policy.to_str().expect("UTF-8"), "--machine", "2", "--workload", "mixed", "--stats", "0.1"];
+        let report = json(&[&args[..], &["--duration", "800ms", "--json", "-q"], place].concat(), 0);
+        assert_eq!(report["exit"]["kind"], "none", "{place:?}: {}", report["exit"]);
+        assert!(report["half"]["error"].is_null(), "{place:?}: {}", report["half"]["error"]);
+        let stats = report["stats"].as_array().expect("figures");
+        assert!(stats.last().is_some_and(|s| s["values"]["all well"] == 1), "{place:?}: {stats:?}");
+    }
+}
