@@ -76,6 +76,8 @@ fn library(
     let mut command = rustc.command();
     command.args(RUSTC_FLAGS).args(["--crate-type=cdylib", "--crate-name"]).arg(crate_name);
     command.arg(format!("--emit=link={},dep-info={}", library.display(), deps.display()));
+    // where else rustc has its objects: the current folder, in which others may be at the same
+    command.arg("--out-dir").arg(work.path());
     for (name, folder) in externs {
         command.arg("--extern").arg(extern_of(name, folder)).arg("-L").arg(folder);
     }
