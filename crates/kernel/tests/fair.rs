@@ -629,3 +629,24 @@ fn a_run_is_a_function_of_its_seed() {
     assert!(a == b);
     assert!(a != run(2), "the gate of balancing on the way to idle is drawn from the seed");
 }
+
+/// Who asks for its CPU time has it accounted: without that it is as of the last tick.
+#[test]
+fn asking_for_cpu_time_accounts_it() {
+    let accounted = |asks: bool| {
+        let mut lab = Lab::new("1");
+        lab.m.spawn(spec(
+            "t",
+            0,
+            in_turn(move |n| match n {
+                0 => Action::Run(1_500_000),
+                1 if asks => Action::CpuTime,
+                _ => Action::Run(100 * MS),
+            }),
+        ));
+        lab.m.run_until(1_900_000);
+        lab.tasks("t")[0].sum_exec_runtime
+    };
+    assert!(accounted(false) < MS, "{}: no tick has come yet", accounted(false));
+    assert!((1_500_000..1_600_000).contains(&accounted(true)), "{}", accounted(true));
+}

@@ -227,3 +227,71 @@ fn lb_cpu(k: &mut Kernel, sched: SchedId, donor: CpuId, donees: &mut CpuMask, ta
     k.unlock(LockId::Dsq(from));
     k.unlock(LockId::Rq(donor));
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::rc::Rc;
+
+    use scxr_trace::NullSink;
+
+    use super::super::ops::{OpSet, OpsAttrs, SchedExtOps};
+    use super::*;
+    use crate::Machine;
+    use crate::behavior::{Action, TaskCx, TaskSpec};
+    use crate::config::Config;
+    use crate::topology::Topology;
+
+    /// A scheduler without operations.
+    pub(crate) struct Nothing;
+
+    impl SchedExtOps for Nothing {
+        fn attrs(&self) -> OpsAttrs {
+            let none = OpSet::default();
+            OpsAttrs {
+                name: "nothing".into(),
+                cid: false,
+                flags: 0,
+                timeout_ms: 0,
+                dispatch_max_batch: 0,
+                exit_dump_len: 0,
+                hotplug_seq: 0,
+                sub_cgroup_id: 0,
+                ops: none,
+            }
+        }
+    }
+
+    /// Tasks that wait on one CPU's bypass queue go to others that have too few, a node at a time, and what may not stays.
+    #[test]
+    fn bypass_queues_are_evened_out() {
+        let (pinned, free) = (40, 160);
+        let mut m = Machine::new(Topology::parse("2x2x1").expect("a machine"), Config::default(), Box::new(NullSink));
+        m.enable(Rc::new(Nothing));
+        for i in 0..pinned + free {
+            let mut spec = TaskSpec::new(format!("t{i}"), |_: &TaskCx| Action::Run(1_000_000));
+            spec.affinity = Some(CpuMask::of(CpuId(0)));
+            m.spawn(spec);
+        }
+        m.run_until(50_000_000);
+        let waiting = |m: &Machine| {
+            let k = m.state();
+            let root = k.ext.root_id().expect("a scheduler");
+            [0, 1, 2, 3].map(|cpu| k.ext.dsqs[k.bypass_dsq(root, CpuId(cpu)) as usize].nr)
+        };
+        m.with_kernel(|k| {
+            let root = k.ext.root_id().expect("a scheduler");
+            bypass(k, root, true);
+            let tasks: Vec<TaskId> = k.all_tasks();
+            let named = tasks.into_iter().filter(|&p| k.task(p).comm.starts_with('t'));
+            for p in named.collect::<Vec<_>>().into_iter().skip(pinned) {
+                k.task_mut(p).set_cpus(CpuMask::first_n(4));
+            }
+        });
+        assert_eq!(waiting(&m)[1..], [0, 0, 0]);
+        m.run_until(600_000_000);
+        let [own, beside, others @ ..] = waiting(&m);
+        assert_eq!(others, [0, 0], "the balancer stays within a node");
+        assert!(own >= pinned as u32 - 1 && beside > 60, "{own} {beside}");
+        assert!(m.state().ext.exit_info.is_none());
+    }
+}

@@ -322,3 +322,38 @@ mod tests {
         assert_eq!((n.ratio, n.calls, n.success), (110, 512, 50));
     }
 }
+
+#[cfg(test)]
+mod under_a_scheduler {
+    use std::rc::Rc;
+
+    use scxr_trace::NullSink;
+
+    use crate::Machine;
+    use crate::behavior::{Action, TaskCx, TaskSpec};
+    use crate::config::Config;
+    use crate::ext::bypass::tests::Nothing;
+    use crate::ids::CpuId;
+    use crate::topology::Topology;
+
+    /// Ticks balance for the fair class as long as tasks can be in it (10.6).
+    #[test]
+    fn nobody_balances_where_all_tasks_are_a_schedulers() {
+        let rounds = |scheduler: bool| {
+            let mut m = Machine::new(Topology::parse("4").expect("a machine"), Config::default(), Box::new(NullSink));
+            for i in 0..8 {
+                m.spawn(TaskSpec::new(format!("hog{i}"), |_: &TaskCx| Action::Run(1_000_000)));
+            }
+            if scheduler {
+                m.enable(Rc::new(Nothing));
+            }
+            m.run_until(100_000_000);
+            let due = |m: &Machine| m.state().fair.balance[CpuId(1)].next_balance;
+            let before = due(&m);
+            m.run_until(2_000_000_000);
+            due(&m) - before
+        };
+        assert!(rounds(false) > 100);
+        assert_eq!(rounds(true), 0);
+    }
+}

@@ -577,3 +577,37 @@ fn a_change_of_frequency_is_felt_at_once() {
     let expect = 51 * MS + 50 * MS * 1024 / 511;
     assert!(done.get().abs_diff(expect) < 2 * MS, "{} {expect}", done.get());
 }
+
+/// While a run queue is locked, the time is that of its clock, however long the operation takes; else it is the time.
+#[test]
+fn now_stands_still_while_a_run_queue_is_locked() {
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let (within, without) = (seen.clone(), seen.clone());
+    let measure = |k: &mut scxr_kernel::Kernel| {
+        let (first, from) = (scx_bpf_now(k), k.now());
+        k.charge(100_000);
+        (scx_bpf_now(k) - first, k.now() - from)
+    };
+    let (mut m, _) = machine("1");
+    m.enable(Rc::new(Script {
+        select_cpu: Some(Box::new(|_, _, prev, _| prev.0 as i32)),
+        enqueue: Some(Box::new(move |k, p, _| {
+            within.borrow_mut().push(("locked", measure(k)));
+            scx_bpf_dsq_insert(k, p, LOCAL, SLICE_DFL, 0);
+        })),
+        timer: Some(Box::new(move |k, _| without.borrow_mut().push(("free", measure(k))))),
+        init: Some(Box::new(|k| {
+            bpf_timer_start(k, 0, 30 * MS);
+            0
+        })),
+        ..Default::default()
+    }));
+    m.spawn(TaskSpec::new("t", periodic(MS, 5 * MS)));
+    m.run_until(60 * MS);
+    let seen = seen.borrow();
+    assert!(seen.iter().filter(|(what, _)| *what == "locked").count() > 3, "{seen:?}");
+    for (what, (now, passed)) in seen.iter() {
+        assert!(*passed >= 100_000, "{what}: {passed}");
+        assert_eq!(*now, if *what == "locked" { 0 } else { *passed }, "{what}");
+    }
+}
