@@ -143,6 +143,9 @@ fn side(args: &MachineArgs, place: Place) -> Result<Request> {
         ..args.clone()
     })?;
     request.watched = is_sim;
+    if args.cost.is_none() && request.config.cost.turn > 0 {
+        request.config.cost.turn = scxr_lab::qemu::turn_us(request.topology.nr_cpus() as u64) * 1000;
+    }
     Ok(request)
 }
 

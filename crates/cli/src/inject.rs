@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use scxr_host::{Injected, What};
+use scxr_host::{GroupChange, Injected, What};
 use scxr_kernel::behavior::{Action, Policy, TaskCx, TaskSpec, Whom};
 use scxr_kernel::cgroup::Bandwidth;
 use scxr_kernel::cpumask::CpuMask;
@@ -82,16 +82,16 @@ pub(crate) enum Event {
     },
     /// SysRq-S: the scheduler is disabled as by the key combination.
     SysrqS,
-    /// SysRq-D: the state of the scheduler is dumped; in the simulation only.
+    /// SysRq-D: the state of the scheduler is dumped.
     SysrqD,
-    /// A task goes to a cgroup; in the simulation only.
+    /// A task goes to a cgroup.
     Move {
         /// Name of the task.
         task: String,
         /// Path of the cgroup.
         to: String,
     },
-    /// A cgroup is made, removed or set otherwise; in the simulation only.
+    /// A cgroup is made, removed or set otherwise.
     Cgroup {
         /// Its path.
         path: String,
@@ -198,14 +198,24 @@ fn parse_change(words: &[&str]) -> Result<Option<CgroupChange>, String> {
     }))
 }
 
-impl Event {
-    /// Can it be injected on a real kernel?
-    pub(crate) fn is_for_real(&self) -> bool {
-        !matches!(self, Event::SysrqD | Event::Move { .. } | Event::Cgroup { .. })
-    }
+/// The file of a cgroup that is written, and what.
+fn group_change(change: CgroupChange) -> Option<GroupChange> {
+    let set = |file: &str, text: String| GroupChange::Set { file: file.into(), text };
+    Some(match change {
+        CgroupChange::Make => GroupChange::Make,
+        CgroupChange::Remove => GroupChange::Remove,
+        CgroupChange::Weight(weight) => set("cpu.weight", weight.to_string()),
+        CgroupChange::Idle(on) => set("cpu.idle", u32::from(on).to_string()),
+        CgroupChange::Bandwidth(b) if b.quota_us == Bandwidth::UNLIMITED => {
+            set("cpu.max", format!("max {}", b.period_us))
+        }
+        CgroupChange::Bandwidth(b) => set("cpu.max", format!("{} {}", b.quota_us, b.period_us)),
+        // That is a `move`.
+        CgroupChange::Attach(_) => return None,
+    })
 }
 
-/// For a real kernel: those that are for one.
+/// For a real kernel.
 pub(crate) fn real(injections: &[Injection]) -> Vec<Injected> {
     let what = |event: &Event| {
         Some(match event.clone() {
@@ -215,7 +225,9 @@ pub(crate) fn real(injections: &[Injection]) -> Vec<Injected> {
             Event::Rt { cpu, length } => What::Rt { cpu: cpu.0, length_ns: length },
             Event::Hotplug { cpu, online } => What::Hotplug { cpu: cpu.0, online },
             Event::SysrqS => What::SysrqS,
-            Event::SysrqD | Event::Move { .. } | Event::Cgroup { .. } => return None,
+            Event::SysrqD => What::SysrqD,
+            Event::Move { task, to } => What::Move { task, to },
+            Event::Cgroup { path, change } => What::Group { path, change: group_change(change)? },
         })
     };
     let injected = |i: &Injection| Some(Injected { at_ns: i.at, what: what(&i.event)?, text: i.text.clone() });

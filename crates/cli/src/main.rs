@@ -41,7 +41,7 @@ use failure::{Failure, Outcome};
 
 fn main() -> ExitCode {
     if scxr_lab::guest::is_init() {
-        scxr_lab::guest::init_main();
+        scxr_lab::guest::init_main(real::outrun);
     }
     crash::install();
     let cli = Cli::parse();

@@ -185,11 +185,6 @@ pub(crate) fn request(args: &MachineArgs) -> Result<Request> {
     } else {
         request.duration = duration(args, 0)?;
     }
-    let simulated = request.inject.iter().find(|i| !i.event.is_for_real());
-    if let Some(i) = simulated.filter(|_| place != Place::Sim) {
-        let why = "not on a real kernel yet; --on sim can";
-        return Err(Failure::input(format_args!("--inject '{}': {why}", i.text)));
-    }
     for late in request.inject.iter().filter(|i| request.duration > 0 && i.at >= request.duration) {
         let text = format!("--inject '{}' is after the end of the run", late.text);
         request.warnings.push(text);

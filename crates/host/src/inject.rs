@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use scxr_trace::ftrace::KnownTask;
-use scxr_workload::threads::{Change, Speed, change, name_thread, sleep_until, tid};
+use scxr_workload::threads::{
+    Change, Speed, change, group_folder, make_group, move_to_group, name_thread, sleep_until, tid,
+};
 use serde::{Deserialize, Serialize};
 
 /// Name of the threads that take a CPU for a time, which are tasks of the run.
@@ -47,8 +49,24 @@ pub enum What {
         /// For how long, ns of CPU time.
         length_ns: u64,
     },
+    /// A task goes to a cgroup.
+    Move {
+        /// Name of the task.
+        task: String,
+        /// The cgroup, below that of `scxr`.
+        to: String,
+    },
+    /// A cgroup is made, removed or set otherwise.
+    Group {
+        /// Its path, below that of `scxr`.
+        path: String,
+        /// How.
+        change: GroupChange,
+    },
     /// The scheduler is disabled as by the key combination.
     SysrqS,
+    /// Its state is dumped as by the key combination.
+    SysrqD,
     /// A CPU goes offline or comes online.
     Hotplug {
         /// The CPU.
@@ -56,6 +74,32 @@ pub enum What {
         /// Which of the two.
         online: bool,
     },
+}
+
+/// How a cgroup changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "snake_case")]
+pub enum GroupChange {
+    /// It is made.
+    Make,
+    /// It is removed.
+    Remove,
+    /// One of its files is written.
+    Set {
+        /// Which, such as `cpu.weight`.
+        file: String,
+        /// What.
+        text: String,
+    },
+}
+
+/// Cgroups that injections make, or may.
+pub(crate) fn groups(injected: &[Injected]) -> impl Iterator<Item = &str> {
+    injected.iter().filter_map(|i| match &i.what {
+        What::Move { to, .. } => Some(to.as_str()),
+        What::Group { path, .. } => Some(path.as_str()),
+        _ => None,
+    })
 }
 
 /// The threads of a run.
@@ -139,7 +183,20 @@ fn act(what: &What, speed: Option<Speed>, of: Option<u32>) -> Result<(), String>
             }
             Ok(())
         }
+        What::Move { task, to } => {
+            let pid = find(task, of).ok_or_else(|| format!("no task has the name '{task}' at that time"))?;
+            move_to_group(pid, to).map_err(|e| e.to_string())
+        }
+        What::Group { path, change } => {
+            let folder = group_folder(path).map_err(|e| e.to_string())?;
+            match change {
+                GroupChange::Make => make_group(path).map(drop).map_err(|e| e.to_string()),
+                GroupChange::Remove => fs::remove_dir(&folder).map_err(|e| format!("{}: {e}", folder.display())),
+                GroupChange::Set { file, text } => write(folder.join(file), text),
+            }
+        }
         What::SysrqS => write("/proc/sysrq-trigger".into(), "S"),
+        What::SysrqD => write("/proc/sysrq-trigger".into(), "D"),
         What::Hotplug { cpu, online } => {
             let file = Path::new("/sys/devices/system/cpu").join(format!("cpu{cpu}/online"));
             write(file, if *online { "1" } else { "0" })

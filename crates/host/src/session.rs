@@ -14,7 +14,7 @@ use crate::class;
 use crate::exec::Running;
 use crate::exit::{self, KernelLog};
 use crate::half::{self, Half};
-use crate::inject::Injector;
+use crate::inject::{self, Injector};
 use crate::job::Job;
 use crate::loader::{self, LoadError, Loaded};
 use crate::machine;
@@ -199,7 +199,7 @@ pub fn run(
         Crew::None => None,
         Crew::Threads(workers) => {
             let did = workers.stop().map_err(failed)?;
-            remove_groups(did.tasks.iter().map(|t| t.group.as_str()));
+            remove_groups(did.tasks.iter().map(|t| t.group.as_str()).chain(inject::groups(&job.inject)));
             (record.tasks, record.work, record.notes) = (did.tasks, did.work, did.refused);
             None
         }

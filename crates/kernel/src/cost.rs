@@ -21,12 +21,16 @@ pub struct CostTable {
     pub context_switch: Ns,
     /// A wakeup on the waker's side, without CPU selection.
     pub wakeup: Ns,
-    /// Queueing or unqueueing a task in a class.
+    /// Queueing a task in a class.
     pub enqueue: Ns,
+    /// Taking it out of its queue.
+    pub dequeue: Ns,
     /// Looking at one CPU during CPU selection.
     pub select_cpu_scan: Ns,
-    /// A timer or device interrupt: entry, handler, exit.
+    /// A timer or device interrupt: entry and handler, before what it does.
     pub interrupt: Ns,
+    /// The way back from one.
+    pub interrupt_exit: Ns,
     /// An inter-processor interrupt, or work that interrupts its own CPU: entry, handler, exit.
     pub ipi: Ns,
     /// The periodic tick's handler.
@@ -68,8 +72,9 @@ pub struct CostTable {
     /// Lowest frequency of a core, of 1024. A scheduler's performance targets move it between this and 1024; 1024: it has one.
     pub freq_min: u32,
     /// The CPUs take turns, as those of a virtual machine whose time is its instructions; this is how long it takes until each
-    /// has had its own. While n CPUs are busy, whatever the kernel does takes n times as long, and a timer waits for its CPU's
-    /// turn. A task's computing is measured by its own CPU's clock, and so is not affected. 0: no turns.
+    /// has had its own. While n CPUs are busy, each executes for an n-th of that time and then waits for the others, with whatever
+    /// it was doing in the kernel; interrupts wait likewise. A task's computing is measured by its own CPU's clock, which
+    /// goes on meanwhile, and so is not affected. 0: no turns.
     pub turn: Ns,
 }
 
@@ -81,8 +86,10 @@ impl Default for CostTable {
             context_switch: 900,
             wakeup: 300,
             enqueue: 80,
+            dequeue: 80,
             select_cpu_scan: 5,
             interrupt: 500,
+            interrupt_exit: 0,
             ipi: 500,
             tick: 900,
             ipi_send: 150,
@@ -117,8 +124,10 @@ impl CostTable {
             context_switch: 1,
             wakeup: 0,
             enqueue: 0,
+            dequeue: 0,
             select_cpu_scan: 0,
             interrupt: 1,
+            interrupt_exit: 0,
             ipi: 1,
             tick: 0,
             ipi_send: 0,

@@ -9,11 +9,13 @@ use std::ptr::NonNull;
 
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
+
 use rand_core::RngCore as _;
 
 use crate::ids::{CpuId, Ns};
 use crate::lock::LockId;
 use crate::state::State;
+use crate::turn::Turn;
 
 /// Never.
 pub const NEVER: Ns = Ns::MAX;
@@ -201,25 +203,44 @@ impl Kernel {
     #[inline]
     pub fn charge(&mut self, ns: Ns) {
         let cpu = self.exec.this_cpu;
-        let ns = if self.cost.turn > 0 { self.in_turns(ns) } else { ns };
-        self.cpus[cpu].clock += ns;
-    }
-
-    /// How long a timer of `target` waits for that CPU's turn: at most for those of all other busy CPUs. (An inter-processor
-    /// interrupt ends the turn of the CPU that sends it.)
-    pub(crate) fn wait_for_turn(&mut self, target: CpuId) -> Ns {
-        let others = Ns::from(self.nr_busy - u32::from(!self.rqs[target].is_idle()));
-        match self.cost.turn * others / (others + 1) {
-            0 => 0,
-            most => Ns::from(self.turns.next_u32()) % most,
+        if self.cost.turn > 0 {
+            self.cpus[cpu].clock = self.turn_of(cpu).spend(self.cpus[cpu].clock, ns);
+        } else {
+            self.cpus[cpu].clock += ns;
         }
     }
 
-    /// How long that takes where CPUs take turns ([`crate::cost::CostTable::turn`]).
-    #[cold]
-    fn in_turns(&self, ns: Ns) -> Ns {
-        let me = self.exec.this_cpu;
-        ns * Ns::from(self.nr_busy + u32::from(self.rqs[me].is_idle()))
+    /// Waits until it is this CPU's turn, where CPUs take turns ([`crate::cost::CostTable::turn`]).
+    #[inline]
+    pub(crate) fn await_turn(&mut self) {
+        self.charge(0);
+    }
+
+    /// The turn of `target` begins at time `at`: an inter-processor interrupt ends that of the CPU that sends it.
+    pub(crate) fn begin_turn(&mut self, target: CpuId, at: Ns) {
+        if self.cost.turn > 0 {
+            self.turns_from = self.turn_of(target).rounds_from(at);
+        }
+    }
+
+    /// A timer is due on this CPU: timers come at any time of a round, and end it.
+    pub(crate) fn take_turn(&mut self) {
+        if self.cost.turn > 0 {
+            let cpu = self.exec.this_cpu;
+            let draws = [self.turns.next_u32(), self.turns.next_u32()].map(Ns::from);
+            let turn = self.turn_of(cpu);
+            let begin = self.cpus[cpu].clock + turn.wait(draws[0]);
+            self.turns_from = turn.rounds_from(begin.saturating_sub(turn.into(draws[1])));
+            self.cpus[cpu].clock = begin;
+        }
+    }
+
+    /// When `cpu` executes: busy CPUs one after the other, by number.
+    fn turn_of(&self, cpu: CpuId) -> Turn {
+        let is_busy = |c: CpuId| !self.rqs[c].is_idle();
+        let before = (0..cpu.0).filter(|c| is_busy(CpuId(*c))).count() as Ns;
+        let nr = Ns::from(self.nr_busy + u32::from(!is_busy(cpu)));
+        Turn { from: self.turns_from, round: self.cost.turn, nr, before }
     }
 
     /// Waits until time `t` or until something brings this CPU forward. Other CPUs run meanwhile.

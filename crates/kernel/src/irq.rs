@@ -107,6 +107,12 @@ impl CpuIrq {
         self.timers.pop()
     }
 
+    /// Is the next interrupt one of a timer, the tick's among them?
+    fn is_timer_next(&self) -> bool {
+        let ipi = self.ipis.front().map_or(NEVER, |&(t, _)| t);
+        self.works.is_empty() && self.next_event() < ipi
+    }
+
     /// When the next interrupt comes.
     pub(crate) fn next_event(&self) -> Ns {
         if !self.works.is_empty() {
@@ -126,6 +132,7 @@ impl Kernel {
         let me = self.this_cpu();
         let latency = CostTable::by_distance(&self.cost.ipi_latency, self.topology.distance(me, target));
         let at = self.now() + latency;
+        self.begin_turn(target, at);
         self.cpus[target].irq.add_ipi(at, ipi);
         self.exec.bring_forward(target, at);
     }
@@ -157,7 +164,6 @@ impl Kernel {
     /// Starts a timer on this CPU.
     pub(crate) fn start_timer(&mut self, at: Ns, timer: Timer) {
         let me = self.this_cpu();
-        let at = at + self.wait_for_turn(me);
         self.start_timer_on(me, at, timer);
     }
 
@@ -189,8 +195,13 @@ impl Kernel {
 
     fn take_one(&mut self) -> Taken {
         let me = self.this_cpu();
+        if self.cpus[me].irq.is_timer_next() {
+            self.take_turn();
+        } else {
+            self.await_turn();
+        }
         let now = self.now();
-        let (cost, ipi_cost) = (self.cost.interrupt, self.cost.ipi);
+        let (cost, exit, ipi_cost) = (self.cost.interrupt, self.cost.interrupt_exit, self.cost.ipi);
         let irq = &mut self.cpus[me].irq;
         if let Some(work) = irq.works.pop_front() {
             self.charge(ipi_cost);
@@ -208,11 +219,13 @@ impl Kernel {
                 irq.hrtick = NEVER;
                 self.charge(cost);
                 fair::hrtick(self, me);
+                self.charge(exit);
             }
             _ if timer_at <= irq.next_tick => {
                 if let Some(Reverse((_, _, timer))) = irq.timers.pop() {
                     self.charge(cost);
                     self.run_timer(timer);
+                    self.charge(exit);
                 }
             }
             _ => {

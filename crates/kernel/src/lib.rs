@@ -21,6 +21,7 @@ pub mod rq;
 pub mod state;
 pub mod task;
 pub mod topology;
+mod turn;
 mod user;
 mod wait;
 

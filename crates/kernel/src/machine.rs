@@ -18,14 +18,14 @@ use crate::state::{Cpu, State};
 use crate::topology::Topology;
 use crate::{ext, fair, user};
 
+/// Number of the random stream of [`State::turns`].
+const TURN_STREAM: u64 = 0x7475_726e;
+
 /// A simulated machine. Many can live in one process; they have nothing in common.
 pub struct Machine {
     exec: Executor,
     now: Ns,
 }
-
-/// Number of the random stream of [`State::turns`].
-const TURN_STREAM: u64 = 0x7475_726e;
 
 impl Machine {
     /// Boots a machine at time 0.
@@ -52,6 +52,7 @@ impl Machine {
             nr_events: 0,
             nr_forks_refused: 0,
             nr_busy: 0,
+            turns_from: 0,
             turns: rand_pcg::Pcg32::new(config.seed, TURN_STREAM),
             stop: false,
             boot: Boot::default(),

@@ -65,7 +65,9 @@ pub struct State {
     pub nr_forks_refused: u64,
     /// CPUs that do not run their idle task.
     pub(crate) nr_busy: u32,
-    /// Stream of the waits for a CPU's turn.
+    /// A time at which a round of the CPUs' turns begins.
+    pub(crate) turns_from: Ns,
+    /// Stream of where in its turn a timer finds a CPU.
     pub(crate) turns: rand_pcg::Pcg32,
     /// Set to end the run early.
     pub stop: bool,

@@ -176,10 +176,16 @@ impl Kernel {
     }
 
     fn perform(&mut self, p: TaskId, action: Action) {
+        // What is computed goes on by the CPU's clock, whoever's turn it is; the rest is done in this CPU's own.
+        let asked = self.now();
+        if !matches!(action, Action::Run(_) | Action::CpuTime) {
+            self.await_turn();
+        }
         match action {
             Action::Run(work) => return self.task_mut(p).work_left = work,
             Action::Work(ns) => {
                 let pid = self.task(p).pid;
+                let ns = ns + (self.now() - asked);
                 self.emit(EventKind::Work { pid, ns });
                 let cost = self.cost.work;
                 return self.charge(cost);

@@ -122,6 +122,16 @@ fn a_hung_guest_is_ended() {
 }
 
 #[test]
+fn a_guest_without_a_sign_of_life_is_ended_early() {
+    let Some((qemu, mut guest)) = guest("#!/bin/sh\nwhile :; do :; done\n", Shape::flat(1)) else { return };
+    guest.spec.beat_ns = 0;
+    guest.silence = Duration::from_secs(2);
+    let error = qemu.run(&guest, &mut |_| {}).unwrap_err().to_string();
+    assert!(error.starts_with("the guest hangs: QEMU has executed for 2 s without a word from it"), "{error}");
+    assert!(error.contains("of its own time"), "{error}");
+}
+
+#[test]
 fn kvm_is_used_where_the_probe_says_so() {
     let Some((qemu, mut guest)) = guest("#!/bin/sh\necho up\n", Shape::flat(1)) else { return };
     guest.clock = match Kvm::probe(&qemu, &guest.kernel, Duration::from_secs(20)).unwrap() {

@@ -99,13 +99,14 @@ pub(super) fn result(
         let nr = violations.len();
         notes.push(format!("{nr} rules that hold in every run are broken in the kernel's trace; first: {first}"));
     }
+    let (dump, dumps) = split_dumps(&imported.dump);
     let exit = Exit {
         kind: record.exit.kind.clone(),
         code: record.exit.code,
         reason: record.exit.reason.clone(),
         msg: record.exit.msg.clone(),
         bt: record.exit.bt.clone(),
-        dump: imported.dump,
+        dump,
     };
     let trace = recorder.map(|mut r| {
         let events: Vec<Event> = r.finish();
@@ -122,7 +123,7 @@ pub(super) fn result(
         report,
         globals: keep.globals.then(|| globals(scheduler, &record.maps)),
         counters: record.counters.iter().cloned().collect(),
-        dumps: Vec::new(),
+        dumps,
         trace,
         wall_ns,
         run_ns,
@@ -174,6 +175,27 @@ pub(super) fn topology(recording: &Recording) -> Option<Topology> {
     Topology::parse(&spec).ok()
 }
 
+/// The dump of an ejection, and those that SysRq-D asked for.
+fn split_dumps(all: &str) -> (String, Vec<String>) {
+    let (mut of_exit, mut asked_for): (String, Vec<String>) = Default::default();
+    let mut is_asked = false;
+    for line in all.lines() {
+        if line.starts_with("Debug dump triggered by") {
+            is_asked = true;
+            asked_for.push(String::new());
+        } else if line.contains("triggered exit kind") {
+            is_asked = false;
+        }
+        let to = match asked_for.last_mut() {
+            Some(dump) if is_asked => dump,
+            _ => &mut of_exit,
+        };
+        *to += line;
+        to.push('\n');
+    }
+    (of_exit, asked_for)
+}
+
 /// Variables of the object, from the bytes of its data sections, and its per-CPU arrays.
 pub(super) fn globals(scheduler: &Scheduler, maps: &[MapDump]) -> IndexMap<String, serde_json::Value> {
     let Kind::Bpf(object) = &scheduler.kind else { return IndexMap::new() };
@@ -194,4 +216,25 @@ pub(super) fn globals(scheduler: &Scheduler, maps: &[MapDump]) -> IndexMap<Strin
         out.insert(map.name.clone(), value_json(scxr_ops::Value::PerCpu { sum, by_cpu }));
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::split_dumps;
+
+    #[test]
+    fn a_dump_that_was_asked_for_is_none_of_an_ejection() {
+        let asked = "Debug dump triggered by SysRq-D\n\nCPU states\n";
+        let exit = "simple[7] triggered exit kind 1026:\n  runnable task stall\n";
+        for (all, of_exit, nr) in [
+            (String::new(), "", 0),
+            (exit.to_owned(), exit, 0),
+            (format!("{asked}{asked}{exit}"), exit, 2),
+            (asked.to_owned(), "", 1),
+        ] {
+            let (dump, dumps) = split_dumps(&all);
+            assert_eq!((dump.as_str(), dumps.len()), (of_exit, nr), "{all}");
+            assert!(dumps.iter().all(|d| d == asked), "{dumps:?}");
+        }
+    }
 }

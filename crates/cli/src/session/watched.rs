@@ -92,7 +92,8 @@ pub(super) fn spawn(m: &mut Machine, nr_tasks: usize) -> (u32, Gate) {
     m.spawn(go);
     let mut watch = TaskSpec::new("watch", periodic(50 * MS, 50 * MS, 3_000));
     watch.policy = Policy::Fifo(50);
-    let beat = TaskSpec::new("beat", periodic(100 * MS, 96 * MS, 12_000));
+    let mut beat = TaskSpec::new("beat", periodic(100 * MS, 96 * MS, 12_000));
+    beat.policy = Policy::Fifo(98);
     m.spawn(watch);
     m.spawn(beat);
     (3, Gate(gate))

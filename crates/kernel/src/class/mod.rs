@@ -100,7 +100,7 @@ pub(crate) fn dequeue_task(k: &mut Kernel, cpu: CpuId, p: TaskId, flags: u64) ->
     if flags & deq::NOCLOCK == 0 {
         k.update_rq_clock(cpu);
     }
-    let cost = k.cost.enqueue;
+    let cost = k.cost.dequeue;
     k.charge(cost);
     match k.task(p).class {
         ClassId::Stop => {

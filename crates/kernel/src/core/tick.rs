@@ -29,7 +29,7 @@ impl Kernel {
     /// `cpu` has come online, idle.
     pub(crate) fn start_tick(&mut self, cpu: CpuId) {
         if !self.config.nohz_idle {
-            let at = self.tick_after(self.now()) + self.wait_for_turn(cpu);
+            let at = self.tick_after(self.now());
             self.cpus[cpu].irq.next_tick = at;
             self.exec.bring_forward(cpu, at);
         }
@@ -38,7 +38,7 @@ impl Kernel {
     /// The next tick of `cpu`, which is this CPU.
     fn arm_tick(&mut self, cpu: CpuId) {
         let now = self.now();
-        self.cpus[cpu].irq.next_tick = self.tick_after(now) + self.wait_for_turn(cpu);
+        self.cpus[cpu].irq.next_tick = self.tick_after(now);
     }
 
     /// Starts or stops the tick of `cpu`, which is this CPU.

@@ -30,8 +30,7 @@ pub(crate) fn start(k: &mut Kernel, cpu: CpuId) {
     let left = i128::from(curr.deadline - curr.vruntime) * i128::from(curr.weight) / NICE_0_LOAD;
     match Ns::try_from(left) {
         Ok(left) => {
-            let late = k.wait_for_turn(cpu);
-            k.cpus[cpu].irq.hrtick = k.rqs[cpu].clock.max(k.now()) + left.max(MIN_NS) + late;
+            k.cpus[cpu].irq.hrtick = k.rqs[cpu].clock.max(k.now()) + left.max(MIN_NS);
         }
         Err(_) => k.resched_curr(cpu),
     }

@@ -52,9 +52,10 @@ pub fn is_init() -> bool {
     std::process::id() == 1 && Path::new(SPEC_PATH).exists()
 }
 
-/// Be the guest's init. Does not return: the guest is powered off, whatever happens.
-pub fn init_main() -> ! {
-    if let Err(error) = serve() {
+/// Be the guest's init. Does not return: the guest is powered off, whatever happens. `first`: what the thread that says that the
+/// guest is alive does before all else, such as to become a real-time task, which no scheduler that is tried out holds up.
+pub fn init_main(first: fn() -> io::Result<()>) -> ! {
+    if let Err(error) = serve(first) {
         // To the console, where the host looks for this line.
         let _ = writeln!(io::stderr(), "scxr-init: {error}");
     }
@@ -63,7 +64,7 @@ pub fn init_main() -> ! {
     std::process::exit(1)
 }
 
-fn serve() -> io::Result<()> {
+fn serve(first: fn() -> io::Result<()>) -> io::Result<()> {
     let spec: GuestSpec = serde_json::from_slice(&fs::read(SPEC_PATH)?)?;
     let missing = mount_all()?;
     let events = Events(Arc::new(Mutex::new(open_port(port::EVENTS)?)));
@@ -75,7 +76,7 @@ fn serve() -> io::Result<()> {
     let _ = setrlimit(Resource::Memlock, unlimited);
     let files = Rlimit { current: Some(65_536), maximum: Some(65_536) };
     let _ = setrlimit(Resource::Nofile, files);
-    run(&spec, &events)?;
+    run(&spec, &events, first)?;
     send_kernel_log()
 }
 
@@ -142,7 +143,7 @@ impl Events {
 }
 
 /// Run the program and report how it ended.
-fn run(spec: &GuestSpec, events: &Events) -> io::Result<()> {
+fn run(spec: &GuestSpec, events: &Events, first: fn() -> io::Result<()>) -> io::Result<()> {
     let (stdout, stderr) = (open_port(port::STDOUT)?, open_port(port::STDERR)?);
     let Some((program, args)) = spec.argv.split_first() else {
         events.send(&GuestEvent::NotStarted { reason: "no program was named".into() });
@@ -161,7 +162,7 @@ fn run(spec: &GuestSpec, events: &Events) -> io::Result<()> {
     };
     let timed_out = Arc::new(AtomicBool::new(false));
     let group = Pid::from_child(&child);
-    watch(spec, group, events.clone(), timed_out.clone());
+    watch(spec, group, events.clone(), timed_out.clone(), first);
     let status = child.wait()?;
     events.send(&GuestEvent::Exit {
         code: status.code(),
@@ -173,13 +174,15 @@ fn run(spec: &GuestSpec, events: &Events) -> io::Result<()> {
 }
 
 /// A thread that says that the guest is alive and kills the program when its time is up. It ends with the guest.
-fn watch(spec: &GuestSpec, group: Pid, events: Events, timed_out: Arc<AtomicBool>) {
+fn watch(spec: &GuestSpec, group: Pid, events: Events, timed_out: Arc<AtomicBool>, first: fn() -> io::Result<()>) {
     let (limit, beat) = (spec.limit_ns, spec.beat_ns);
     if limit == 0 && beat == 0 {
         return;
     }
     let start = now();
     std::thread::spawn(move || {
+        // Where it fails, it is held up like any other.
+        let _ = first();
         loop {
             let passed = now().saturating_sub(start);
             if limit != 0 && passed >= limit {

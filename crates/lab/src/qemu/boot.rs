@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::diagnose::{Finding, Report, findings, report};
+use super::pulse::{Pulse, Silence};
 use super::shape::{Shape, ShapeError};
 use super::tail::Tail;
 use super::{Qemu, in_path, madt};
@@ -51,6 +52,9 @@ pub struct Guest {
     pub append: Vec<String>,
     /// Wall time after which the guest is ended and its state is reported.
     pub wall_limit: Duration,
+    /// CPU time that QEMU may take while the guest says nothing, not even that it is alive ([`GuestSpec::beat_ns`]); it is ended
+    /// then, too.
+    pub silence: Duration,
     /// Set by somebody else to end the guest.
     pub stop: Arc<AtomicBool>,
 }
@@ -67,6 +71,7 @@ impl Guest {
             clock: Clock::Icount { shift: 1 },
             append: Vec::new(),
             wall_limit: Duration::from_secs(300),
+            silence: Duration::from_secs(30),
             stop: Arc::default(),
         }
     }
@@ -185,6 +190,7 @@ pub(super) struct Machine<'a> {
     pub(super) accelerator: Accelerator,
     pub(super) append: &'a str,
     pub(super) wall_limit: Duration,
+    pub(super) silence: Duration,
     pub(super) stop: &'a AtomicBool,
 }
 
@@ -199,19 +205,30 @@ pub(super) enum Accelerator {
 /// All CPUs together get a turn of this length, us. With instruction-counted time QEMU executes one CPU after the other, each
 /// for its part of the time to the next timer, and a CPU's clock goes on while others execute. With ticks alone that would
 /// be milliseconds; so there is a timer for nothing but this: that of a network's buffer to which nothing is connected.
-const TURN_US: u32 = 50;
+///
+/// QEMU divides what is left to the timer by the number of CPUs, idle ones among them, again and again: with many CPUs it would do
+/// little else. So beyond [`TURN_CPUS`] of them a round is longer, by the square.
+const TURN_US: u64 = 50;
+const TURN_CPUS: u64 = 8;
+
+/// How long it takes until each of a guest's CPUs has had its turn, with instruction-counted time, us.
+pub fn turn_us(cpus: u64) -> u64 {
+    let over = cpus.max(TURN_CPUS);
+    TURN_US * over * over / (TURN_CPUS * TURN_CPUS)
+}
 
 impl Accelerator {
     /// QEMU's options. `caches`: the CPUs say who shares their caches. Those of `max`'s own maker do not, and QEMU 10.0 aborts
     /// where a kernel asks for what is behind this level.
-    fn args(self, caches: bool) -> Vec<String> {
+    fn args(self, caches: bool, cpus: u64) -> Vec<String> {
         let maker = if caches { ",vendor=GenuineIntel,level=0x1e" } else { "" };
         let text = match self {
             // Nothing random, no clock but the instruction counter, one thread for all CPUs.
             Accelerator::Icount(shift) => format!(
                 "-accel tcg,thread=single -icount shift={shift},sleep=off -rtc base=2026-01-01T00:00:00,clock=vm \
                  -cpu max,-rdrand,-rdseed{maker} -seed 1 -netdev hubport,hubid=0,id=beat \
-                 -object filter-buffer,id=turns,netdev=beat,interval={TURN_US}"
+                 -object filter-buffer,id=turns,netdev=beat,interval={}",
+                turn_us(cpus)
             ),
             Accelerator::Tcg => format!("-accel tcg,thread=multi -cpu max{maker}"),
             Accelerator::Kvm => "-accel kvm -cpu host".to_owned(),
@@ -226,8 +243,9 @@ pub(super) struct Ran {
     pub(super) console: Tail,
     ports: Vec<Tail>,
     stderr: Tail,
-    /// `None`: its wall time was over.
+    /// `None`: its wall time was over, or it was silent for too long.
     pub(super) ended: Option<ExitStatus>,
+    silent: Option<Silence>,
     wall: Duration,
 }
 
@@ -261,7 +279,7 @@ pub(super) fn run_machine(qemu: &Qemu, machine: &Machine<'_>, on: OnBytes<'_>) -
     let dir = tempfile::Builder::new().prefix("scxr-vm-").tempdir().map_err(io_at(&std::env::temp_dir()))?;
     let file = |name: &str| dir.path().join(name);
     let mut args = machine.shape.args(machine.memory_mib, machine.caches)?;
-    args.extend(machine.accelerator.args(machine.caches));
+    args.extend(machine.accelerator.args(machine.caches, machine.shape.cpus()));
     args.extend(devices(dir.path()));
     if let Some(bytes) = machine.initramfs {
         let path = file("initramfs");
@@ -279,8 +297,10 @@ pub(super) fn run_machine(qemu: &Qemu, machine: &Machine<'_>, on: OnBytes<'_>) -
         ports: port::ALL.iter().map(|name| Tail::new(&file(name))).collect(),
         stderr: Tail::new(&file("qemu.log")),
         ended: None,
+        silent: None,
         wall: Duration::ZERO,
     };
+    let mut pulse = Pulse::new(running.0.id(), machine.silence);
     loop {
         if machine.stop.load(Ordering::Relaxed) {
             return Err(VmError::Stopped);
@@ -288,15 +308,23 @@ pub(super) fn run_machine(qemu: &Qemu, machine: &Machine<'_>, on: OnBytes<'_>) -
         // Asked before the files are read, so that nothing written before the end is missed.
         ran.ended = running.0.try_wait().map_err(io_at(&qemu.program))?;
         on((None, ran.console.poll().map_err(io_at(dir.path()))?));
+        let mut said = ran.console.grew;
+        let mut up = false;
         for (name, tail) in port::ALL.iter().zip(&mut ran.ports) {
             on((Some(name), tail.poll().map_err(io_at(dir.path()))?));
+            said |= tail.grew;
+            up |= *name == port::EVENTS && tail.grew;
+        }
+        if said {
+            pulse.heard(up);
         }
         if !ran.console.bytes.is_empty() {
             // Its kernel is up, so QEMU has read the file; if we are killed, it is not left behind.
             let _ = fs::remove_file(file("initramfs"));
         }
         ran.wall = start.elapsed();
-        if ran.ended.is_some() || ran.wall >= machine.wall_limit {
+        ran.silent = pulse.silence();
+        if ran.ended.is_some() || ran.wall >= machine.wall_limit || ran.silent.is_some() {
             break;
         }
         std::thread::sleep(POLL);
@@ -360,6 +388,11 @@ impl Qemu {
             },
             append: &guest.command_line(),
             wall_limit: guest.wall_limit,
+            silence: match guest.clock {
+                Clock::Icount { .. } => guest.silence,
+                // All CPUs execute beside each other.
+                Clock::Free | Clock::Kvm => guest.silence * u32::try_from(guest.shape.cpus()).unwrap_or(1).max(1),
+            },
             stop: &guest.stop,
         };
         let mut events = Events::default();
@@ -413,21 +446,29 @@ impl Qemu {
         }
         let end = match ran.ended {
             Some(status) => format!("the guest ended before its program did ({status})"),
-            None => hung(guest.wall_limit, &events),
+            None => hung(ran.silent, guest.wall_limit, &events),
         };
         Err(VmError::Guest { report: Box::new(report(&console, &end)) })
     }
 }
 
-/// What is said of a guest whose wall time was over.
-fn hung(limit: Duration, events: &[GuestEvent]) -> String {
-    let limit = limit.as_secs();
+/// What is said of a guest whose wall time was over, or that was silent.
+fn hung(silent: Option<Silence>, limit: Duration, events: &[GuestEvent]) -> String {
+    let why = match silent {
+        Some(Silence::Executes(time)) => {
+            format!("the guest hangs: QEMU has executed for {} s without a word from it", time.as_secs())
+        }
+        Some(Silence::Still(time)) => {
+            format!("the guest hangs: its CPUs have done nothing for {} s, and it has not ended", time.as_secs())
+        }
+        None => format!("the guest was ended after {} s", limit.as_secs()),
+    };
     let seconds = |ns: &u64| format!("{}.{:03} s", ns / 1_000_000_000, ns / 1_000_000 % 1000);
     match events.last() {
         Some(GuestEvent::Beat { ns } | GuestEvent::Up { ns }) => {
-            format!("the guest was ended after {limit} s; its last sign of life was at {} of its own time", seconds(ns))
+            format!("{why}; its last sign of life was at {} of its own time", seconds(ns))
         }
-        _ => format!("the guest was ended after {limit} s; it never got as far as its program"),
+        _ => format!("{why}; it never got as far as its program"),
     }
 }
 
@@ -474,9 +515,17 @@ mod tests {
     #[test]
     fn a_hung_guest_is_described() {
         let limit = Duration::from_secs(60);
-        assert!(hung(limit, &[]).contains("never got as far"));
+        assert!(hung(None, limit, &[]).contains("after 60 s; it never got as far"));
+        assert!(
+            hung(Some(Silence::Executes(limit)), limit, &[]).starts_with("the guest hangs: QEMU has executed for 60 s")
+        );
         let beats = [GuestEvent::Up { ns: 1 }, GuestEvent::Beat { ns: 12_345_678_901 }];
-        assert!(hung(limit, &beats).ends_with("12.345 s of its own time"));
+        assert!(hung(None, limit, &beats).ends_with("12.345 s of its own time"));
+    }
+
+    #[test]
+    fn rounds_of_many_cpus_are_longer() {
+        assert_eq!([1, 8, 16, 64].map(turn_us), [50, 50, 200, 3_200]);
     }
 
     #[test]

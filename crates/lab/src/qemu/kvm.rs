@@ -44,6 +44,7 @@ impl Kvm {
             accelerator: Accelerator::Kvm,
             append: "console=ttyS0 panic=-1",
             wall_limit: limit,
+            silence: limit,
             stop: &AtomicBool::new(false),
         };
         let mut ran = run_machine(qemu, &machine, &mut |_| {})?;

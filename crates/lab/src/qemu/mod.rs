@@ -4,6 +4,7 @@ mod boot;
 mod diagnose;
 mod kvm;
 mod madt;
+mod pulse;
 mod shape;
 mod tail;
 
@@ -12,7 +13,7 @@ use std::process::{Command, Stdio};
 
 use crate::kernels::Distribution;
 
-pub use boot::{Clock, Guest, GuestExit, GuestOutput, Outcome, VmError};
+pub use boot::{Clock, Guest, GuestExit, GuestOutput, Outcome, VmError, turn_us};
 pub use diagnose::{Finding, Report, findings};
 pub use kvm::Kvm;
 pub use shape::{Shape, ShapeError};

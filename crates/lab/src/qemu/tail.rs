@@ -12,12 +12,14 @@ pub(super) struct Tail {
     file: Option<File>,
     /// All that was read.
     pub(super) bytes: Vec<u8>,
+    /// The last look found more.
+    pub(super) grew: bool,
 }
 
 impl Tail {
     /// The file may not be there yet.
     pub(super) fn new(path: &Path) -> Tail {
-        Tail { path: path.to_owned(), file: None, bytes: Vec::new() }
+        Tail { path: path.to_owned(), file: None, bytes: Vec::new(), grew: false }
     }
 
     /// Read on; what is new.
@@ -33,6 +35,7 @@ impl Tail {
         if let Some(file) = &mut self.file {
             file.read_to_end(&mut self.bytes)?;
         }
+        self.grew = self.bytes.len() > from;
         Ok(&self.bytes[from..])
     }
 

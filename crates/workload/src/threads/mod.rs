@@ -23,7 +23,10 @@ use sync::Shared;
 
 pub use burn::{Speed, stretch};
 pub use change::{Change, change};
-pub use sys::{class_ext, monotonic_ns, name_thread, ordinary, real_time, remove_groups, sleep_until, tid};
+pub use sys::{
+    class_ext, group_folder, make_group, monotonic_ns, move_to_group, name_thread, ordinary, real_time, remove_groups,
+    sleep_until, tid,
+};
 
 /// How long a thread may take to get ready.
 const READY_MAX: Duration = Duration::from_secs(60);

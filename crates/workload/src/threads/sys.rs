@@ -119,9 +119,19 @@ pub(super) fn cpu_list(mask: &CpuMask) -> String {
 
 /// Puts the calling thread in a cgroup below that of its process; `/` is that one.
 pub(super) fn join_group(group: &str) -> io::Result<()> {
+    move_to_group(tid(), group)
+}
+
+/// Puts a thread of this process, or of one of its children in the same cgroup, in a cgroup below, which is made where it is not
+/// there; `/` is that of the process.
+pub fn move_to_group(tid: u32, group: &str) -> io::Result<()> {
+    std::fs::write(make_group(group)?.join("cgroup.threads"), tid.to_string())
+}
+
+/// Makes a cgroup for threads below that of this process, with all on the way to it. Its folder.
+pub fn make_group(group: &str) -> io::Result<PathBuf> {
     let mut path = own_group()?;
-    let parts = parts(group);
-    for part in &parts {
+    for part in parts(group) {
         let parent = path.clone();
         path.push(part);
         match std::fs::create_dir(&path) {
@@ -135,10 +145,14 @@ pub(super) fn join_group(group: &str) -> io::Result<()> {
         // the kernel has none, the group exists for its scheduler all the same.
         let _ = std::fs::write(parent.join("cgroup.subtree_control"), "+cpu");
     }
-    match parts.is_empty() {
-        true => Ok(()),
-        false => std::fs::write(path.join("cgroup.threads"), tid().to_string()),
-    }
+    Ok(path)
+}
+
+/// The folder of a cgroup below that of this process, whether it is there or not.
+pub fn group_folder(group: &str) -> io::Result<PathBuf> {
+    let mut path = own_group()?;
+    path.extend(parts(group));
+    Ok(path)
 }
 
 /// Removes cgroups that a process below the caller's cgroup made for its threads, once it is gone.
