@@ -117,7 +117,7 @@ pub enum Error {
         why: String,
     },
     /// rustc refused the source; the text is its own.
-    #[error("{source_file} does not compile:\n{diagnostics}{}", hint(diagnostics))]
+    #[error("{source_file} does not compile:\n{}{}", diagnostics.trim_end(), hint(diagnostics))]
     Compile {
         /// The file given to rustc.
         source_file: PathBuf,
@@ -189,5 +189,5 @@ fn hint(diagnostics: &str) -> String {
     } else {
         return String::new();
     };
-    format!("\nhint: {hint}")
+    format!("\n\nhint: {hint}")
 }
