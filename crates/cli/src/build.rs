@@ -36,6 +36,9 @@ pub(crate) struct BuildArgs {
     quiet: bool,
 }
 
+/// Characters of a scheduler's name at most.
+pub(crate) const NAME_MAX: usize = 63;
+
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum EmitArg {
     /// The object that loaders take
@@ -49,9 +52,9 @@ enum EmitArg {
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum CpuArg {
-    /// 64-bit jumps
+    /// 64-bit jumps; atomics only add
     V1,
-    /// More jump conditions
+    /// More jump conditions; atomics only add
     V2,
     /// 32-bit registers and atomics
     #[default]
@@ -78,6 +81,8 @@ pub(crate) fn build(args: &BuildArgs) -> Result<Outcome> {
         cache: None,
     };
     let source = source(&args.source)?;
+    check_output(args.output.as_deref())?;
+    check_name(args.name.as_deref())?;
     let output = scxr_bpfc::build(&source, args.output.as_deref(), &options).map_err(compile_failure)?;
     if !args.quiet {
         talk(&output);
@@ -86,6 +91,32 @@ pub(crate) fn build(args: &BuildArgs) -> Result<Outcome> {
         report::print(&report::json_text(&json(&output)))?;
     }
     Ok(Outcome::Fine)
+}
+
+/// What is written is no source of Rust, and no folder.
+fn check_output(output: Option<&Path>) -> Result<()> {
+    let Some(output) = output else { return Ok(()) };
+    let bad = |why: &str| Err(Failure::input(format_args!("--output {}: {why}", output.display())));
+    if output.is_dir() {
+        return bad("is a folder; name the file to write in it");
+    }
+    match output.extension().and_then(|e| e.to_str()) {
+        Some("rs") => bad("is the name of a Rust source; objects are called X.bpf.o"),
+        _ => Ok(()),
+    }
+}
+
+/// A name that the kernel takes, and that a crate can have.
+fn check_name(name: Option<&str>) -> Result<()> {
+    let Some(name) = name else { return Ok(()) };
+    let plain = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    match plain && name.len() <= NAME_MAX {
+        true => Ok(()),
+        false => Err(Failure::input(format_args!(
+            "--name {name}: a name has letters, digits and _, begins with no digit, and is {NAME_MAX} characters long at most"
+        ))),
+    }
 }
 
 /// The file that is meant.

@@ -114,8 +114,21 @@ fn is_checkout(dir: &Path) -> bool {
 /// The scheduler's name: that of a package, and of a scheduler in the kernel.
 fn name(path: &Path) -> Result<String> {
     /// Crates of a project, whose names it cannot have; and Rust's own.
-    const TAKEN: [&str; 9] =
-        ["scxr-policy", "scxr-runtime", "scxr-sim", "scxr-bpfc", "user", "test", "core", "std", "policy"];
+    const TAKEN: [&str; 13] = [
+        "scxr-policy",
+        "scxr-runtime",
+        "scxr-sim",
+        "scxr-bpfc",
+        "user",
+        "test",
+        "core",
+        "std",
+        "policy",
+        "build",
+        "deps",
+        "examples",
+        "incremental",
+    ];
     const KEYWORDS: [&str; 44] = [
         "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate", "do", "dyn",
         "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro",
@@ -128,8 +141,8 @@ fn name(path: &Path) -> Result<String> {
         n if !n.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c)) => {
             "may have lower-case letters, digits, - and _"
         }
-        n if n.len() > 100 => "may have 100 letters at most",
-        n if TAKEN.contains(&n) => "is the name of a crate that the project uses",
+        n if n.len() > crate::build::NAME_MAX => "may have 63 letters at most",
+        n if TAKEN.contains(&n) => "is the name of a crate that the project uses, or of a folder of cargo's",
         n if KEYWORDS.contains(&n) => "is a word of Rust's",
         _ => return Ok(name),
     };

@@ -355,3 +355,29 @@ fn how_programs_are_executed_does_not_show() {
         assert!(interpreted.1 == other.1, "{bpf}: another trace");
     }
 }
+
+/// What `build` is asked for that cannot be: a message, and nothing is written.
+#[test]
+fn outputs_names_and_instruction_sets_are_checked() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| dir.path().join(name).to_str().expect("UTF-8").to_owned();
+    let source = "use scxr_policy::prelude::*;\nscheduler! { pub struct P { name: \"p\" } impl Ops for P {} }\n";
+    std::fs::write(path("p.rs"), source).expect("a file");
+    for (args, says) in [
+        (vec!["-o".to_owned(), path("p.rs")], "is the name of a Rust source"),
+        (vec!["-o".into(), path("")], "is a folder"),
+        (vec!["--name".into(), "a-b".into(), "-o".into(), path("x.o")], "--name a-b: a name has letters"),
+        (vec!["--name".into(), "a".repeat(64), "-o".into(), path("x.o")], "63 characters"),
+    ] {
+        let mut command = vec!["build".to_owned(), path("p.rs")];
+        command.extend(args);
+        let ran = scxr(&command);
+        assert_eq!(ran.code, 2, "{command:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(says), "{command:?}: {}", ran.stderr);
+    }
+    assert_eq!(std::fs::read_to_string(path("p.rs")).expect("the source"), source);
+    assert!(!dir.path().join("x.o").exists());
+    let ran = scxr(&["build", "schedulers/simple", "--cpu", "v1", "-o", &path("x.o")]);
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    assert!(ran.stderr.contains("an atomic operation that instruction sets before v3 lack"), "{}", ran.stderr);
+}

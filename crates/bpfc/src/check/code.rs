@@ -14,6 +14,8 @@ use crate::llvm::{Code, Module};
 const RELAXED: i32 = 2;
 /// Words of arguments that a function can have.
 const ARGUMENTS_MAX: u32 = 5;
+/// `LLVMAtomicRMWBinOpAdd`.
+const ADD: i32 = 1;
 /// `LLVMAtomicRMWBinOp`: exchange, add, subtract, and, or, exclusive or.
 const CHANGES: [i32; 6] = [0, 1, 2, 3, 5, 6];
 
@@ -40,17 +42,27 @@ pub(crate) fn refusals(module: &Module<'_>, cpu: Cpu, places: &Places<'_>) -> Ve
 
 fn judge(code: Code, cpu: Cpu) -> Option<(&'static str, &'static str)> {
     const WIDTH: (&str, &str) = ("an atomic operation of 8 or 16 bits", "BPF has them for 32 and 64 bits");
+    const V3: (&str, &str) = (
+        "an atomic operation that instruction sets before v3 lack",
+        "compile for v3 or v4; v1 and v2 add without looking",
+    );
     const ORDERED: &str = "use Ordering::Relaxed, or swap, fetch_or(0), fetch_add, which are ordered with all others";
     match code {
         Code::Fence => Some(("a fence", "swap, fetch_add and compare_exchange are ordered with all other accesses")),
         Code::Load(order) if order > RELAXED && cpu < Cpu::V4 => Some(("an atomic load that is ordered", ORDERED)),
         Code::Store(order) if order > RELAXED && cpu < Cpu::V4 => Some(("an atomic store that is ordered", ORDERED)),
-        Code::Change(_, bits) | Code::CompareExchange(bits) if bits != 32 && bits != 64 => Some(WIDTH),
-        Code::Change(operation, _) if !CHANGES.contains(&operation) => {
+        Code::CompareExchange(_) if cpu < Cpu::V3 => Some(V3),
+        Code::Change(operation, _, used) if cpu < Cpu::V3 && (operation != ADD || used) => Some(V3),
+        Code::Change(_, bits, _) | Code::CompareExchange(bits) if bits != 32 && bits != 64 => Some(WIDTH),
+        Code::Change(operation, _, _) if !CHANGES.contains(&operation) => {
             Some(("an atomic minimum, maximum or nand", "use compare_exchange in a bounded loop"))
         }
         // LLVM refuses these two by itself up to 22; from 23 on it passes arguments in a way that the kernels of today do not know
         Code::Call(words) if words > ARGUMENTS_MAX => Some(ARGUMENTS),
+        Code::Foreign => Some((
+            "assembly, or an instruction of the processor that rustc compiles for",
+            "BPF has none of it: use what scxr_policy has, such as now()",
+        )),
         Code::Product(bits) if bits > 64 => Some(WIDE),
         Code::IndirectCall => Some((
             "a call through a function pointer or trait object",

@@ -182,6 +182,7 @@ api! {
     LLVMGetSuccessor as successor(v: Value, i: c_uint) -> Block;
     LLVMIsAConstant as as_constant(v: Value) -> Value;
     LLVMIsAInlineAsm as as_asm(v: Value) -> Value;
+    LLVMGetInlineAsmAsmString as asm_text(v: Value, len: *mut usize) -> *const c_char;
     LLVMIsACallInst as as_call(v: Value) -> Value;
     LLVMIsAFunction as as_function(v: Value) -> Value;
     LLVMGetCalledValue as called_value(v: Value) -> Value;

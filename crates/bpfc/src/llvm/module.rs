@@ -29,14 +29,16 @@ pub(crate) enum Code {
     Load(i32),
     /// A store, with the memory order.
     Store(i32),
-    /// An atomic change: operation (`LLVMAtomicRMWBinOp`) and bits.
-    Change(i32, u32),
+    /// An atomic change: operation (`LLVMAtomicRMWBinOp`), bits, and whether what was there before is used.
+    Change(i32, u32, bool),
     /// A compare-and-exchange of that many bits.
     CompareExchange(u32),
     /// A call through a pointer that is not a constant.
     IndirectCall,
     /// A call with that many words of arguments, of a function that is none of LLVM's own.
     Call(u32),
+    /// Assembly, or an instruction of the host's.
+    Foreign,
     /// A multiplication or division of that many bits.
     Product(u32),
     /// Anything else.
@@ -358,6 +360,7 @@ impl<'l> Module<'l> {
             27 => Code::Load(self.api.ordering(instruction)),
             28 => Code::Store(self.api.ordering(instruction)),
             45 if self.is_indirect(self.api.called_value(instruction)) => Code::IndirectCall,
+            45 if self.is_foreign(instruction) => Code::Foreign,
             45 if self.callee(instruction).is_some_and(|f| !self.name(f).starts_with("llvm.")) => {
                 let words = self.arguments(instruction).into_iter().map(|a| width(a).div_ceil(64).max(1));
                 Code::Call(words.sum())
@@ -366,9 +369,21 @@ impl<'l> Module<'l> {
             12 | 14 | 15 | 17 | 18 => Code::Product(bits(0)),
             55 => Code::Fence,
             56 => Code::CompareExchange(bits(1)),
-            57 => Code::Change(self.api.rmw_operation(instruction), bits(1)),
+            57 => Code::Change(self.api.rmw_operation(instruction), bits(1), !self.users(instruction).is_empty()),
             _ => Code::Other,
         }
+    }
+
+    /// A call of assembly that is not empty, or of what LLVM has for one kind of processor alone.
+    fn is_foreign(&self, call: Value) -> bool {
+        let called = self.api.called_value(call);
+        if self.api.as_asm(called).get().is_some() {
+            let mut len = 0;
+            self.api.asm_text(called, &raw mut len);
+            return len > 0;
+        }
+        self.callee(call)
+            .is_some_and(|f| ["llvm.x86.", "llvm.aarch64.", "llvm.arm."].iter().any(|p| self.name(f).starts_with(p)))
     }
 
     fn is_indirect(&self, called: Value) -> bool {

@@ -180,6 +180,21 @@ impl Apt {
         self.run("apt-cache", args, &self.dir, &mut |_| {})
     }
 
+    /// Why apt failed, from what it wrote. Where there is no room, some versions say that one form after the other of a file was not
+    /// found, and nothing of the first one.
+    fn reason(&self, errors: &str) -> String {
+        const NO_ROOM: &str = "No space left on device";
+        let said = errors.lines().find(|l| l.contains(NO_ROOM));
+        let free = rustix::fs::statvfs(&self.dir).map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize));
+        match said {
+            Some(line) => first_error(line),
+            None if free.is_ok_and(|free| free < ROOM) => {
+                format!("{} ({NO_ROOM}: {})", first_error(errors), self.dir.display())
+            }
+            None => first_error(errors),
+        }
+    }
+
     /// Run a program of apt's; progress goes to `on` in thousandths. Its standard output without progress lines.
     fn run(&self, program: &str, args: &[&str], dir: &Path, on: &mut dyn FnMut(u32)) -> Result<String, AptError> {
         let mut command = Command::new(program);
@@ -209,9 +224,12 @@ impl Apt {
         }
         let verb = args.iter().find(|a| a.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') && !a.starts_with('-'));
         let command = format!("{program} {}", verb.unwrap_or(&""));
-        Err(AptError::Failed { command, reason: first_error(&errors) })
+        Err(AptError::Failed { command, reason: self.reason(&errors) })
     }
 }
+
+/// What apt needs for an index, bytes.
+const ROOM: u64 = 64 << 20;
 
 /// The address in a line of `--print-uris`: `'ADDRESS' FILE SIZE HASH`.
 fn first_uri(shown: &str) -> Option<&str> {
