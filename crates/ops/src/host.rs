@@ -96,9 +96,9 @@ impl Context<'_> {
         }
         let mut out = Vec::new();
         while out.len() < max {
-            match self.kernel_load(m, address.wrapping_add(out.len() as u64), 1).ok()? {
+            match self.load_byte(m, address.wrapping_add(out.len() as u64))? {
                 0 => break,
-                byte => out.push(byte as u8),
+                byte => out.push(byte),
             }
         }
         Some(out)

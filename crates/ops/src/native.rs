@@ -50,12 +50,8 @@ impl NativeScheduler {
             name: policy.name.into(),
             flags: policy.flags,
             timeout_ms: policy.timeout_ms,
-            dispatch_max_batch: 0,
-            cid: false,
-            exit_dump_len: 0,
-            hotplug_seq: 0,
-            sub_cgroup_id: 0,
             ops,
+            ..OpsAttrs::default()
         };
         NativeScheduler {
             instance: Instance::new(policy, nr_cpus),

@@ -234,7 +234,7 @@ pub(crate) mod tests {
 
     use scxr_trace::NullSink;
 
-    use super::super::ops::{OpSet, OpsAttrs, SchedExtOps};
+    use super::super::ops::{OpsAttrs, SchedExtOps};
     use super::*;
     use crate::Machine;
     use crate::behavior::{Action, TaskCx, TaskSpec};
@@ -246,18 +246,7 @@ pub(crate) mod tests {
 
     impl SchedExtOps for Nothing {
         fn attrs(&self) -> OpsAttrs {
-            let none = OpSet::default();
-            OpsAttrs {
-                name: "nothing".into(),
-                cid: false,
-                flags: 0,
-                timeout_ms: 0,
-                dispatch_max_batch: 0,
-                exit_dump_len: 0,
-                hotplug_seq: 0,
-                sub_cgroup_id: 0,
-                ops: none,
-            }
+            OpsAttrs { name: "nothing".into(), ..OpsAttrs::default() }
         }
     }
 

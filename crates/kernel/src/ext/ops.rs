@@ -86,8 +86,8 @@ impl OpSet {
     }
 }
 
-/// The data members of the table.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The data members of the table. The default is a table of zeroes, whose name is yet to be given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpsAttrs {
     /// Name: the only mandatory member.
     pub name: String,

@@ -334,6 +334,7 @@ impl State {
 mod tests {
     use scxr_trace::NullSink;
 
+    use super::super::bypass::tests::Nothing;
     use super::*;
     use crate::Machine;
     use crate::behavior::{Action, TaskCx, TaskSpec};
@@ -341,24 +342,6 @@ mod tests {
     use crate::executor::Kernel;
     use crate::ext::{call, kfunc};
     use crate::topology::Topology;
-
-    struct Nothing;
-
-    impl SchedExtOps for Nothing {
-        fn attrs(&self) -> OpsAttrs {
-            OpsAttrs {
-                name: "nothing".into(),
-                flags: 0,
-                timeout_ms: 0,
-                dispatch_max_batch: 0,
-                cid: false,
-                exit_dump_len: 0,
-                hotplug_seq: 0,
-                sub_cgroup_id: 0,
-                ops: OpSet::default(),
-            }
-        }
-    }
 
     fn sched(nr_cpus: usize) -> Sched {
         Sched::new(Rc::new(Nothing), Nothing.attrs(), PerCpu::new(nr_cpus, |_| 0), vec![0])

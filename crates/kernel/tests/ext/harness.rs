@@ -30,14 +30,9 @@ impl Sink for Log {
 pub(crate) fn attrs(name: &str, ops: &[Op]) -> OpsAttrs {
     OpsAttrs {
         name: name.into(),
-        flags: 0,
         timeout_ms: 1000,
-        dispatch_max_batch: 0,
-        cid: false,
-        exit_dump_len: 0,
-        hotplug_seq: 0,
-        sub_cgroup_id: 0,
         ops: ops.iter().fold(OpSet::default(), |set, &op| set.with(op)),
+        ..OpsAttrs::default()
     }
 }
 

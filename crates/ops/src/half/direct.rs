@@ -53,17 +53,7 @@ impl SchedExtOps for DirectScheduler {
     fn attrs(&self) -> OpsAttrs {
         let ops =
             [Op::enqueue, Op::dispatch, Op::quiescent, Op::exit_task].into_iter().fold(OpSet::default(), OpSet::with);
-        OpsAttrs {
-            name: self.name.clone(),
-            flags: 0,
-            timeout_ms: 5_000,
-            dispatch_max_batch: 0,
-            exit_dump_len: 0,
-            hotplug_seq: 0,
-            cid: false,
-            sub_cgroup_id: 0,
-            ops,
-        }
+        OpsAttrs { name: self.name.clone(), timeout_ms: 5_000, ops, ..OpsAttrs::default() }
     }
 
     fn enqueue(&self, k: &mut Kernel, p: TaskId, enq_flags: u64) {

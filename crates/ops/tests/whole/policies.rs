@@ -40,14 +40,8 @@ impl SchedExtOps for Central {
         let ops = [Op::select_cpu, Op::enqueue, Op::dequeue, Op::dispatch];
         OpsAttrs {
             name: "central".into(),
-            flags: 0,
-            timeout_ms: 0,
-            dispatch_max_batch: 0,
-            cid: false,
-            exit_dump_len: 0,
-            hotplug_seq: 0,
-            sub_cgroup_id: 0,
             ops: ops.into_iter().fold(OpSet::default(), OpSet::with),
+            ..OpsAttrs::default()
         }
     }
 

@@ -124,14 +124,9 @@ impl SchedExtOps for Wild {
             [Op::select_cpu, Op::enqueue, Op::dispatch, Op::tick, Op::running, Op::stopping, Op::set_cpumask, Op::init];
         OpsAttrs {
             name: "wild".into(),
-            flags: 0,
-            timeout_ms: 0,
             dispatch_max_batch: 4,
-            cid: false,
-            exit_dump_len: 0,
-            hotplug_seq: 0,
-            sub_cgroup_id: 0,
             ops: ops.into_iter().fold(OpSet::default(), OpSet::with),
+            ..OpsAttrs::default()
         }
     }
 
