@@ -92,6 +92,35 @@ fn kernel_fields_are_relocated() {
     }
 }
 
+/// LLVM writes a relaxed atomic change without what was there before, even where that is used.
+#[test]
+fn what_an_atomic_change_returns_is_what_was_there() {
+    let fetches = |body: &str| {
+        let items = "use core::sync::atomic::{AtomicU64, AtomicU32, Ordering::Relaxed};\n\
+                     static LONG: AtomicU64 = AtomicU64::new(0);\nstatic SHORT: AtomicU32 = AtomicU32::new(0);";
+        let object = Object::read(&compile("changes", &policy(items, body)).expect("compiles").bytes);
+        let code = &object.sections["struct_ops/t_enqueue"];
+        // class STX, mode ATOMIC; the immediate's lowest bit asks for what was there
+        let atomic = code.chunks_exact(8).filter(|i| matches!(i[0], 0xc3 | 0xdb)).map(|i| i[4] & 1 == 1);
+        atomic.collect::<Vec<bool>>()
+    };
+    for change in [
+        "LONG.fetch_add(3, Relaxed)",
+        "LONG.fetch_sub(3, Relaxed)",
+        "LONG.fetch_or(3, Relaxed)",
+        "LONG.fetch_and(3, Relaxed)",
+        "LONG.fetch_xor(3, Relaxed)",
+        "LONG.swap(3, Relaxed)",
+        "SHORT.fetch_add(3, Relaxed)",
+        "SHORT.fetch_or(3, Relaxed)",
+        "NR.fetch_add(3)",
+        "NR.fetch_sub(3)",
+    ] {
+        assert_eq!(fetches(&format!("Dsq::GLOBAL.insert(cx, p, Ns({change}.into()), enq_flags);")), [true], "{change}");
+    }
+    assert_eq!(fetches("NR.fetch_add(3);\nDsq::GLOBAL.insert(cx, p, Ns(1), enq_flags);"), [false]);
+}
+
 /// Every kind of relocation, from declarations as the policy crate writes them.
 #[test]
 fn all_kinds_of_relocation_can_be_asked_for() {

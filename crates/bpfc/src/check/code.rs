@@ -19,7 +19,8 @@ const ADD: i32 = 1;
 /// `LLVMAtomicRMWBinOp`: exchange, add, subtract, and, or, exclusive or.
 const CHANGES: [i32; 6] = [0, 1, 2, 3, 5, 6];
 
-/// All such places of an optimised module. Relaxed atomic loads and stores, which BPF has as plain ones, become volatile.
+/// All such places of an optimised module. Relaxed atomic loads and stores, which BPF has as plain ones, become volatile;
+/// relaxed changes whose result is used become ordered ones, because LLVM writes those that are relaxed without a result.
 pub(crate) fn refusals(module: &Module<'_>, cpu: Cpu, places: &Places<'_>) -> Vec<Refusal> {
     let mut found = BTreeSet::new();
     for function in module.functions().into_iter().filter(|&f| !module.is_declaration(f)) {
@@ -27,6 +28,9 @@ pub(crate) fn refusals(module: &Module<'_>, cpu: Cpu, places: &Places<'_>) -> Ve
             let code = module.code(instruction);
             if let Code::Load(RELAXED | 1) | Code::Store(RELAXED | 1) = code {
                 module.make_volatile(instruction);
+            }
+            if let Code::Change(_, _, true) = code {
+                module.make_ordered(instruction);
             }
             if let Some((what, hint)) = judge(code, cpu) {
                 found.insert(Refusal { site: places.site(module, instruction), what: what.to_owned(), hint });

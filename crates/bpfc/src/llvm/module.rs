@@ -396,6 +396,11 @@ impl<'l> Module<'l> {
         self.api.set_volatile(access, 1);
     }
 
+    /// Makes an atomic change one that is ordered with all other accesses (`LLVMAtomicOrderingSequentiallyConsistent`).
+    pub(crate) fn make_ordered(&self, change: Value) {
+        self.api.set_ordering(change, 7);
+    }
+
     /// The first instruction with a position in each part of `function` that control does not leave once it is there: no
     /// return and no trap can be reached.
     pub(crate) fn endless(&self, function: Value) -> Option<Value> {
