@@ -292,10 +292,12 @@ impl Btf {
         record.kind == kind::STRUCT && (name.starts_with("bpf_") || name.starts_with(KPTR))
     }
 
-    /// Makes members that are `Kptr<T>` in Rust pointers to `T` with the type tag that tells the kernel to count them.
+    /// Makes members and elements that are `Kptr<T>` in Rust pointers to `T` with the type tag that tells the kernel to count them.
     pub(crate) fn tag_kptrs(&mut self) {
-        for record in self.records.clone().into_iter().filter(|r| r.kind == kind::STRUCT) {
-            for at in (0..record.vlen).map(|i| record.at + 12 + 12 * i + 4) {
+        for record in self.records.clone() {
+            let members = if record.kind == kind::STRUCT { record.vlen } else { 0 };
+            let element = (record.kind == kind::ARRAY).then_some(record.at + 12);
+            for at in (0..members).map(|i| record.at + 12 + 12 * i + 4).chain(element) {
                 let holder = word(&self.types, at).and_then(|id| self.record(id)).filter(|r| self.is_special(*r));
                 let holder = holder.filter(|r| self.name_at(r.at).starts_with(KPTR));
                 let pointer = holder.and_then(|r| self.record(word(&self.types, r.at + 12 + 4)?));

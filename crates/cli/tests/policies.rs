@@ -22,6 +22,8 @@ use scxr_trace::{Event, ExitKind, Recorder};
 mod arenas;
 #[path = "../../policy/policies/cgroups.rs"]
 mod cgroups;
+#[path = "../../policy/policies/fields.rs"]
+mod fields;
 #[path = "../../policy/policies/lookups.rs"]
 mod lookups;
 #[path = "../../policy/policies/maps.rs"]
@@ -267,6 +269,14 @@ fn maps_of_maps_and_messages_both_ways() {
 fn objects_in_trees_lists_and_slots() {
     let globals = check(&objects::POLICY, &[], ExitKind::None);
     assert_counts(&globals, &["nr_taken", "nr_front", "nr_seen", "nr_notes", "nr_of_first", "nr_newest"]);
+    assert!(globals.contains(&("nr_wrong".into(), 0)), "{globals:?}");
+}
+
+#[test]
+fn slots_timers_and_locks_are_fields() {
+    let globals = check(&fields::POLICY, &[], ExitKind::None);
+    let counts = ["nr_home", "nr_others", "nr_beats", "nr_grouped", "nr_notes", "nr_of_first", "nr_same"];
+    assert_counts(&globals, &counts);
     assert!(globals.contains(&("nr_wrong".into(), 0)), "{globals:?}");
 }
 

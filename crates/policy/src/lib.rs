@@ -43,6 +43,7 @@ mod context;
 mod cpumask;
 mod dsq;
 mod events;
+mod holds;
 mod iter;
 mod objects;
 mod ops;
@@ -72,12 +73,12 @@ pub use backend::cell::{Field, Ref, SpinGuard, SpinLock};
 #[doc(hidden)]
 pub use backend::iter::{DsqSlot as __DsqSlot, NumSlot as __NumSlot};
 pub use backend::maps::{Array, CgroupStorage, HashMap, LruHashMap, PerCpu, PerCpuHashMap, Queue, Stack, TaskStorage};
-pub use backend::objects::{List, ListGuard, ObjectSlot, Owned, Tree, TreeGuard};
+pub use backend::objects::{List, ListGuard, ObjectCell, ObjectSlot, Owned, Tree, TreeGuard};
 pub use backend::outer::{ArrayOfMaps, HashOfMaps};
 pub use backend::rings::{Reserved, RingBuf, UserRingBuf};
-pub use backend::slots::{CgroupSlot, MaskSlot, TaskSlot};
+pub use backend::slots::{CgroupCell, CgroupSlot, MaskCell, MaskSlot, TaskCell, TaskSlot};
 pub use backend::state::{ExitRecord, Global, PerCpuArray, PerCpuValue, Tunable};
-pub use backend::timer::Timer;
+pub use backend::timer::{Timer, TimerCell};
 pub use cid::{Cid, CidMask, CidTopo, CidUnit};
 pub use context::{
     CpuRelease, Dispatch, Dump, Enqueue, Event, Init, MayDispatch, MayDump, MayInsert, MayMove, MayPick, MayReenqueue,
@@ -86,6 +87,8 @@ pub use context::{
 pub use cpumask::{CpuMask, HeldMask, OwnedCpuMask};
 pub use dsq::{ByVtime, Dsq, Either, Fifo, TakesLast, TakesVtime};
 pub use events::Events;
+#[doc(hidden)]
+pub use holds::{Holds, Takes};
 pub use iter::{Bounded, QueuedTask, Waiting};
 pub use objects::{Counted, InList, InSlot, InTree, Object};
 pub use ops::Ops;
@@ -95,7 +98,7 @@ pub use print::conversions;
 pub use rcu::Rcu;
 #[doc(hidden)]
 pub use scheduler::is_name;
-pub use shared::{MapCell, MapValue, Plain};
+pub use shared::{MapCell, MapValue, Plain, TimerMap};
 pub use state::Value;
 pub use task::{Comm, OwnedTask, Task};
 pub use units::{
@@ -111,14 +114,15 @@ pub mod prelude {
     pub use crate::native::NO_STATE as __STATE;
 
     pub use crate::{
-        Arena, ArenaPtr, Array, ArrayOfMaps, ByVtime, Cgroup, CgroupInit, CgroupSlot, CgroupStorage, Cid, CidMask,
-        CidTopo, CidUnit, Comm, Cpu, CpuMask, CpuRelease, Dispatch, Dsq, Dump, Either, EnqFlags, Enqueue, Errno, Event,
-        Events, ExitInfo, ExitRecord, ExitTask, Field, Fifo, Global, HashMap, HashOfMaps, HeldMask, Init, InitTask,
-        KickFlags, List, LruHashMap, MaskSlot, MayDispatch, MayDump, MayInsert, MayMove, MayPick, MayReenqueue, Ns,
-        ObjectSlot, Ops, OpsFlags, Owned, OwnedCgroup, OwnedCpuMask, OwnedTask, PerCpu, PerCpuArray, PerCpuHashMap,
-        PerCpuValue, PickFlags, Picked, Queue, QueuedTask, Rcu, Ref, Release, Reserved, RingBuf, SelectCpu, Sleepable,
-        SpinLock, Stack, TakesLast, TakesVtime, Task, TaskFlags, TaskSlot, TaskStorage, Timer, TimerFlags, Tree,
-        Tunable, Unlocked, UserRingBuf, Vtime, WakeFlags, Weight, bounded, object, plain, random_u32, scheduler,
-        scx_dump, scx_error, scx_exit, scx_print, shared, state, waiting,
+        Arena, ArenaPtr, Array, ArrayOfMaps, ByVtime, Cgroup, CgroupCell, CgroupInit, CgroupSlot, CgroupStorage, Cid,
+        CidMask, CidTopo, CidUnit, Comm, Cpu, CpuMask, CpuRelease, Dispatch, Dsq, Dump, Either, EnqFlags, Enqueue,
+        Errno, Event, Events, ExitInfo, ExitRecord, ExitTask, Field, Fifo, Global, HashMap, HashOfMaps, HeldMask, Init,
+        InitTask, KickFlags, List, LruHashMap, MaskCell, MaskSlot, MayDispatch, MayDump, MayInsert, MayMove, MayPick,
+        MayReenqueue, Ns, ObjectCell, ObjectSlot, Ops, OpsFlags, Owned, OwnedCgroup, OwnedCpuMask, OwnedTask, PerCpu,
+        PerCpuArray, PerCpuHashMap, PerCpuValue, PickFlags, Picked, Queue, QueuedTask, Rcu, Ref, Release, Reserved,
+        RingBuf, SelectCpu, Sleepable, SpinLock, Stack, TakesLast, TakesVtime, Task, TaskCell, TaskFlags, TaskSlot,
+        TaskStorage, Timer, TimerCell, TimerFlags, TimerMap, Tree, Tunable, Unlocked, UserRingBuf, Vtime, WakeFlags,
+        Weight, bounded, object, plain, random_u32, scheduler, scx_dump, scx_error, scx_exit, scx_print, shared, state,
+        waiting,
     };
 }

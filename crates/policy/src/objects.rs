@@ -62,6 +62,8 @@ macro_rules! object {
             $($(#[$field_meta])* $field_vis $field: <$t as $crate::MapValue>::Cell,)*
         }
         $(impl $crate::$counted for $S {})?
+        const _: () = $crate::Holds::NOTHING$(.and(<<$t as $crate::MapValue>::Cell as $crate::MapCell>::HOLDS))*
+            .must_fit($crate::Takes::NOTHING);
         $crate::__object! { $S $Place [$($counted)?] { $($field: $t),* } }
     )*};
 }

@@ -1,7 +1,10 @@
 //! What maps hold: values that are shared in place, and values that are copied.
 
 use crate::backend::cell::{self, Field};
-use crate::{Ns, Vtime};
+use crate::backend::maps::RawMap;
+use crate::backend::{objects, slots, timer};
+use crate::holds::Holds;
+use crate::{Ns, Value, Vtime};
 
 /// A type that maps hold in place, so that all who look it up see the same: integers, [`Ns`], [`Vtime`], arrays of them,
 /// structures made by [`shared!`](crate::shared).
@@ -14,10 +17,24 @@ pub trait MapValue: 'static {
 pub trait MapCell: 'static {
     /// All zero: what a new value is.
     const ZERO: Self;
+    /// What of it only the kernel touches.
+    #[doc(hidden)]
+    const HOLDS: Holds = Holds::NOTHING;
     /// Its bytes as C lays them out.
     #[cfg(not(bpf))]
     #[doc(hidden)]
     fn put(&self, bytes: &mut [u8]);
+}
+
+/// A map whose values can have a [`Timer`](crate::Timer): [`Array`](crate::Array), [`HashMap`](crate::HashMap),
+/// [`LruHashMap`](crate::LruHashMap).
+pub trait TimerMap {
+    /// What its values are found by.
+    type Key: Value;
+    /// What a look-up gives a reference to.
+    type Cell: MapCell;
+    #[doc(hidden)]
+    fn __raw(&self) -> RawMap;
 }
 
 /// A plain value that queues and ring buffers hold by copy: integers, [`Ns`], [`Vtime`], structures made by
@@ -84,6 +101,7 @@ impl<T: MapValue, const N: usize> MapValue for [T; N] {
 impl<C: MapCell, const N: usize> MapCell for [C; N] {
     #[allow(clippy::declare_interior_mutable_const, reason = "a value to start with")]
     const ZERO: Self = [C::ZERO; N];
+    const HOLDS: Holds = C::HOLDS.times(N);
     #[cfg(not(bpf))]
     fn put(&self, bytes: &mut [u8]) {
         let size = size_of::<C>().max(1);
@@ -104,19 +122,53 @@ impl<T: MapValue> MapCell for Field<crate::ArenaPtr<T>> {
     }
 }
 
-impl MapValue for cell::SpinLock {
-    type Cell = Self;
+/// What only the kernel's functions touch: a type as a field is declared, and what it is in a map.
+macro_rules! of_kernel {
+    ($($t:ty as $cell:ty: $holds:ident;)*) => {$(
+        impl MapValue for $t {
+            type Cell = $cell;
+        }
+        impl MapCell for $cell {
+            #[allow(clippy::declare_interior_mutable_const, reason = "a value to start with")]
+            const ZERO: Self = <$cell>::__EMPTY;
+            const HOLDS: Holds = Holds::$holds;
+            #[cfg(not(bpf))]
+            fn put(&self, _bytes: &mut [u8]) {}
+        }
+    )*};
 }
 
-impl MapCell for cell::SpinLock {
+of_kernel! {
+    cell::SpinLock as cell::SpinLock: LOCK;
+    slots::MaskSlot as slots::MaskCell: COUNTED;
+    slots::TaskSlot as slots::TaskCell: COUNTED;
+    slots::CgroupSlot as slots::CgroupCell: COUNTED;
+    timer::Timer as timer::TimerCell: TIMER;
+}
+
+impl<T: crate::Object> MapValue for objects::ObjectSlot<T> {
+    type Cell = objects::ObjectCell<T>;
+}
+
+impl<T: crate::Object> MapCell for objects::ObjectCell<T> {
     #[allow(clippy::declare_interior_mutable_const, reason = "a value to start with")]
-    const ZERO: Self = cell::SpinLock::new();
+    const ZERO: Self = Self::__EMPTY;
+    const HOLDS: Holds = Holds::COUNTED;
     #[cfg(not(bpf))]
     fn put(&self, _bytes: &mut [u8]) {}
 }
 
 /// Declares a structure that maps hold in place. Each field becomes a [`Field`], read with `get` and written with `set`, so
-/// that what other CPUs see is what the policy says; a field may also be a [`SpinLock`](crate::SpinLock).
+/// that what other CPUs see is what the policy says. A field may also be one that only the kernel touches, in the maps that take it:
+///
+/// | field | is | in values of |
+/// |---|---|---|
+/// | `SpinLock` | [`SpinLock`](crate::SpinLock), one at most | `Array`, `HashMap`, `TaskStorage`, `CgroupStorage` |
+/// | `Timer` | [`TimerCell`](crate::TimerCell), one at most | `Array`, `HashMap`, `LruHashMap` |
+/// | `MaskSlot`, `TaskSlot`, `CgroupSlot` | [`MaskCell`](crate::MaskCell), … | all maps and storage |
+/// | `ObjectSlot<T>` | [`ObjectCell`](crate::ObjectCell) | all maps and storage |
+///
+/// There are eleven such fields at most. In an array they are found by constant indices alone.
 ///
 /// ```
 /// use scxr_policy::prelude::*;
@@ -140,6 +192,32 @@ impl MapCell for cell::SpinLock {
 ///         }
 ///     }
 /// }
+/// # fn main() {}
+/// ```
+///
+/// What a map does not take does not compile:
+///
+/// ```compile_fail
+/// use scxr_policy::prelude::*;
+/// shared! { struct Ctx { beat: Timer } }
+/// state! { static TASKS as "tasks": TaskStorage<Ctx>; }
+/// # scheduler! { struct S { name: "s" } impl Ops for S {} }
+/// # fn main() {}
+/// ```
+///
+/// ```compile_fail
+/// use scxr_policy::prelude::*;
+/// shared! { struct Ctx { lock: SpinLock } }
+/// state! { static CPUS as "cpus": PerCpu<Ctx>; }
+/// # scheduler! { struct S { name: "s" } impl Ops for S {} }
+/// # fn main() {}
+/// ```
+///
+/// ```compile_fail
+/// use scxr_policy::prelude::*;
+/// shared! { struct Ctx { one: SpinLock, other: SpinLock } }
+/// state! { static CTX as "ctx": Array<Ctx, 1>; }
+/// # scheduler! { struct S { name: "s" } impl Ops for S {} }
 /// # fn main() {}
 /// ```
 #[macro_export]
@@ -166,6 +244,8 @@ macro_rules! __shared {
         $($crate::__describe! { [stringify!($S), ".", stringify!($field)] [$t] $($doc)* })*
         impl $crate::MapCell for $S {
             const ZERO: Self = Self { $($field: <<$t as $crate::MapValue>::Cell as $crate::MapCell>::ZERO),* };
+            const HOLDS: $crate::Holds =
+                $crate::Holds::NOTHING$(.and(<<$t as $crate::MapValue>::Cell as $crate::MapCell>::HOLDS))*;
         }
     };
 }
@@ -178,6 +258,8 @@ macro_rules! __shared {
     ($S:ident { $($(#[$($meta:tt)*])* $field:ident: $t:ty),* }) => {
         impl $crate::MapCell for $S {
             const ZERO: Self = Self { $($field: <<$t as $crate::MapValue>::Cell as $crate::MapCell>::ZERO),* };
+            const HOLDS: $crate::Holds =
+                $crate::Holds::NOTHING$(.and(<<$t as $crate::MapValue>::Cell as $crate::MapCell>::HOLDS))*;
             fn put(&self, bytes: &mut [u8]) {
                 $({
                     let at = ::std::mem::offset_of!($S, $field);

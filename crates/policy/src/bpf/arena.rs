@@ -7,7 +7,7 @@ use core::ptr::null_mut;
 use super::cell::{Ref, launder};
 use super::maps::{kind, maps};
 use super::sys::{arena_cast, kfunc::*};
-use crate::{MapValue, Sleepable, Value};
+use crate::{MapCell, MapValue, Sleepable, Takes, Value};
 
 /// `BPF_F_MMAPABLE`.
 const MMAPABLE: usize = 1024;
@@ -57,6 +57,7 @@ impl<T: MapValue> ArenaPtr<T> {
 impl<const N: usize> Arena<N> {
     /// Pages that a value takes.
     const fn pages<T: MapValue>() -> u32 {
+        const { T::Cell::HOLDS.must_fit(Takes::NOTHING) };
         size_of::<T::Cell>().div_ceil(PAGE) as u32
     }
 

@@ -151,10 +151,9 @@ unsafe impl Sync for bpf_spin_lock {}
 pub type SpinLock = bpf_spin_lock;
 
 impl bpf_spin_lock {
-    #[inline(always)]
-    pub(crate) const fn new() -> Self {
-        Self { val: UnsafeCell::new(0) }
-    }
+    #[doc(hidden)]
+    #[allow(clippy::declare_interior_mutable_const, reason = "a value to start with")]
+    pub const __EMPTY: Self = Self { val: UnsafeCell::new(0) };
 
     /// Takes it until the guard is dropped (`bpf_spin_lock`).
     #[inline(always)]

@@ -5,7 +5,10 @@ use core::ptr::null;
 
 use super::cell::Ref;
 use super::sys::helper;
-use crate::{Cgroup, MapCell, MapValue, Plain, Task, Value};
+use crate::{Cgroup, MapCell, MapValue, Plain, Task, TimerMap, Value};
+
+/// A map, as the kernel's functions take it.
+pub type RawMap = *const c_void;
 
 /// `enum bpf_map_type`.
 pub(super) mod kind {
@@ -33,7 +36,7 @@ const NOEXIST: u64 = 1;
 const CREATE: u64 = 1;
 
 macro_rules! maps {
-    ($($(#[$doc:meta])* $name:ident<$($g:ident $(: $bound:ident)?),*; $($n:ident),*> { $($member:ident: $ty:ty,)* })*) => {$(
+    ($($(#[$doc:meta])* $name:ident<$($g:ident $(: $bound:ident)?),*; $($n:ident),*> $(takes $takes:ident)? { $($member:ident: $ty:ty,)* })*) => {$(
         $(#[$doc])*
         #[derive(Debug)]
         #[repr(C)]
@@ -46,6 +49,7 @@ macro_rules! maps {
             #[doc(hidden)]
             #[allow(clippy::new_without_default, reason = "for macros")]
             pub const fn __new() -> Self {
+                $(<T as MapValue>::Cell::HOLDS.must_fit($crate::Takes::$takes);)?
                 Self { $($member: core::ptr::null(),)* }
             }
 
@@ -61,49 +65,49 @@ pub(super) use maps;
 
 maps! {
     /// `N` values that all CPUs share: a map of the kind ARRAY.
-    Array<T: MapValue; N> {
+    Array<T: MapValue; N> takes ALL {
         r#type: *const [i32; kind::ARRAY],
         key: *const u32,
         value: *const T::Cell,
         max_entries: *const [i32; N],
     }
     /// One value for each CPU: a map of the kind PERCPU_ARRAY.
-    PerCpu<T: MapValue;> {
+    PerCpu<T: MapValue;> takes PER_CPU {
         r#type: *const [i32; kind::PERCPU_ARRAY],
         key: *const u32,
         value: *const T::Cell,
         max_entries: *const [i32; 1],
     }
     /// Values by key, at most `N`: a map of the kind HASH.
-    HashMap<K: Value, T: MapValue; N> {
+    HashMap<K: Value, T: MapValue; N> takes ALL {
         r#type: *const [i32; kind::HASH],
         key: *const K,
         value: *const T::Cell,
         max_entries: *const [i32; N],
     }
     /// Values by key, one for each CPU, at most `N` keys: a map of the kind PERCPU_HASH.
-    PerCpuHashMap<K: Value, T: MapValue; N> {
+    PerCpuHashMap<K: Value, T: MapValue; N> takes PER_CPU {
         r#type: *const [i32; kind::PERCPU_HASH],
         key: *const K,
         value: *const T::Cell,
         max_entries: *const [i32; N],
     }
     /// Values by key, at most `N`; one that was not used lately makes room: a map of the kind LRU_HASH.
-    LruHashMap<K: Value, T: MapValue; N> {
+    LruHashMap<K: Value, T: MapValue; N> takes LRU {
         r#type: *const [i32; kind::LRU_HASH],
         key: *const K,
         value: *const T::Cell,
         max_entries: *const [i32; N],
     }
     /// A value for each task that goes with the task: a map of the kind TASK_STORAGE.
-    TaskStorage<T: MapValue;> {
+    TaskStorage<T: MapValue;> takes STORAGE {
         r#type: *const [i32; kind::TASK_STORAGE],
         map_flags: *const [i32; NO_PREALLOC],
         key: *const i32,
         value: *const T::Cell,
     }
     /// A value for each cgroup that goes with the cgroup: a map of the kind CGRP_STORAGE.
-    CgroupStorage<T: MapValue;> {
+    CgroupStorage<T: MapValue;> takes STORAGE {
         r#type: *const [i32; kind::CGRP_STORAGE],
         map_flags: *const [i32; NO_PREALLOC],
         key: *const i32,
@@ -197,6 +201,21 @@ macro_rules! hashes {
 }
 
 hashes! { HashMap LruHashMap PerCpuHashMap }
+
+macro_rules! with_timers {
+    ($($name:ident<$($k:ident)?> by $key:ty;)*) => {$(
+        impl<$($k: Value,)? T: MapValue, const N: usize> TimerMap for $name<$($k,)? T, N> {
+            type Key = $key;
+            type Cell = T::Cell;
+            #[inline(always)]
+            fn __raw(&self) -> RawMap {
+                self.map()
+            }
+        }
+    )*};
+}
+
+with_timers! { Array<> by u32; HashMap<K> by K; LruHashMap<K> by K; }
 
 impl<K: Value, T: MapValue, const N: usize> PerCpuHashMap<K, T, N> {
     /// A certain CPU's value of `key` (`bpf_map_lookup_percpu_elem`).

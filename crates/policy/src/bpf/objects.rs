@@ -1,7 +1,6 @@
 //! Objects that programs make, and the kernel's trees and lists of them.
 
 use core::cell::UnsafeCell;
-use core::ffi::c_void;
 use core::mem::ManuallyDrop;
 use core::ops::Deref;
 use core::ptr::null_mut;
@@ -96,6 +95,9 @@ pub struct collection<R, T> {
     contains: [T; 0],
 }
 
+/// An [`ObjectSlot`] that is a field of a value in a map.
+pub type ObjectCell<T> = object_slot<T>;
+
 /// The value of a map that holds an object.
 #[allow(non_camel_case_types)]
 #[derive(Debug)]
@@ -120,7 +122,7 @@ maps! {
         value: *const collection<node::bpf_list_head, T>,
         max_entries: *const [i32; 1],
     }
-    /// A place for an object that outlives the operation: a map of the kind ARRAY with one value.
+    /// A place for an object that outlives the operation: a map of the kind ARRAY with one value, or a field.
     ObjectSlot<T: Object;> {
         r#type: *const [i32; kind::ARRAY],
         key: *const u32,
@@ -311,17 +313,24 @@ impl<T: Object<Place = crate::InList>> ListGuard<'_, T> {
     }
 }
 
+impl<T: Object> object_slot<T> {
+    #[doc(hidden)]
+    #[allow(clippy::declare_interior_mutable_const, reason = "a value to start with")]
+    pub const __EMPTY: Self = Self { object: types::Kptr::__EMPTY, contains: [] };
+
+    /// Puts an object in, or nothing; what was there before (`bpf_kptr_xchg`).
+    #[inline(always)]
+    pub fn replace(&self, object: Option<Owned<T>>) -> Option<Owned<T>> {
+        Owned::found(self.object.exchange(object.map_or(null_mut(), |object| launder(object.into_raw()))))
+    }
+}
+
 impl<T: Object> ObjectSlot<T> {
     /// Puts an object in, or nothing; what was there before (`bpf_kptr_xchg`).
     #[inline(always)]
     pub fn replace(&self, object: Option<Owned<T>>) -> Option<Owned<T>> {
-        let slot: *mut object_slot<T> = lookup(self.map(), &0u32).cast();
-        if slot.is_null() {
-            return None;
-        }
-        let new = object.map_or(null_mut(), |object| launder(object.into_raw()));
-        // SAFETY: the slot is in this map; the object goes from us to it, the old one from it to us.
-        Owned::found(unsafe { helper::kptr_xchg((&raw mut (*slot).object).cast(), new.cast::<c_void>()) }.cast())
+        // SAFETY: the look-up gave a value of this type.
+        unsafe { lookup(self.map(), &0u32).cast::<object_slot<T>>().as_ref() }?.replace(object)
     }
 }
 

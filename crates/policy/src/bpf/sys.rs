@@ -196,21 +196,12 @@ pub mod types {
         bpf_iter_num: 1;
         /// An iterator over a DSQ, on the stack.
         bpf_iter_scx_dsq: 6;
-        /// A timer, in a map.
-        bpf_timer: 2;
-    }
-
-    /// The value of a map that holds a timer.
-    #[derive(Debug)]
-    #[repr(C)]
-    pub struct timer_slot {
-        pub timer: bpf_timer,
     }
 
     /// A pointer that the kernel counts: the driver marks it so in BTF.
     #[derive(Debug)]
     #[repr(transparent)]
-    pub struct Kptr<T>(pub *mut T);
+    pub struct Kptr<T>(pub core::cell::UnsafeCell<*mut T>);
 
     /// What the newest form of picking within a set takes.
     #[repr(C)]
@@ -395,7 +386,8 @@ pub fn arena_cast(at: u64) -> *mut c_void {
 pub mod helper {
     use core::ffi::c_void;
 
-    use super::types::{bpf_timer, cgroup, task_struct, timer_slot};
+    use super::types::{cgroup, task_struct};
+    use crate::backend::timer::bpf_timer;
 
     helpers! {
         1 fn map_lookup_elem(map: *const c_void, key: *const u32) -> *mut c_void;
@@ -420,7 +412,7 @@ pub mod helper {
         157 fn task_storage_delete(map: *const c_void, task: *mut task_struct) -> i64;
         158 fn get_current_task_btf() -> *mut task_struct;
         169 fn timer_init(timer: *mut bpf_timer, map: *const c_void, flags: u64) -> i64;
-        170 fn timer_set_callback(timer: *mut bpf_timer, callback: extern "C" fn(*mut c_void, *mut u32, *mut timer_slot) -> i32) -> i64;
+        170 fn timer_set_callback(timer: *mut bpf_timer, callback: extern "C" fn(*mut c_void, *mut c_void, *mut c_void) -> i32) -> i64;
         171 fn timer_start(timer: *mut bpf_timer, nsecs: u64, flags: u64) -> i64;
         172 fn timer_cancel(timer: *mut bpf_timer) -> i64;
         177 fn trace_vprintk(fmt: *const u8, fmt_size: u32, data: *const u64, data_len: u32) -> i64;

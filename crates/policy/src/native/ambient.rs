@@ -49,4 +49,9 @@ pub(super) fn with<R>(look: impl FnOnce(&Instance) -> R) -> R {
     look(unsafe { &*current.instance })
 }
 
+/// Does policy code run on this thread?
+pub(super) fn is_inside() -> bool {
+    CURRENT.get().is_some()
+}
+
 const OUTSIDE: &str = "a policy's state and calls exist only while one of its operations runs";

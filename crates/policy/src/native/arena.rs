@@ -7,7 +7,7 @@ use super::ambient::with;
 use super::cell::Ref;
 use super::maps::maps;
 use super::state::{Item, ItemDef, ItemKind};
-use crate::{MapCell, MapValue, Sleepable, Value};
+use crate::{MapCell, MapValue, Sleepable, Takes, Value};
 
 /// Bytes of a page.
 const PAGE: usize = 4096;
@@ -63,6 +63,7 @@ impl<const N: usize> Arena<N> {
 
     /// A new value, all zero, in pages of its own; [`ArenaPtr::NULL`]: there is no room.
     pub fn alloc<T: MapValue>(&self, _cx: &impl Sleepable) -> ArenaPtr<T> {
+        const { T::Cell::HOLDS.must_fit(Takes::NOTHING) };
         let pages = size_of::<T::Cell>().div_ceil(PAGE);
         let at = with(|instance| instance.alloc_in_arena(self.slot, Rc::new(T::Cell::ZERO), pages));
         ArenaPtr(at.unwrap_or(0), PhantomData)

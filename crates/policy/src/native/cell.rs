@@ -120,9 +120,9 @@ impl<C> Deref for Ref<'_, C> {
 pub struct SpinLock(Cell<bool>);
 
 impl SpinLock {
-    pub(crate) const fn new() -> Self {
-        Self(Cell::new(false))
-    }
+    #[doc(hidden)]
+    #[allow(clippy::declare_interior_mutable_const, reason = "a value to start with")]
+    pub const __EMPTY: Self = Self(Cell::new(false));
 
     /// Takes it until the guard is dropped (`bpf_spin_lock`). Taking it twice ends the scheduler, as nobody could release it.
     pub fn lock(&self) -> SpinGuard<'_> {

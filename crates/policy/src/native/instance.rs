@@ -42,6 +42,9 @@ struct Slot {
     body: Body,
 }
 
+/// What a timer does.
+type Fire = Rc<dyn Fn()>;
+
 /// Values by key, each with the moment of its last use.
 type Values = BTreeMap<u64, (u64, Rc<dyn Any>)>;
 
@@ -52,7 +55,7 @@ enum Body {
     Queue(RefCell<VecDeque<Rc<dyn Any>>>),
     Ring(RefCell<Ring>),
     UserRing { messages: RefCell<VecDeque<Vec<u8>>>, busy: Cell<bool> },
-    Timer { made: Cell<bool>, function: RefCell<Option<Rc<dyn Fn()>>> },
+    Timer { made: Cell<bool>, function: RefCell<Option<Fire>> },
     Slot(Cell<Option<u64>>),
     Objects(Objects),
     Arena(RefCell<Pages>),
@@ -121,6 +124,10 @@ pub struct Instance {
     masks: RefCell<Vec<Option<MaskWords>>>,
     /// Counts uses of map values.
     uses: Cell<u64>,
+    /// Functions of timers that are fields, numbered from the number of slots on.
+    timers: RefCell<Vec<Option<Fire>>>,
+    /// References to tasks and cgroups that values of maps hold.
+    stored: RefCell<BTreeMap<(ItemKind, u64), u32>>,
 }
 
 impl std::fmt::Debug for Instance {
@@ -144,8 +151,8 @@ impl Instance {
             };
             Slot { def, cells: vec![Cell::new(def.initial); nr_cells], body: Body::new(def.kind) }
         });
-        let (exit, masks, uses) = Default::default();
-        Self { policy, slots: slots.collect(), nr_cpus, exit, masks, uses }
+        let (exit, masks, uses, timers, stored) = Default::default();
+        Self { policy, slots: slots.collect(), nr_cpus, exit, masks, uses, timers, stored }
     }
 
     /// The policy.
@@ -268,16 +275,31 @@ impl Instance {
 
     /// The scheduler is gone: gives back what slots still hold.
     pub fn unload(&self, host: &dyn Host) {
+        let release = |kind, raw| match kind {
+            ItemKind::TaskSlot => host.task_release(raw),
+            ItemKind::CgroupSlot => host.cgroup_release(raw),
+            _ => {}
+        };
         for slot in &self.slots {
             if let Body::Slot(place) = &slot.body
                 && let Some(raw) = place.take()
             {
-                match slot.def.kind {
-                    ItemKind::TaskSlot => host.task_release(raw),
-                    ItemKind::CgroupSlot => host.cgroup_release(raw),
-                    _ => {}
-                }
+                release(slot.def.kind, raw);
             }
+        }
+        for ((kind, raw), nr) in self.stored.take() {
+            (0..nr).for_each(|_| release(kind, raw));
+        }
+    }
+
+    /// A field of a map's value holds one object instead of another one.
+    pub(super) fn exchanged(&self, kind: ItemKind, new: Option<u64>, old: Option<u64>) {
+        let mut stored = self.stored.borrow_mut();
+        if let Some(new) = new {
+            *stored.entry((kind, new)).or_default() += 1;
+        }
+        if let Some(nr) = old.and_then(|old| stored.get_mut(&(kind, old))) {
+            *nr = nr.saturating_sub(1);
         }
     }
 
@@ -298,15 +320,27 @@ impl Instance {
     pub fn fire(&self, timer: usize, host: &dyn Host) {
         let function = match self.slots.get(timer).map(|slot| &slot.body) {
             Some(Body::Timer { function, .. }) => function.borrow().clone(),
-            _ => None,
+            Some(_) => None,
+            None => self.timers.borrow().get(timer - self.slots.len()).cloned().flatten(),
         };
         if let Some(function) = function {
             (self.policy.enter)(self, host, &mut || function());
         }
     }
 
+    /// Gives the timer with that number, which is a field, its function, or takes it away; without a number: a new one. Its number.
+    pub(super) fn set_field_timer(&self, number: Option<usize>, new: Option<Fire>) -> usize {
+        let mut timers = self.timers.borrow_mut();
+        let index = number.map_or(timers.len(), |number| number - self.slots.len());
+        if index == timers.len() {
+            timers.push(None);
+        }
+        timers[index] = new;
+        index + self.slots.len()
+    }
+
     /// Gives a timer its function, or takes it away; a timer exists from its first one on.
-    pub(super) fn set_timer(&self, slot: usize, new: Option<Rc<dyn Fn()>>) {
+    pub(super) fn set_timer(&self, slot: usize, new: Option<Fire>) {
         if let Some(Body::Timer { made, function }) = self.slots.get(slot).map(|s| &s.body) {
             made.set(true);
             *function.borrow_mut() = new;
@@ -317,12 +351,13 @@ impl Instance {
         matches!(self.slots.get(slot).map(|s| &s.body), Some(Body::Timer { made, .. }) if made.get())
     }
 
-    /// The value at `key`; if there is none, `make` makes one where there is room.
+    /// The value at `key`; if there is none, `make` makes one where there is room. A value that made room is put into `evicted`.
     pub(super) fn map_value(
         &self,
         slot: usize,
         key: u64,
         make: Option<&dyn Fn() -> Rc<dyn Any>>,
+        evicted: &mut Option<Rc<dyn Any>>,
     ) -> Option<Rc<dyn Any>> {
         let slot = self.slots.get(slot)?;
         let Body::Map(map) = &slot.body else { return None };
@@ -338,17 +373,31 @@ impl Instance {
                 return None;
             }
             let oldest = map.iter().min_by_key(|(_, (used, _))| *used).map(|(key, _)| *key)?;
-            map.remove(&oldest);
+            *evicted = map.remove(&oldest).map(|(_, value)| value);
         }
         map.insert(key, (self.uses.get(), value.clone()));
         Some(value)
     }
 
-    pub(super) fn map_remove(&self, slot: usize, key: u64) -> bool {
-        match self.slots.get(slot).map(|s| &s.body) {
-            Some(Body::Map(map)) => map.borrow_mut().remove(&key).is_some(),
-            _ => false,
-        }
+    /// Takes a value out.
+    pub(super) fn map_remove(&self, slot: usize, key: u64) -> Option<Rc<dyn Any>> {
+        let Body::Map(map) = &self.slots.get(slot)?.body else { return None };
+        map.borrow_mut().remove(&key).map(|(_, value)| value)
+    }
+
+    /// The value of a map that the byte at address `at` is in, and its key.
+    pub(super) fn map_value_around(&self, slot: usize, at: usize) -> Option<(u64, Rc<dyn Any>)> {
+        let Body::Map(map) = &self.slots.get(slot)?.body else { return None };
+        let map = map.borrow();
+        let start = |value: &Rc<dyn Any>| Rc::as_ptr(value).addr();
+        let is_in = |value: &Rc<dyn Any>| (start(value)..start(value) + size_of_val(&**value)).contains(&at);
+        map.iter().find(|(_, (_, value))| is_in(value)).map(|(key, (_, value))| (*key, value.clone()))
+    }
+
+    /// Is this value in the map at `key`?
+    pub(super) fn map_holds(&self, slot: usize, key: u64, value: &Rc<dyn Any>) -> bool {
+        let Some(Body::Map(map)) = self.slots.get(slot).map(|s| &s.body) else { return false };
+        map.borrow().get(&key).is_some_and(|(_, there)| Rc::ptr_eq(there, value))
     }
 
     pub(super) fn push(&self, slot: usize, value: Rc<dyn Any>) -> bool {

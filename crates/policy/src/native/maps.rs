@@ -6,10 +6,13 @@ use std::rc::Rc;
 use super::ambient::with;
 use super::cell::Ref;
 use super::state::{Item, ItemDef, ItemKind};
-use crate::{Cgroup, MapCell, MapValue, Plain, Task, Value};
+use crate::{Cgroup, MapCell, MapValue, Plain, Task, TimerMap, Value};
+
+/// A map, by its number among the state's items.
+pub type RawMap = usize;
 
 macro_rules! maps {
-    ($($(#[$doc:meta])* $name:ident<$($g:ident $(: $bound:ident)?),*; $($n:ident),*> = $kind:ident[$len:expr];)*) => {$(
+    ($($(#[$doc:meta])* $name:ident<$($g:ident $(: $bound:ident)?),*; $($n:ident),*> $(takes $takes:ident)? = $kind:ident[$len:expr];)*) => {$(
         $(#[$doc])*
         #[derive(Debug)]
         pub struct $name<$($g $(: $bound)?,)* $(const $n: usize,)*> {
@@ -21,6 +24,7 @@ macro_rules! maps {
         impl<$($g $(: $bound)?,)* $(const $n: usize,)*> $name<$($g,)* $($n,)*> {
             #[doc(hidden)]
             pub const fn __new(slot: usize, name: &'static str) -> Self {
+                $(<T as MapValue>::Cell::HOLDS.must_fit($crate::Takes::$takes);)?
                 Self { slot, name, types: std::marker::PhantomData }
             }
         }
@@ -37,19 +41,19 @@ pub(super) use maps;
 
 maps! {
     /// `N` values that all CPUs share.
-    Array<T: MapValue; N> = Map[N];
+    Array<T: MapValue; N> takes ALL = Map[N];
     /// One value for each CPU.
-    PerCpu<T: MapValue;> = Map[usize::MAX];
+    PerCpu<T: MapValue;> takes PER_CPU = Map[usize::MAX];
     /// Values by key, at most `N`.
-    HashMap<K: Value, T: MapValue; N> = Map[N];
+    HashMap<K: Value, T: MapValue; N> takes ALL = Map[N];
     /// Values by key, at most `N`; one that was not used lately makes room.
-    LruHashMap<K: Value, T: MapValue; N> = LruMap[N];
+    LruHashMap<K: Value, T: MapValue; N> takes LRU = LruMap[N];
     /// Values by key, one for each CPU, at most `N` keys.
-    PerCpuHashMap<K: Value, T: MapValue; N> = Map[N];
+    PerCpuHashMap<K: Value, T: MapValue; N> takes PER_CPU = Map[N];
     /// A value for each cgroup that goes with the cgroup.
-    CgroupStorage<T: MapValue;> = CgroupMap[usize::MAX];
+    CgroupStorage<T: MapValue;> takes STORAGE = CgroupMap[usize::MAX];
     /// A value for each task that goes with the task.
-    TaskStorage<T: MapValue;> = TaskMap[usize::MAX];
+    TaskStorage<T: MapValue;> takes STORAGE = TaskMap[usize::MAX];
     /// First in, first out, at most `N`.
     Queue<T: Plain; N> = Queue[N];
     /// Last in, first out, at most `N`.
@@ -59,7 +63,9 @@ maps! {
 /// The value at `key`; made of zeros if there is none and `create` says so.
 fn value<C: MapCell>(slot: usize, key: u64, create: bool) -> Option<Ref<'static, C>> {
     let zero = || Rc::new(C::ZERO) as Rc<dyn Any>;
-    let found = with(|instance| instance.map_value(slot, key, create.then_some(&zero)))?;
+    // what goes does so when the map is not looked at any more: a timer in it is stopped then
+    let mut evicted = None;
+    let found = with(|instance| instance.map_value(slot, key, create.then_some(&zero), &mut evicted))?;
     found.downcast().ok().map(Ref::new)
 }
 
@@ -98,7 +104,8 @@ macro_rules! hashes {
 
             /// Removes the value of `key`; `false`: there was none.
             pub fn remove(&self, key: K) -> bool {
-                with(|instance| instance.map_remove(self.slot, key.to_bits()))
+                let gone = with(|instance| instance.map_remove(self.slot, key.to_bits()));
+                gone.is_some()
             }
         }
     )*};
@@ -106,13 +113,27 @@ macro_rules! hashes {
 
 hashes! { HashMap LruHashMap }
 
+macro_rules! with_timers {
+    ($($name:ident<$($k:ident)?> by $key:ty;)*) => {$(
+        impl<$($k: Value,)? T: MapValue, const N: usize> TimerMap for $name<$($k,)? T, N> {
+            type Key = $key;
+            type Cell = T::Cell;
+            fn __raw(&self) -> RawMap {
+                self.slot
+            }
+        }
+    )*};
+}
+
+with_timers! { Array<> by u32; HashMap<K> by K; LruHashMap<K> by K; }
+
 /// The value of a key on one CPU: all CPUs' values of a key come and go together.
 impl<K: Value, T: MapValue, const N: usize> PerCpuHashMap<K, T, N> {
     fn values(&self, key: K, create: bool) -> Option<Ref<'static, Vec<Rc<T::Cell>>>> {
         let found = with(|instance| {
             let nr_cpus = instance.nr_cpus();
             let zero = move || Rc::new((0..nr_cpus).map(|_| Rc::new(T::Cell::ZERO)).collect::<Vec<_>>()) as Rc<dyn Any>;
-            instance.map_value(self.slot, key.to_bits(), create.then_some(&zero))
+            instance.map_value(self.slot, key.to_bits(), create.then_some(&zero), &mut None)
         })?;
         found.downcast().ok().map(Ref::new)
     }
@@ -139,7 +160,7 @@ impl<K: Value, T: MapValue, const N: usize> PerCpuHashMap<K, T, N> {
 
     /// Removes the value of `key`; `false`: there was none.
     pub fn remove(&self, key: K) -> bool {
-        with(|instance| instance.map_remove(self.slot, key.to_bits()))
+        with(|instance| instance.map_remove(self.slot, key.to_bits())).is_some()
     }
 }
 
@@ -158,7 +179,7 @@ macro_rules! storages {
 
             /// Removes the value; `false`: there was none.
             pub fn remove(&self, of: $Owner<'_>) -> bool {
-                with(|instance| instance.map_remove(self.slot, of.raw()))
+                with(|instance| instance.map_remove(self.slot, of.raw())).is_some()
             }
         }
     )*};

@@ -49,7 +49,7 @@ maps! {
     Tree<T: Object;> = Objects[1];
     /// Objects one after the other, behind a lock.
     List<T: Object;> = Objects[1];
-    /// A place for an object that outlives the operation.
+    /// A place for an object that outlives the operation: an item of state, or a field of a value in a map ([`ObjectCell`]).
     ObjectSlot<T: Object;> = Objects[1];
 }
 
@@ -196,6 +196,21 @@ impl<T: Object<Place = crate::InList>> ListGuard<'_, T> {
     /// Takes the last object out.
     pub fn pop_back(&mut self) -> Option<Owned<T>> {
         Owned::taken(members(self.slot, VecDeque::pop_back)??)
+    }
+}
+
+/// An [`ObjectSlot`] that is a field of a value in a map.
+#[derive(Debug)]
+pub struct ObjectCell<T: Object>(RefCell<Option<Owned<T>>>);
+
+impl<T: Object> ObjectCell<T> {
+    #[doc(hidden)]
+    #[allow(clippy::declare_interior_mutable_const, reason = "a value to start with")]
+    pub const __EMPTY: Self = Self(RefCell::new(None));
+
+    /// Puts an object in, or nothing; what was there before.
+    pub fn replace(&self, object: Option<Owned<T>>) -> Option<Owned<T>> {
+        self.0.replace(object)
     }
 }
 

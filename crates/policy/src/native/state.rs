@@ -6,7 +6,7 @@ use super::ambient::{call, with};
 use crate::{ExitInfo, Value};
 
 /// What an item of state is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ItemKind {
     /// Set before load, constant after.
     Tunable,

@@ -81,7 +81,12 @@ impl Machine {
             Kind::Hash(h) => {
                 let cpu = if h.per_cpu() { host.cpu() } else { 0 };
                 match self.with_key(map, key, |key| h.upsert(&self.mem, key, flags & !MapFlags::LOCK))? {
-                    Ok(slot) => h.value(slot, cpu),
+                    Ok((slot, evicted)) => {
+                        if evicted {
+                            host.value_gone(h.value(slot, 0), map.def.value_size.into());
+                        }
+                        h.value(slot, cpu)
+                    }
                     Err(e) => return Ok(err(e)),
                 }
             }

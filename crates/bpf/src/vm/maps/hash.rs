@@ -130,8 +130,9 @@ impl Hash {
         self.find(mem, key, true).map_or(0, |slot| self.value(slot, cpu))
     }
 
-    /// Slot to write `key`'s value to, made if needed. A new one has key and zeroed values. [htab_map_update_elem]
-    pub(in crate::vm) fn upsert(&self, mem: &Memory, key: &[u8], flags: u64) -> Result<u32, i32> {
+    /// Slot to write `key`'s value to, made if needed; whether it was another key's, which made room. A new one has key and zeroed values.
+    /// [htab_map_update_elem]
+    pub(in crate::vm) fn upsert(&self, mem: &Memory, key: &[u8], flags: u64) -> Result<(u32, bool), i32> {
         debug_assert_eq!(key.len(), self.key_size);
         let hash = hash(key);
         let mut index = self.index.borrow_mut();
@@ -142,8 +143,9 @@ impl Hash {
                 index.unlink(slot);
                 index.link_newest(slot);
             }
-            return Ok(slot);
+            return Ok((slot, false));
         }
+        let mut evicted = false;
         let slot = match index.free.pop() {
             Some(slot) => slot,
             None if (index.slots.len() as u32) < self.max => {
@@ -153,6 +155,7 @@ impl Hash {
             None if self.lru => {
                 let victim = index.oldest;
                 self.remove(&mut index, victim);
+                evicted = true;
                 index.free.pop().ok_or(errno::ENOMEM)?
             }
             None => return Err(errno::E2BIG),
@@ -165,7 +168,7 @@ impl Hash {
         let ready = mem.write(self.key(slot), key)
             && mem.zero(self.value(slot, 0), (self.value_stride * u64::from(self.cpus)) as usize);
         debug_assert!(ready, "slots lie in writable memory");
-        Ok(slot)
+        Ok((slot, evicted))
     }
 
     /// The slot of the element whose values hold `addr`.

@@ -110,7 +110,7 @@ impl Machine {
                 if key.len() != m.def.key_size as usize {
                     return Err(errno::EINVAL);
                 }
-                let slot = h.upsert(&self.mem, key, flags & !MapFlags::LOCK)?;
+                let (slot, _) = h.upsert(&self.mem, key, flags & !MapFlags::LOCK)?;
                 Box::new(move |cpu| h.value(slot, cpu))
             }
             Kind::Queue(q) => {
