@@ -73,6 +73,10 @@ impl Lowering<'_, '_> {
     fn replace(&mut self, function: Value, marker: &Marker) -> Result<(), String> {
         if let Marker::Kfunc { weak, kfunc } = marker {
             let target = self.kfunc(kfunc, Some(self.module.function_type(function)), *weak)?;
+            // the kernel leaves what it likes above a `bool`: clang asks for the lowest bit, too
+            for call in self.module.users(function).into_iter().filter_map(|user| self.module.as_call(user)) {
+                self.module.unextend_result(call);
+            }
             self.module.replace(function, target);
             self.module.delete_function(function);
             return Ok(());

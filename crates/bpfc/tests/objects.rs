@@ -122,6 +122,17 @@ fn what_an_atomic_change_returns_is_what_was_there() {
 }
 
 /// Every kind of relocation, from declarations as the policy crate writes them.
+/// The kernel's functions leave what they like above the byte of a `bool`: nothing may be taken of it but its lowest bit.
+#[test]
+fn no_result_of_the_kernel_is_taken_to_be_extended() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policy/policies/masks.rs");
+    let built = compiler().compile(&source, &Options { emit: Emit::LlvmIr, ..Options::default() }).expect("compiles");
+    let text = String::from_utf8(built.bytes).expect("text");
+    let calls = || text.lines().filter(|line| line.contains(" call ") && line.contains(" i1 @bpf_cpumask_test_cpu("));
+    assert!(calls().count() > 0);
+    assert_eq!(calls().find(|line| line.contains("ext i1")), None);
+}
+
 #[test]
 fn all_kinds_of_relocation_can_be_asked_for() {
     let items = r#"

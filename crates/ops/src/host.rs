@@ -120,12 +120,12 @@ impl Objects for Borrowed<'_> {
 
 impl Host for Context<'_> {
     fn kfunc(&mut self, m: &Machine, call: Call, args: [u64; 5]) -> Result<u64, HostError> {
-        let Some(run) = self.s.kfuncs[call.id] else {
+        let Some((run, rest)) = self.s.kfuncs[call.id] else {
             let name = &m.image().kfuncs[call.id].name;
             return Err(HostError::NotImplemented(format!("kfunc {name}")));
         };
         self.pay(call.insns);
-        run(self, m, args)
+        run(self, m, args).map(|ret| ret | rest)
     }
 
     fn kernel_load(&mut self, _m: &Machine, address: u64, size: u8) -> Result<u64, AccessError> {

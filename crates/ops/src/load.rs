@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use scxr_abi::{KconfigValue as AbiKconfig, kconfig};
+use scxr_abi::{KconfigValue as AbiKconfig, KernelModel, kconfig};
 use scxr_bpf::load::{ExternKind, GlobalValue, KconfigValue, LoadError, LoadOptions, Object};
 use scxr_bpf::vm::{CodeCache, Exec, Machine, MachineError, Options};
 use scxr_kernel::config::Interleave;
@@ -131,7 +131,11 @@ impl BpfScheduler {
         let attrs = table.attrs(&programs)?;
         table.check_contexts(&programs)?;
         let arena = table.arena(&programs)?;
-        let kfuncs = image.kfuncs.iter().map(|f| kfuncs::find(&f.name)).collect();
+        let kfuncs = image.kfuncs.iter().map(|f| {
+            let rest = if returns_bool(&model.kernel, &f.name) { ABOVE_BOOL } else { 0 };
+            kfuncs::find(&f.name).map(|run| (run, rest))
+        });
+        let kfuncs = kfuncs.collect();
         let machine_options = Options {
             nr_cpus: options.nr_cpus,
             per_insn: options.interleave >= Interleave::Insn,
@@ -184,4 +188,11 @@ fn load_options(object: &Object, model: &Model, options: &SchedulerOptions) -> L
         kernel: format!("kernel {version}"),
         autoload: BTreeMap::new(),
     }
+}
+
+/// What the kernel leaves in r0 above the byte of a `bool`: on x86 what was there before, here what no program can take for nothing.
+const ABOVE_BOOL: u64 = 0x5a5a_5a5a_5a5a_5a00;
+
+fn returns_bool(kernel: &KernelModel, kfunc: &str) -> bool {
+    kernel.kfunc(kfunc).is_some_and(|f| matches!(kernel.types().c_name(f.ret).as_str(), "bool" | "_Bool"))
 }

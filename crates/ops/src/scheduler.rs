@@ -58,7 +58,8 @@ impl Printed {
 pub struct BpfScheduler {
     pub(crate) model: Rc<Model>,
     pub(crate) machine: Machine,
-    pub(crate) kfuncs: Vec<Option<KfuncFn>>,
+    /// By number in the image: the function, and what is in r0 besides its result.
+    pub(crate) kfuncs: Vec<Option<(KfuncFn, u64)>>,
     /// Program of each operation, by [`Op`].
     pub(crate) programs: Vec<Option<usize>>,
     pub(crate) attrs: OpsAttrs,

@@ -194,6 +194,7 @@ api! {
     LLVMGetEnumAttributeKindForName as attribute_kind(name: *const c_char, len: usize) -> c_uint;
     LLVMCreateTypeAttribute as type_attribute(c: Context, kind: c_uint, ty: Type) -> Attribute;
     LLVMAddCallSiteAttribute as add_call_attribute(call: Value, index: c_uint, a: Attribute);
+    LLVMRemoveCallSiteEnumAttribute as remove_call_attribute(call: Value, index: c_uint, kind: c_uint);
     LLVMRemoveEnumAttributeAtIndex as remove_enum_attribute(f: Value, index: c_uint, kind: c_uint);
     LLVMRemoveStringAttributeAtIndex as remove_string_attribute(f: Value, index: c_uint, key: *const c_char, len: c_uint);
     LLVMIntTypeInContext as int_type(c: Context, bits: c_uint) -> Type;

@@ -10,6 +10,8 @@ use crate::error::Site;
 
 /// `LLVMAttributeFunctionIndex`.
 const FUNCTION_INDEX: c_uint = c_uint::MAX;
+/// `LLVMAttributeReturnIndex`.
+const RETURN_INDEX: c_uint = 0;
 /// `LLVMDSError`.
 const SEVERITY_ERROR: c_int = 0;
 
@@ -541,6 +543,14 @@ impl<'l> Module<'l> {
     /// Replaces every use of `old`.
     pub(crate) fn replace(&self, old: Value, new: Value) {
         self.api.replace_all_uses(old, new);
+    }
+
+    /// Takes back what the caller was promised of the bits above a result that is narrower than a register.
+    pub(crate) fn unextend_result(&self, call: Value) {
+        for name in ["zeroext", "signext"] {
+            let kind = self.api.attribute_kind(name.as_ptr().cast(), name.len());
+            self.api.remove_call_attribute(call, RETURN_INDEX, kind);
+        }
     }
 
     /// Gives argument `index` (from 0) of a call the attribute `elementtype(ty)`.
