@@ -34,6 +34,8 @@ mod masks;
 mod moves;
 #[path = "../../policy/policies/newest.rs"]
 mod newest;
+#[path = "../../policy/policies/nodes.rs"]
+mod nodes;
 #[path = "../../policy/policies/objects.rs"]
 mod objects;
 #[path = "../../policy/policies/operations.rs"]
@@ -46,6 +48,8 @@ mod rest;
 mod tasks;
 #[path = "../../policy/policies/timers.rs"]
 mod timers;
+#[path = "../../policy/policies/walks.rs"]
+mod walks;
 
 const DURATION: u64 = 300_000_000;
 const CPUS: usize = 8;
@@ -281,6 +285,21 @@ fn slots_timers_and_locks_are_fields() {
 }
 
 #[test]
+fn what_there_is_is_walked_over() {
+    let globals = check(&walks::POLICY, &[], ExitKind::None);
+    let counts =
+        ["nr_tasks", "nr_processes", "nr_in_root", "nr_cgroups", "nr_threads", "nr_kicks", "nr_again", "nr_grouped"];
+    assert_counts(&globals, &counts);
+    assert!(globals.contains(&("nr_wrong".into(), 0)) && globals.contains(&("nr_busy".into(), 0)), "{globals:?}");
+}
+
+#[test]
+fn idle_cpus_of_nodes() {
+    let globals = check(&nodes::POLICY, &[], ExitKind::None);
+    assert_counts(&globals, &["nr_near", "nr_forbidden"]);
+}
+
+#[test]
 fn arenas_and_topological_ids() {
     let globals = check(&arenas::POLICY, &[], ExitKind::None);
     assert_counts(&globals, &["nr_starts", "nr_kicks", "nr_busy"]);
@@ -319,7 +338,9 @@ fn every_operation() {
 fn operations_of_later_kernels() {
     let globals = check(&newest::POLICY, &[], ExitKind::None);
     assert_counts(&globals, &["nr_calls"]);
-    assert!(globals.contains(&("permille".into(), 500)), "{globals:?}");
+    for (name, value) in [("permille", 500), ("nr_wrong", 0), ("cap", 1024), ("nr_found", 1)] {
+        assert!(globals.contains(&(name.into(), value)), "{globals:?}");
+    }
 }
 
 /// The complete programs of the guide are what it says they are.
@@ -351,7 +372,8 @@ fn policies_load_on_every_kernel() {
         let object = object(&name);
         // operations and flags that came later stay in the table: to leave them out would be to do something else
         let since = match name.as_str() {
-            "newest" => "7.1",
+            "newest" => "7.2",
+            "nodes" => "6.15",
             "rest" => "6.16",
             _ => "6.12",
         };

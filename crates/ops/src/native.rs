@@ -14,13 +14,19 @@ use scxr_kernel::ext::ops::{
 };
 use scxr_kernel::ext::{DsqIter, Events};
 use scxr_kernel::ids::{CpuId, TaskId, WaitQueueId};
-use scxr_policy::native::{ExitDetails, Host, Instance, MaskSource, MaskWords, PolicyDef, TaskField};
+use scxr_kernel::task::TaskState;
+use scxr_policy::native::{ExitDetails, Host, Instance, MaskSource, MaskWords, PolicyDef, TaskField, Walk};
 
 use crate::addr::{Kind, Place, addr};
 use crate::host::Told;
 use crate::iters::Iters;
+use crate::kfuncs::walk;
 use crate::scheduler::{EFAULT, Random};
 use crate::timers;
+use crate::walks::Walks;
+
+/// In the handle of a walk: it is over tasks.
+const TASKS: u64 = 1 << 63;
 
 /// A native policy, for one run on one simulated machine.
 pub struct NativeScheduler {
@@ -30,6 +36,7 @@ pub struct NativeScheduler {
     index: Vec<Option<usize>>,
     random: RefCell<Random>,
     iters: Iters,
+    walks: Walks,
     printed: RefCell<Vec<String>>,
     /// Where the user-space half waits for messages.
     pub(crate) ring_waiters: Cell<Option<WaitQueueId>>,
@@ -59,6 +66,7 @@ impl NativeScheduler {
             index,
             random: RefCell::new(Random::new(seed)),
             iters: Iters::default(),
+            walks: Walks::default(),
             printed: RefCell::default(),
             ring_waiters: Cell::default(),
         }
@@ -167,7 +175,25 @@ impl Host for NativeHost<'_> {
             TaskField::StaticPrio => (120 + i64::from(t.nice)) as u64,
             TaskField::Nvcsw => t.nvcsw,
             TaskField::Nivcsw => t.nivcsw,
-            TaskField::SumExecRuntime => t.sum_exec_runtime,
+            TaskField::SumExecRuntime | TaskField::Utime => t.sum_exec_runtime,
+            TaskField::Stime => 0,
+            TaskField::Prio => t.prio as u64,
+            TaskField::Policy => t.policy.number().into(),
+            TaskField::State => match t.state {
+                TaskState::Running => 0,
+                TaskState::Sleeping => 1,
+                TaskState::Dead => 0x80,
+                TaskState::New => 0x800,
+            },
+            TaskField::MigrationDisabled => t.migration_disabled.into(),
+            TaskField::PreferredNode => u64::MAX,
+            TaskField::Mm => u64::from(!t.is_kthread()),
+            TaskField::Parent => {
+                let alive = |q: &TaskId| k.find_task(*q).is_some_and(|t| t.state != TaskState::Dead);
+                t.parent.filter(alive).or_else(|| k.task_by_pid(1)).map_or(0, self::task)
+            }
+            TaskField::Leader => self::task(k.task_by_pid(t.tgid).unwrap_or(p)),
+            TaskField::Tid => t.scx.tid,
         }
     }
 
@@ -302,6 +328,8 @@ impl Host for NativeHost<'_> {
             MaskSource::Task(task) => task_id(&k, task).map(|p| k.task(p).cpus),
             MaskSource::Idle => Some(kfunc::idle_cpumask_view(&k, None, false)),
             MaskSource::IdleSmt => Some(kfunc::idle_cpumask_view(&k, None, true)),
+            MaskSource::IdleNode(node) => Some(kfunc::idle_cpumask_view(&k, Some(node as u32 & 0xffff), false)),
+            MaskSource::IdleSmtNode(node) => Some(kfunc::idle_cpumask_view(&k, Some(node as u32 & 0xffff), true)),
             MaskSource::Online => Some(k.online),
             MaskSource::Possible => Some(CpuMask::first_n(k.nr_cpus())),
             MaskSource::Owned(_) => None,
@@ -312,6 +340,8 @@ impl Host for NativeHost<'_> {
     fn mask_borrowed(&self, source: MaskSource) {
         match source {
             MaskSource::Idle => _ = self.with(kfunc::scx_bpf_get_idle_cpumask),
+            MaskSource::IdleNode(node) => _ = self.with(|k| kfunc::scx_bpf_get_idle_cpumask_node(k, node)),
+            MaskSource::IdleSmtNode(node) => _ = self.with(|k| kfunc::scx_bpf_get_idle_smtmask_node(k, node)),
             MaskSource::IdleSmt => _ = self.with(kfunc::scx_bpf_get_idle_smtmask),
             _ => {}
         }
@@ -338,6 +368,105 @@ impl Host for NativeHost<'_> {
 
     fn test_and_clear_cpu_idle(&self, cpu: i32) -> bool {
         self.with(|k| kfunc::scx_bpf_test_and_clear_cpu_idle(k, cpu))
+    }
+
+    fn nr_nodes(&self) -> u32 {
+        self.k.borrow().topology.nodes.len() as u32
+    }
+
+    fn pick_idle_cpu_node(&self, allowed: MaskWords, node: i32, flags: u64) -> i32 {
+        self.with(|k| kfunc::scx_bpf_pick_idle_cpu_node(k, &mask(allowed), node, flags))
+    }
+
+    fn pick_any_cpu_node(&self, allowed: MaskWords, node: i32, flags: u64) -> i32 {
+        self.with(|k| kfunc::scx_bpf_pick_any_cpu_node(k, &mask(allowed), node, flags))
+    }
+
+    fn cpu_curr(&self, cpu: i32) -> Option<u64> {
+        self.with(|k| kfunc::scx_bpf_cpu_curr(k, cpu)).map(task)
+    }
+
+    fn task_from_tid(&self, tid: u64) -> Option<u64> {
+        self.with(|k| kfunc::scx_bpf_tid_to_task(k, tid)).map(task)
+    }
+
+    fn task_is_under(&self, task: u64, cgroup: u64) -> bool {
+        let k = self.k.borrow();
+        let Some(of) = Place::at(cgroup).filter(|p| p.kind == Kind::Cgroup) else { return false };
+        task_id(&k, task).is_some_and(|p| k.cgroups.ways_up(k.task(p).cgroup).any(|up| up.0 == of.id))
+    }
+
+    fn task_default_cgroup(&self, task: u64) -> u64 {
+        let k = self.k.borrow();
+        task_id(&k, task).map_or(0, |p| cgroup(k.task(p).cgroup))
+    }
+
+    fn task_set_disallow(&self, task: u64, disallow: bool) {
+        self.with(|k| {
+            if let Some(p) = task_id(k, task) {
+                k.task_mut(p).scx.disallow = disallow;
+            }
+        });
+    }
+
+    fn dsq_reenq(&self, dsq_id: u64) -> bool {
+        self.with(|k| kfunc::scx_bpf_dsq_reenq(k, dsq_id, 0));
+        true
+    }
+
+    fn walk_new(&self, what: Walk) -> Option<u64> {
+        let k = self.k.borrow();
+        let (items, tag) = match what {
+            Walk::Tasks(of, flags) => (walk::tasks(&k, task_id(&k, of), flags), TASKS),
+            Walk::Members(of) => (walk::members(&k, of, 0), TASKS),
+            Walk::Cgroups(of, flags) => (walk::cgroups(&k, of, flags), 0),
+        };
+        items.ok().map(|items| tag | self.s.walks.open(items))
+    }
+
+    fn walk_next(&self, handle: u64) -> Option<u64> {
+        let k = self.k.borrow();
+        let of_tasks = handle & TASKS != 0;
+        loop {
+            let id = self.s.walks.next(handle & !TASKS)? as u32;
+            if of_tasks && k.find_task(TaskId(id)).is_some() {
+                return Some(task(TaskId(id)));
+            }
+            if !of_tasks && k.cgroups.get(CgroupId(id)).is_some_and(|g| !g.removed) {
+                return Some(cgroup(CgroupId(id)));
+            }
+        }
+    }
+
+    fn walk_destroy(&self, handle: u64) {
+        self.s.walks.close(handle & !TASKS);
+    }
+
+    fn init_task_cgroup(&self, args: u64) -> Option<u64> {
+        let place = Place::at(args).filter(|p| p.kind == Kind::InitTaskArgs)?;
+        Some(cgroup(CgroupId(place.id >> 1)))
+    }
+
+    fn cgroup_init_bandwidth(&self, args: u64) -> Option<[u64; 3]> {
+        let limit = self.cgroup(args, Kind::CgroupInitArgs)?.bandwidth;
+        Some([limit.period_us, limit.quota_us, limit.burst_us])
+    }
+
+    fn cidperf_cap(&self, cid: i32) -> Option<u32> {
+        Some(self.with(|k| kfunc::scx_bpf_cidperf_cap(k, cid)))
+    }
+
+    fn cidperf_cur(&self, cid: i32) -> Option<u32> {
+        Some(self.with(|k| kfunc::scx_bpf_cidperf_cur(k, cid)))
+    }
+
+    fn cidperf_set(&self, cid: i32, perf: u32) -> bool {
+        self.with(|k| kfunc::scx_bpf_cidperf_set(k, cid, perf));
+        true
+    }
+
+    fn cid_curr(&self, cid: i32) -> Option<u64> {
+        self.with(|k| kfunc::scx_bpf_cid_curr(k, cid)).map(task)
     }
 
     fn cpu_node(&self, cpu: i32) -> i32 {

@@ -44,7 +44,13 @@ impl ExitInfo<'_> {
     }
 }
 
-impl InitTask<'_> {
+impl<'a> InitTask<'a> {
+    /// The cgroup that it is in (`cgroup`); `None`: the kernel tells none.
+    #[inline(always)]
+    pub fn cgroup(self) -> Option<Cgroup<'a>> {
+        kernel::init_task_cgroup(self.0).map(Cgroup::__new)
+    }
+
     /// By a fork; else the scheduler is being enabled (`fork`).
     #[inline(always)]
     pub fn is_fork(self) -> bool {
@@ -73,6 +79,15 @@ impl CgroupInit<'_> {
     #[inline(always)]
     pub fn weight(self) -> Weight {
         Weight(kernel::cgroup_init_weight(self.0))
+    }
+}
+
+impl CgroupInit<'_> {
+    /// The CPU time that it may use: every `period` `quota`, which is `u64::MAX` for no limit, and `burst` beyond, all in microseconds
+    /// (`bw_period_us`, …); `None`: the kernel tells none (before 6.17).
+    #[inline(always)]
+    pub fn bandwidth(self) -> Option<[u64; 3]> {
+        kernel::cgroup_init_bandwidth(self.0)
     }
 }
 

@@ -72,6 +72,30 @@ impl Cid {
         kernel::kick_cid(self.0, flags.0)
     }
 
+    /// The performance that its CPU can have, of 1024 for the fastest one (`scx_bpf_cidperf_cap`).
+    #[inline(always)]
+    pub fn perf_cap(self) -> Option<u32> {
+        kernel::cidperf_cap(self.0)
+    }
+
+    /// Its CPU's performance now, of 1024 for its own greatest (`scx_bpf_cidperf_cur`).
+    #[inline(always)]
+    pub fn perf_cur(self) -> Option<u32> {
+        kernel::cidperf_cur(self.0)
+    }
+
+    /// Asks for a performance, of 1024 for its CPU's own greatest (`scx_bpf_cidperf_set`); `false`: the kernel has no such function.
+    #[inline(always)]
+    pub fn set_perf(self, perf: u32) -> bool {
+        kernel::cidperf_set(self.0, perf)
+    }
+
+    /// The task that runs there (`scx_bpf_cid_curr`). In an operation that may sleep: only under [`Rcu`](crate::Rcu).
+    #[inline(always)]
+    pub fn curr<'a>(self) -> Option<crate::Task<'a>> {
+        kernel::cid_curr(self.0).map(crate::Task::__new)
+    }
+
     /// Where it is (`scx_bpf_cid_topo`).
     #[inline(always)]
     pub fn topo(self) -> Option<CidTopo> {

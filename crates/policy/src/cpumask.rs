@@ -34,6 +34,12 @@ impl CpuMask<'_> {
         Cpu::below_nr_ids(kernel::mask_first(self.0))
     }
 
+    /// The first CPU that is not in it (`bpf_cpumask_first_zero`).
+    #[inline(always)]
+    pub fn first_zero(self) -> Option<Cpu> {
+        Cpu::below_nr_ids(kernel::mask_first_zero(self.0))
+    }
+
     /// The first CPU that is in both (`bpf_cpumask_first_and`).
     #[inline(always)]
     pub fn first_and(self, other: CpuMask<'_>) -> Option<Cpu> {
@@ -99,6 +105,19 @@ impl CpuMask<'_> {
     pub fn pick_any(self, flags: PickFlags) -> Option<Cpu> {
         Cpu::found(kernel::pick_any_cpu(self.0, flags.0))
     }
+
+    /// An idle CPU of it, now claimed, of a node if it has one there (`scx_bpf_pick_idle_cpu_node`, from 6.15; of any node before). Of a scheduler with
+    /// the flag [`BUILTIN_IDLE_PER_NODE`](crate::OpsFlags::BUILTIN_IDLE_PER_NODE), as the other functions about nodes.
+    #[inline(always)]
+    pub fn pick_idle_node(self, node: i32, flags: PickFlags) -> Option<Cpu> {
+        Cpu::found(kernel::pick_idle_cpu_node(self.0, node, flags.0))
+    }
+
+    /// The same, else any (`scx_bpf_pick_any_cpu_node`, from 6.15); `None` if it is empty.
+    #[inline(always)]
+    pub fn pick_any_node(self, node: i32, flags: PickFlags) -> Option<Cpu> {
+        Cpu::found(kernel::pick_any_cpu_node(self.0, node, flags.0))
+    }
 }
 
 /// A set of CPUs that the kernel lends until this is dropped.
@@ -119,6 +138,18 @@ impl HeldMask {
     #[inline(always)]
     pub fn idle_smt() -> Self {
         Self { mask: kernel::get_idle_smtmask(), of_idle: true }
+    }
+
+    /// The idle CPUs of a node (`scx_bpf_get_idle_cpumask_node`, from 6.15; of all nodes before).
+    #[inline(always)]
+    pub fn idle_node(node: i32) -> Self {
+        Self { mask: kernel::get_idle_mask_node(node), of_idle: true }
+    }
+
+    /// The CPUs of wholly idle cores of a node (`scx_bpf_get_idle_smtmask_node`, from 6.15; of all nodes before).
+    #[inline(always)]
+    pub fn idle_smt_node(node: i32) -> Self {
+        Self { mask: kernel::get_idle_smtmask_node(node), of_idle: true }
     }
 
     /// The CPUs that are online (`scx_bpf_get_online_cpumask`).

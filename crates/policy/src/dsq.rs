@@ -117,6 +117,13 @@ impl<Order> Dsq<Order> {
         Dsq(self.0, PhantomData)
     }
 
+    /// Has all its tasks enqueued again, soon (`scx_bpf_dsq_reenq`, from 7.1; of [`Dsq::LOCAL`] alone `scx_bpf_reenqueue_local`, from 6.19). Queues of
+    /// the policy's own and local ones. `false`: the kernel cannot.
+    #[inline(always)]
+    pub fn reenqueue(&self) -> bool {
+        kernel::dsq_reenq(self.0)
+    }
+
     /// Its id, as the kernel's functions take it.
     pub const fn id(&self) -> u64 {
         self.0

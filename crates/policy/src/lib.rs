@@ -55,6 +55,7 @@ mod state;
 mod task;
 mod units;
 pub mod userspace;
+mod walk;
 
 #[cfg(bpf)]
 #[doc(hidden)]
@@ -69,7 +70,7 @@ pub use native as backend;
 
 pub use args::{Cgroup, CgroupInit, ExitInfo, ExitTask, InitTask, OwnedCgroup, Release};
 pub use backend::arena::{Arena, ArenaPtr};
-pub use backend::cell::{Field, Ref, SpinGuard, SpinLock};
+pub use backend::cell::{Field, Ref, ResSpinGuard, ResSpinLock, SpinGuard, SpinLock};
 #[doc(hidden)]
 pub use backend::iter::{DsqSlot as __DsqSlot, NumSlot as __NumSlot};
 pub use backend::maps::{Array, CgroupStorage, HashMap, LruHashMap, PerCpu, PerCpuHashMap, Queue, Stack, TaskStorage};
@@ -79,6 +80,8 @@ pub use backend::rings::{Reserved, RingBuf, UserRingBuf};
 pub use backend::slots::{CgroupCell, CgroupSlot, MaskCell, MaskSlot, TaskCell, TaskSlot};
 pub use backend::state::{ExitRecord, Global, PerCpuArray, PerCpuValue, Tunable};
 pub use backend::timer::{Timer, TimerCell};
+#[doc(hidden)]
+pub use backend::walk::{CgroupWalk as __CgroupWalk, MemberSlot as __MemberSlot, TaskSlot as __TaskSlot};
 pub use cid::{Cid, CidMask, CidTopo, CidUnit};
 pub use context::{
     CpuRelease, Dispatch, Dump, Enqueue, Event, Init, MayDispatch, MayDump, MayInsert, MayMove, MayPick, MayReenqueue,
@@ -95,7 +98,7 @@ pub use ops::Ops;
 pub use print::Argument;
 #[doc(hidden)]
 pub use print::conversions;
-pub use rcu::Rcu;
+pub use rcu::{NoPreempt, Rcu};
 #[doc(hidden)]
 pub use scheduler::is_name;
 pub use shared::{MapCell, MapValue, Plain, TimerMap};
@@ -105,6 +108,7 @@ pub use units::{
     Cpu, EnqFlags, Errno, KickFlags, Ns, OpsFlags, PickFlags, Picked, TaskFlags, TimerFlags, Vtime, WakeFlags, Weight,
     random_u32,
 };
+pub use walk::{Cgroups, Members, Tasks};
 
 /// Everything that a policy names.
 pub mod prelude {
@@ -118,11 +122,11 @@ pub mod prelude {
         CidMask, CidTopo, CidUnit, Comm, Cpu, CpuMask, CpuRelease, Dispatch, Dsq, Dump, Either, EnqFlags, Enqueue,
         Errno, Event, Events, ExitInfo, ExitRecord, ExitTask, Field, Fifo, Global, HashMap, HashOfMaps, HeldMask, Init,
         InitTask, KickFlags, List, LruHashMap, MaskCell, MaskSlot, MayDispatch, MayDump, MayInsert, MayMove, MayPick,
-        MayReenqueue, Ns, ObjectCell, ObjectSlot, Ops, OpsFlags, Owned, OwnedCgroup, OwnedCpuMask, OwnedTask, PerCpu,
-        PerCpuArray, PerCpuHashMap, PerCpuValue, PickFlags, Picked, Queue, QueuedTask, Rcu, Ref, Release, Reserved,
-        RingBuf, SelectCpu, Sleepable, SpinLock, Stack, TakesLast, TakesVtime, Task, TaskCell, TaskFlags, TaskSlot,
-        TaskStorage, Timer, TimerCell, TimerFlags, TimerMap, Tree, Tunable, Unlocked, UserRingBuf, Vtime, WakeFlags,
-        Weight, bounded, object, plain, random_u32, scheduler, scx_dump, scx_error, scx_exit, scx_print, shared, state,
-        waiting,
+        MayReenqueue, NoPreempt, Ns, ObjectCell, ObjectSlot, Ops, OpsFlags, Owned, OwnedCgroup, OwnedCpuMask,
+        OwnedTask, PerCpu, PerCpuArray, PerCpuHashMap, PerCpuValue, PickFlags, Picked, Queue, QueuedTask, Rcu, Ref,
+        Release, ResSpinLock, Reserved, RingBuf, SelectCpu, Sleepable, SpinLock, Stack, TakesLast, TakesVtime, Task,
+        TaskCell, TaskFlags, TaskSlot, TaskStorage, Timer, TimerCell, TimerFlags, TimerMap, Tree, Tunable, Unlocked,
+        UserRingBuf, Vtime, WakeFlags, Weight, ancestors, bounded, descendants, members, object, plain, processes,
+        random_u32, scheduler, scx_dump, scx_error, scx_exit, scx_print, shared, state, tasks, threads, waiting,
     };
 }

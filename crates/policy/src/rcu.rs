@@ -1,4 +1,4 @@
-//! Sections in which what was read stays valid.
+//! Sections in which what was read stays valid, and those in which nobody else gets the CPU.
 
 use crate::backend::kernel;
 
@@ -20,5 +20,25 @@ impl Drop for Rcu {
     #[inline(always)]
     fn drop(&mut self) {
         kernel::rcu_unlock();
+    }
+}
+
+/// A section in which no other task gets this CPU (`bpf_preempt_disable`), until this is dropped.
+#[derive(Debug)]
+pub struct NoPreempt(());
+
+impl NoPreempt {
+    /// Begins one.
+    #[inline(always)]
+    pub fn begin() -> Self {
+        kernel::preempt_disable();
+        Self(())
+    }
+}
+
+impl Drop for NoPreempt {
+    #[inline(always)]
+    fn drop(&mut self) {
+        kernel::preempt_enable();
     }
 }

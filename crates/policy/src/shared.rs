@@ -140,6 +140,7 @@ macro_rules! of_kernel {
 
 of_kernel! {
     cell::SpinLock as cell::SpinLock: LOCK;
+    cell::ResSpinLock as cell::ResSpinLock: LOCK;
     slots::MaskSlot as slots::MaskCell: COUNTED;
     slots::TaskSlot as slots::TaskCell: COUNTED;
     slots::CgroupSlot as slots::CgroupCell: COUNTED;
@@ -163,7 +164,7 @@ impl<T: crate::Object> MapCell for objects::ObjectCell<T> {
 ///
 /// | field | is | in values of |
 /// |---|---|---|
-/// | `SpinLock` | [`SpinLock`](crate::SpinLock), one at most | `Array`, `HashMap`, `TaskStorage`, `CgroupStorage` |
+/// | `SpinLock`, `ResSpinLock` | [`SpinLock`](crate::SpinLock), [`ResSpinLock`](crate::ResSpinLock), one at most | `Array`, `HashMap`, `TaskStorage`, `CgroupStorage` |
 /// | `Timer` | [`TimerCell`](crate::TimerCell), one at most | `Array`, `HashMap`, `LruHashMap` |
 /// | `MaskSlot`, `TaskSlot`, `CgroupSlot` | [`MaskCell`](crate::MaskCell), … | all maps and storage |
 /// | `ObjectSlot<T>` | [`ObjectCell`](crate::ObjectCell) | all maps and storage |

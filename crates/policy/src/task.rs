@@ -4,7 +4,9 @@ use core::marker::PhantomData;
 use core::ops::Deref;
 
 use crate::backend::kernel::{self, RawTask};
-use crate::{Cpu, CpuMask, MayPick, Ns, OwnedCgroup, PickFlags, Picked, TaskFlags, Vtime, WakeFlags, Weight};
+use crate::{
+    Cgroup, Cpu, CpuMask, Init, MayPick, Ns, OwnedCgroup, PickFlags, Picked, TaskFlags, Vtime, WakeFlags, Weight,
+};
 
 /// A task. Each read of a field goes to the kernel: another CPU may have changed it.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +77,100 @@ impl<'a> Task<'a> {
     #[inline(always)]
     pub fn static_prio(self) -> i32 {
         kernel::task_static_prio(self.0)
+    }
+
+    /// Priority as the kernel has it now: below 100 real-time, 100 to 139 else (`p->prio`).
+    #[inline(always)]
+    pub fn prio(self) -> i32 {
+        kernel::task_prio(self.0)
+    }
+
+    /// Its scheduling policy: `SCHED_NORMAL` is 0, `SCHED_BATCH` 3, `SCHED_IDLE` 5, `SCHED_EXT` 7 (`p->policy`).
+    #[inline(always)]
+    pub fn policy(self) -> u32 {
+        kernel::task_policy(self.0)
+    }
+
+    /// What it does: 0 if it runs or could, else bits of why it sleeps (`p->__state`).
+    #[inline(always)]
+    pub fn state(self) -> u32 {
+        kernel::task_state(self.0)
+    }
+
+    /// How many hold it on its CPU (`p->migration_disabled`). Kernels from 6.13 on hold the current task there while an operation runs.
+    #[inline(always)]
+    pub fn migration_disabled(self) -> u16 {
+        kernel::task_migration_disabled(self.0)
+    }
+
+    /// Who made it (`p->real_parent`).
+    #[inline(always)]
+    pub fn parent(self) -> Option<Task<'a>> {
+        kernel::task_parent(self.0).map(Task::__new)
+    }
+
+    /// The first task of its process (`p->group_leader`).
+    #[inline(always)]
+    pub fn leader(self) -> Option<Task<'a>> {
+        kernel::task_leader(self.0).map(Task::__new)
+    }
+
+    /// Has it memory of its own (`p->mm`)? Threads of the kernel's have none.
+    #[inline(always)]
+    pub fn has_mm(self) -> bool {
+        kernel::task_has_mm(self.0)
+    }
+
+    /// How long it ran outside the kernel (`p->utime`).
+    #[inline(always)]
+    pub fn utime(self) -> Ns {
+        Ns(kernel::task_utime(self.0))
+    }
+
+    /// How long it ran in the kernel (`p->stime`).
+    #[inline(always)]
+    pub fn stime(self) -> Ns {
+        Ns(kernel::task_stime(self.0))
+    }
+
+    /// The node that its memory is on, as far as the kernel knows; -1: it does not (`p->numa_preferred_nid`). `None`: the kernel does not look.
+    #[inline(always)]
+    pub fn preferred_node(self) -> Option<i32> {
+        kernel::task_preferred_node(self.0)
+    }
+
+    /// The number that no other task ever has (`p->scx.tid`); `None`: the kernel gives none (before 7.2).
+    #[inline(always)]
+    pub fn tid(self) -> Option<u64> {
+        kernel::task_tid(self.0)
+    }
+
+    /// The task with that [`tid`](Self::tid) (`scx_bpf_tid_to_task`), of a scheduler with the flag
+    /// [`TID_TO_TASK`](crate::OpsFlags::TID_TO_TASK). `None`: it is gone, or the kernel has no such function (before 7.2). In an operation that may
+    /// sleep: only under [`Rcu`](crate::Rcu).
+    #[inline(always)]
+    pub fn from_tid(tid: u64) -> Option<Self> {
+        kernel::task_from_tid(tid).map(Self::__new)
+    }
+
+    /// Is it in that cgroup or below (`bpf_task_under_cgroup`)?
+    #[inline(always)]
+    pub fn is_under(self, cgroup: Cgroup<'_>) -> bool {
+        kernel::task_is_under(self.0, cgroup.raw())
+    }
+
+    /// The cgroup that it is in, whatever the operation is about (`p->cgroups->dfl_cgrp`). In an operation that may sleep: only under
+    /// [`Rcu`](crate::Rcu).
+    #[inline(always)]
+    pub fn default_cgroup(self) -> Cgroup<'a> {
+        Cgroup::__new(kernel::task_default_cgroup(self.0))
+    }
+
+    /// Keeps a task of policy `SCHED_EXT` out of the class (`p->scx.disallow`), in `init_task` while the scheduler is enabled: the kernel ends one that
+    /// says it of a fork.
+    #[inline(always)]
+    pub fn set_disallow(self, _cx: &Init, disallow: bool) {
+        kernel::task_set_disallow(self.0, disallow);
     }
 
     /// How long it ran in all (`p->se.sum_exec_runtime`).

@@ -168,6 +168,19 @@ impl Cpu {
         if cpu < Self::nr_ids() { Some(Self(cpu as i32)) } else { None }
     }
 
+    /// How many NUMA nodes there can be (`scx_bpf_nr_node_ids`, from 6.15; 1 before).
+    #[inline(always)]
+    pub fn nr_nodes() -> u32 {
+        kernel::nr_nodes()
+    }
+
+    /// The task that runs on it (`scx_bpf_cpu_curr`, from 6.18; before, a task whose fields can be read and that no function takes). In an operation that
+    /// may sleep: only under [`Rcu`](crate::Rcu).
+    #[inline(always)]
+    pub fn curr<'a>(self) -> Option<crate::Task<'a>> {
+        kernel::cpu_curr(self.0).map(crate::Task::__new)
+    }
+
     /// Claims it if it is idle (`scx_bpf_test_and_clear_cpu_idle`).
     #[inline(always)]
     pub fn test_and_clear_idle(self) -> bool {
@@ -331,6 +344,10 @@ flags! {
         ALLOW_QUEUED_WAKEUP = 1 << 5;
         /// The built-in idle tracking is by NUMA node.
         BUILTIN_IDLE_PER_NODE = 1 << 6;
+        /// Insertions into local queues run at once or come back (from 7.1).
+        ALWAYS_ENQ_IMMED = 1 << 7;
+        /// Tasks are found by [`Task::from_tid`](crate::Task::from_tid) (from 7.2).
+        TID_TO_TASK = 1 << 8;
     }
 }
 

@@ -28,6 +28,7 @@ const UNNAMED: &[&str] = &[
     "Object",
     "Plain",
     "Ref",
+    "ResSpinGuard",
     "Reserved",
     "SpinGuard",
     "StateItem",

@@ -11,7 +11,7 @@ mod memory;
 mod objects;
 mod scx;
 mod task;
-mod walk;
+pub(crate) mod walk;
 
 use scxr_bpf::vm::{HostError, Machine};
 

@@ -4,7 +4,9 @@
 use std::collections::VecDeque;
 
 use scxr_bpf::vm::{HostError, Machine};
+use scxr_kernel::Kernel;
 use scxr_kernel::cgroup::CgroupId;
+use scxr_kernel::ids::TaskId;
 use scxr_kernel::task::pf;
 
 use super::{KfuncFn, KfuncResult};
@@ -109,51 +111,62 @@ fn bits_next(c: &mut Context<'_>, m: &Machine, a: [u64; 5]) -> KfuncResult {
 }
 
 fn next_task(c: &mut Context<'_>, m: &Machine, a: [u64; 5]) -> KfuncResult {
-    let there = |c: &Context<'_>, p: u64| c.k.find_task(scxr_kernel::ids::TaskId(p as u32)).is_some();
+    let there = |c: &Context<'_>, p: u64| c.k.find_task(TaskId(p as u32)).is_some();
     Ok(next(c, m, a[0], there)?.map_or(0, |p| addr(Kind::Task, p as u32)))
 }
 
 /// [bpf_iter_task_new] All processes, all threads, or the threads of a process. Each task here is a process of one thread unless it
 /// shares its tgid.
 fn task_new(c: &mut Context<'_>, m: &Machine, a: [u64; 5]) -> KfuncResult {
+    let items = tasks(c.k, c.find_task(a[1]), a[2] as u32);
+    begin(c, m, a[0], items)
+}
+
+/// The tasks that `bpf_iter_task` comes to.
+pub(crate) fn tasks(k: &Kernel, of: Option<TaskId>, flags: u32) -> Result<VecDeque<u64>, i32> {
     const ALL_PROCS: u32 = 0;
     const ALL_THREADS: u32 = 1;
     const PROC_THREADS: u32 = 2;
-    let tasks = c.k.all_tasks();
-    let of = c.find_task(a[1]).map(|p| c.k.task(p).tgid);
+    let of = of.map(|p| k.task(p).tgid);
     let wanted = |flags: u32, tgid: u32, pid: u32| match flags {
         ALL_PROCS => pid == tgid,
         ALL_THREADS => true,
         _ => of == Some(tgid),
     };
-    let items = match (a[2] as u32, of) {
+    match (flags, of) {
         (PROC_THREADS, None) => Err(EINVAL),
-        (flags @ (ALL_PROCS | ALL_THREADS | PROC_THREADS), _) => Ok(tasks
+        (flags @ (ALL_PROCS | ALL_THREADS | PROC_THREADS), _) => Ok(k
+            .all_tasks()
             .into_iter()
             .filter(|&p| {
-                let t = c.k.task(p);
+                let t = k.task(p);
                 t.flags & pf::IDLE == 0 && wanted(flags, t.tgid, t.pid)
             })
             .map(|p| p.0.into())
             .collect()),
         _ => Err(EINVAL),
-    };
-    begin(c, m, a[0], items)
+    }
 }
 
 /// A cgroup's own css is its beginning.
-fn group(c: &Context<'_>, css: u64) -> Option<CgroupId> {
+fn group(k: &Kernel, css: u64) -> Option<CgroupId> {
     let place = Place::at(css).filter(|p| p.kind == Kind::Cgroup && p.offset == 0)?;
-    Some(CgroupId(place.id)).filter(|&id| c.k.cgroups.get(id).is_some())
+    Some(CgroupId(place.id)).filter(|&id| k.cgroups.get(id).is_some())
 }
 
 /// [bpf_iter_css_new]
 fn css_new(c: &mut Context<'_>, m: &Machine, a: [u64; 5]) -> KfuncResult {
+    let items = cgroups(c.k, a[1], a[2] as u32);
+    begin(c, m, a[0], items)
+}
+
+/// The cgroups that `bpf_iter_css` comes to.
+pub(crate) fn cgroups(k: &Kernel, start: u64, flags: u32) -> Result<VecDeque<u64>, i32> {
     const PRE: u32 = 2;
     const POST: u32 = 3;
     const ANCESTORS_UP: u32 = 4;
-    let groups = &c.k.cgroups;
-    let items = match (group(c, a[1]), a[2] as u32) {
+    let groups = &k.cgroups;
+    match (group(k, start), flags) {
         (Some(start), ANCESTORS_UP) => Ok(groups.ways_up(start).map(|id| id.0.into()).collect()),
         (Some(start), order @ (PRE | POST)) => {
             let all = if order == PRE { groups.pre_order() } else { groups.post_order() };
@@ -161,18 +174,22 @@ fn css_new(c: &mut Context<'_>, m: &Machine, a: [u64; 5]) -> KfuncResult {
             Ok(all.into_iter().filter(below).map(|id| id.0.into()).collect())
         }
         _ => Err(EINVAL),
-    };
-    begin(c, m, a[0], items)
+    }
 }
 
 /// [bpf_iter_css_task_new] The tasks of a cgroup itself.
 fn css_task_new(c: &mut Context<'_>, m: &Machine, a: [u64; 5]) -> KfuncResult {
-    let items = match (group(c, a[1]), a[2] as u32) {
+    let items = members(c.k, a[1], a[2] as u32);
+    begin(c, m, a[0], items)
+}
+
+/// The tasks that `bpf_iter_css_task` comes to.
+pub(crate) fn members(k: &Kernel, of: u64, flags: u32) -> Result<VecDeque<u64>, i32> {
+    match (group(k, of), flags) {
         (Some(id), 0..=3) => {
-            let tasks = c.k.all_tasks().into_iter();
-            Ok(tasks.filter(|&p| c.k.task(p).cgroup == id).map(|p| p.0.into()).collect())
+            let tasks = k.all_tasks().into_iter();
+            Ok(tasks.filter(|&p| k.task(p).cgroup == id).map(|p| p.0.into()).collect())
         }
         _ => Err(EINVAL),
-    };
-    begin(c, m, a[0], items)
+    }
 }

@@ -5,7 +5,7 @@ use core::ops::Deref;
 use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use super::kernel::load;
-use super::sys::helper;
+use super::sys::{helper, kfunc};
 use crate::Value;
 
 /// One value that all who look it up see. Each access is one access of memory.
@@ -173,5 +173,49 @@ impl Drop for SpinGuard<'_> {
     fn drop(&mut self) {
         // SAFETY: `lock` took it.
         unsafe { helper::spin_unlock(self.0.val.get().cast()) };
+    }
+}
+
+/// A lock in a map's value that gives up instead of waiting for ever.
+#[allow(non_camel_case_types)]
+#[derive(Debug)]
+#[repr(C)]
+pub struct bpf_res_spin_lock {
+    val: UnsafeCell<u32>,
+}
+
+// SAFETY: only the kernel's two functions touch it.
+unsafe impl Sync for bpf_res_spin_lock {}
+
+/// A lock in a structure of [`shared!`](crate::shared): a field `lock: ResSpinLock`.
+pub type ResSpinLock = bpf_res_spin_lock;
+
+impl bpf_res_spin_lock {
+    #[doc(hidden)]
+    #[allow(clippy::declare_interior_mutable_const, reason = "a value to start with")]
+    pub const __EMPTY: Self = Self { val: UnsafeCell::new(0) };
+
+    /// Takes it until the guard is dropped (`bpf_res_spin_lock`, from 6.15). `None`: that would be a deadlock, it takes too long, or the kernel has no
+    /// such lock.
+    #[inline(always)]
+    pub fn lock(&self) -> Option<ResSpinGuard<'_>> {
+        if !kfunc::bpf_res_spin_lock::exists() {
+            return None;
+        }
+        // SAFETY: the lock is in a map's value.
+        let ret = unsafe { kfunc::bpf_res_spin_lock::call((&raw const *self).cast_mut()) };
+        if ret == 0 { Some(ResSpinGuard(self)) } else { None }
+    }
+}
+
+/// Holds a [`ResSpinLock`].
+#[derive(Debug)]
+pub struct ResSpinGuard<'a>(&'a bpf_res_spin_lock);
+
+impl Drop for ResSpinGuard<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SAFETY: `lock` took it.
+        unsafe { kfunc::bpf_res_spin_unlock::call((&raw const *self.0).cast_mut()) };
     }
 }

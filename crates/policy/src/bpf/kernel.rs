@@ -13,7 +13,7 @@ pub type RawExitInfo = *mut types::scx_exit_info;
 
 /// Reads a relocated field. Volatile: another CPU may write it, and each read of a policy is one read of the kernel's memory.
 #[inline(always)]
-pub(super) fn load<T: Copy>(address: *const T) -> T {
+pub(crate) fn load<T: Copy>(address: *const T) -> T {
     // SAFETY: the verifier lets a program read the fields of a kernel object that it was given.
     unsafe { address.read_volatile() }
 }
@@ -53,6 +53,11 @@ macro_rules! task_fields {
 }
 
 task_fields! {
+    task_state: __state -> u32;
+    task_prio: prio -> i32;
+    task_policy: policy -> u32;
+    task_utime: utime -> u64;
+    task_stime: stime -> u64;
     task_tgid: tgid -> i32;
     task_flags: flags -> u32;
     task_static_prio: static_prio -> i32;
@@ -64,6 +69,165 @@ task_fields! {
 #[inline(always)]
 pub fn task_sum_exec(p: RawTask) -> u64 {
     load(types::sched_entity::sum_exec_runtime(task_struct::se(p)))
+}
+
+#[inline(always)]
+pub fn task_parent(p: RawTask) -> Option<RawTask> {
+    given(load(task_struct::real_parent(p)))
+}
+
+#[inline(always)]
+pub fn task_leader(p: RawTask) -> Option<RawTask> {
+    given(load(task_struct::group_leader(p)))
+}
+
+#[inline(always)]
+pub fn task_has_mm(p: RawTask) -> bool {
+    !load(task_struct::mm(p)).is_null()
+}
+
+#[inline(always)]
+pub fn task_migration_disabled(p: RawTask) -> u16 {
+    if types::has_migration_disabled() { load(task_struct::migration_disabled(p)) } else { 0 }
+}
+
+#[inline(always)]
+pub fn task_preferred_node(p: RawTask) -> Option<i32> {
+    if types::has_numa_preferred_nid() { Some(load(task_struct::numa_preferred_nid(p))) } else { None }
+}
+
+#[inline(always)]
+pub fn task_tid(p: RawTask) -> Option<u64> {
+    if types::has_tid() { Some(load(sched_ext_entity::tid(scx(p)))) } else { None }
+}
+
+#[inline(always)]
+pub fn task_default_cgroup(p: RawTask) -> RawCgroup {
+    load(types::css_set::dfl_cgrp(load(task_struct::cgroups(p))))
+}
+
+#[inline(always)]
+pub fn task_set_disallow(p: RawTask, disallow: bool) {
+    // SAFETY: the class lets programs store this field.
+    unsafe { sched_ext_entity::disallow(scx(p)).write_volatile(disallow) }
+}
+
+#[inline(always)]
+pub fn task_is_under(p: RawTask, cgrp: RawCgroup) -> bool {
+    // SAFETY: both are the kernel's.
+    unsafe { bpf_task_under_cgroup::call(p, cgrp) == 1 }
+}
+
+#[inline(always)]
+pub fn task_from_tid(tid: u64) -> Option<RawTask> {
+    if !scx_bpf_tid_to_task::exists() {
+        return None;
+    }
+    // SAFETY: a plain number.
+    given(unsafe { scx_bpf_tid_to_task::call(tid) })
+}
+
+/// Before 6.18 the run queue is looked at.
+#[inline(always)]
+pub fn cpu_curr(cpu: i32) -> Option<RawTask> {
+    // SAFETY: plain numbers.
+    unsafe {
+        if scx_bpf_cpu_curr::exists() {
+            given(scx_bpf_cpu_curr::call(cpu))
+        } else if scx_bpf_cpu_rq::exists() {
+            let rq = given(scx_bpf_cpu_rq::call(cpu))?;
+            given(load(types::rq::curr(rq)))
+        } else {
+            None
+        }
+    }
+}
+
+/// Before 7.1 only what is on this CPU's local queue, before 6.19 nothing.
+#[inline(always)]
+pub fn dsq_reenq(dsq_id: u64) -> bool {
+    const LOCAL: u64 = 1 << 63 | 2;
+    // SAFETY: plain numbers.
+    unsafe {
+        if scx_bpf_dsq_reenq::exists() {
+            scx_bpf_dsq_reenq::call(dsq_id, 0);
+            true
+        } else if dsq_id == LOCAL && scx_bpf_reenqueue_local___v2___compat::exists() {
+            scx_bpf_reenqueue_local___v2___compat::call();
+            true
+        } else {
+            false
+        }
+    }
+}
+
+#[inline(always)]
+pub fn nr_nodes() -> u32 {
+    // SAFETY: no arguments.
+    if scx_bpf_nr_node_ids::exists() { unsafe { scx_bpf_nr_node_ids::call() } } else { 1 }
+}
+
+#[inline(always)]
+pub fn get_idle_mask_node(node: i32) -> RawMask {
+    // SAFETY: a plain number.
+    unsafe {
+        if scx_bpf_get_idle_cpumask_node::exists() {
+            scx_bpf_get_idle_cpumask_node::call(node)
+        } else {
+            scx_bpf_get_idle_cpumask::call()
+        }
+    }
+}
+
+#[inline(always)]
+pub fn get_idle_smtmask_node(node: i32) -> RawMask {
+    // SAFETY: a plain number.
+    unsafe {
+        if scx_bpf_get_idle_smtmask_node::exists() {
+            scx_bpf_get_idle_smtmask_node::call(node)
+        } else {
+            scx_bpf_get_idle_smtmask::call()
+        }
+    }
+}
+
+#[inline(always)]
+pub fn pick_idle_cpu_node(mask: RawMask, node: i32, flags: u64) -> i32 {
+    // SAFETY: the mask is the kernel's.
+    unsafe {
+        if scx_bpf_pick_idle_cpu_node::exists() {
+            scx_bpf_pick_idle_cpu_node::call(mask, node, flags)
+        } else {
+            scx_bpf_pick_idle_cpu::call(mask, flags)
+        }
+    }
+}
+
+#[inline(always)]
+pub fn pick_any_cpu_node(mask: RawMask, node: i32, flags: u64) -> i32 {
+    // SAFETY: the mask is the kernel's.
+    unsafe {
+        if scx_bpf_pick_any_cpu_node::exists() {
+            scx_bpf_pick_any_cpu_node::call(mask, node, flags)
+        } else {
+            scx_bpf_pick_any_cpu::call(mask, flags)
+        }
+    }
+}
+
+#[inline(always)]
+pub fn init_task_cgroup(args: RawInitTask) -> Option<RawCgroup> {
+    if types::has_init_task_cgroup() { given(load(types::scx_init_task_args::cgroup(args))) } else { None }
+}
+
+/// Period, quota and burst in microseconds.
+#[inline(always)]
+pub fn cgroup_init_bandwidth(args: RawCgroupInit) -> Option<[u64; 3]> {
+    use types::scx_cgroup_init_args as init;
+    if !types::has_bandwidth() {
+        return None;
+    }
+    Some([load(init::bw_period_us(args)), load(init::bw_quota_us(args)), load(init::bw_burst_us(args))])
 }
 
 #[inline(always)]
@@ -217,6 +381,9 @@ plain_calls! {
     owned_and = bpf_cpumask_and(to: RawOwnedMask, a: RawMask, b: RawMask) -> bool;
     owned_or = bpf_cpumask_or(to: RawOwnedMask, a: RawMask, b: RawMask);
     owned_xor = bpf_cpumask_xor(to: RawOwnedMask, a: RawMask, b: RawMask);
+    mask_first_zero = bpf_cpumask_first_zero(mask: RawMask) -> u32;
+    preempt_disable = bpf_preempt_disable();
+    preempt_enable = bpf_preempt_enable();
     rcu_lock = bpf_rcu_read_lock();
     rcu_unlock = bpf_rcu_read_unlock();
 }
@@ -518,6 +685,10 @@ cids! {
     cid_to_cpu = scx_bpf_cid_to_cpu(cid: i32) -> i32, ENOSYS, |cpu| cpu;
     task_cid = scx_bpf_task_cid(p: RawTask) -> i32, ENOSYS, |cid| cid;
     kick_cid = scx_bpf_kick_cid(cid: i32, flags: u64) -> bool, false, |()| true;
+    cidperf_cap = scx_bpf_cidperf_cap(cid: i32) -> Option<u32>, None, Some;
+    cidperf_cur = scx_bpf_cidperf_cur(cid: i32) -> Option<u32>, None, Some;
+    cidperf_set = scx_bpf_cidperf_set(cid: i32, perf: u32) -> bool, false, |()| true;
+    cid_curr = scx_bpf_cid_curr(cid: i32) -> Option<RawTask>, None, given;
 }
 
 #[inline(always)]

@@ -14,6 +14,7 @@ pub mod slots;
 pub mod state;
 mod sys;
 pub mod timer;
+pub mod walk;
 
 use crate::Task;
 use kernel::RawTask;

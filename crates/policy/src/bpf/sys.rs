@@ -107,7 +107,18 @@ pub mod types {
             tgid: i32,
             flags: u32,
             comm: [u8; 16],
+            __state: u32,
+            prio: i32,
             static_prio: i32,
+            policy: u32,
+            migration_disabled: u16,
+            real_parent: *mut task_struct,
+            group_leader: *mut task_struct,
+            mm: *const mm_struct,
+            utime: u64,
+            stime: u64,
+            numa_preferred_nid: i32,
+            cgroups: *const css_set,
             nvcsw: u64,
             nivcsw: u64,
             nr_cpus_allowed: i32,
@@ -133,6 +144,16 @@ pub mod types {
             SCX_EV_INSERT_NOT_OWNED: i64,
             SCX_EV_SUB_BYPASS_DISPATCH: i64,
         }
+        mm_struct {}
+        rq {
+            curr: *mut task_struct,
+        }
+        css_set {
+            dfl_cgrp: *mut cgroup,
+        }
+        cgroup_subsys_state {
+            cgroup: *mut cgroup,
+        }
         cpumask {}
         bpf_cpumask {}
         scx_cid_topo {}
@@ -149,6 +170,7 @@ pub mod types {
         }
         scx_init_task_args {
             fork: bool,
+            cgroup: *mut cgroup,
         }
         scx_exit_task_args {
             cancelled: bool,
@@ -158,12 +180,17 @@ pub mod types {
         }
         scx_cgroup_init_args {
             weight: u32,
+            bw_period_us: u64,
+            bw_quota_us: u64,
+            bw_burst_us: u64,
         }
         sched_ext_entity {
             dsq_vtime: u64,
             slice: u64,
             weight: u32,
             flags: u32,
+            disallow: bool,
+            tid: u64,
         }
         scx_exit_info {
             kind: Enum<scx_exit_kind>,
@@ -196,6 +223,12 @@ pub mod types {
         bpf_iter_num: 1;
         /// An iterator over a DSQ, on the stack.
         bpf_iter_scx_dsq: 6;
+        /// An iterator over tasks, on the stack.
+        bpf_iter_task: 3;
+        /// An iterator over cgroups, on the stack.
+        bpf_iter_css: 3;
+        /// An iterator over the tasks of a cgroup, on the stack.
+        bpf_iter_css_task: 1;
     }
 
     /// A pointer that the kernel counts: the driver marks it so in BTF.
@@ -228,6 +261,11 @@ pub mod types {
     }
 
     kernel_optional! {
+        task_struct.migration_disabled: u16 as has_migration_disabled;
+        task_struct.numa_preferred_nid: i32 as has_numa_preferred_nid;
+        sched_ext_entity.tid: u64 as has_tid;
+        scx_init_task_args.cgroup: *mut cgroup as has_init_task_cgroup;
+        scx_cgroup_init_args.bw_period_us: u64 as has_bandwidth;
         scx_exit_info.exit_cpu: i32 as has_exit_cpu;
         scx_event_stats.SCX_EV_SELECT_CPU_FALLBACK: i64 as has_select_cpu_fallback;
         scx_event_stats.SCX_EV_DISPATCH_LOCAL_DSQ_OFFLINE: i64 as has_dispatch_local_dsq_offline;
@@ -249,9 +287,12 @@ pub mod types {
 use core::ffi::c_void;
 
 use types::{
-    bpf_cpumask, bpf_iter_num, bpf_iter_scx_dsq, bpf_list_head, bpf_list_node, bpf_rb_node, bpf_rb_root, cgroup,
-    cpumask, scx_bpf_dsq_insert_vtime_args, scx_bpf_select_cpu_and_args, scx_cid_topo, scx_event_stats, task_struct,
+    bpf_cpumask, bpf_iter_css, bpf_iter_css_task, bpf_iter_num, bpf_iter_scx_dsq, bpf_iter_task, bpf_list_head,
+    bpf_list_node, bpf_rb_node, bpf_rb_root, cgroup, cgroup_subsys_state, cpumask, rq, scx_bpf_dsq_insert_vtime_args,
+    scx_bpf_select_cpu_and_args, scx_cid_topo, scx_event_stats, task_struct,
 };
+
+use super::cell::bpf_res_spin_lock;
 
 #[allow(improper_ctypes)]
 pub mod kfunc {
@@ -303,6 +344,19 @@ pub mod kfunc {
         fn bpf_list_push_back_impl(head: *mut bpf_list_head, node: *mut bpf_list_node, meta__ign: *mut c_void, off: u64) -> i32;
         fn bpf_list_pop_front(head: *mut bpf_list_head) -> *mut bpf_list_node;
         fn bpf_list_pop_back(head: *mut bpf_list_head) -> *mut bpf_list_node;
+        fn bpf_iter_task_new(it: *mut bpf_iter_task, task__nullable: *mut task_struct, flags: u32) -> i32;
+        fn bpf_iter_task_next(it: *mut bpf_iter_task) -> *mut task_struct;
+        fn bpf_iter_task_destroy(it: *mut bpf_iter_task);
+        fn bpf_iter_css_new(it: *mut bpf_iter_css, start: *mut cgroup_subsys_state, flags: u32) -> i32;
+        fn bpf_iter_css_next(it: *mut bpf_iter_css) -> *mut cgroup_subsys_state;
+        fn bpf_iter_css_destroy(it: *mut bpf_iter_css);
+        fn bpf_iter_css_task_new(it: *mut bpf_iter_css_task, css: *mut cgroup_subsys_state, flags: u32) -> i32;
+        fn bpf_iter_css_task_next(it: *mut bpf_iter_css_task) -> *mut task_struct;
+        fn bpf_iter_css_task_destroy(it: *mut bpf_iter_css_task);
+        fn bpf_task_under_cgroup(task: *mut task_struct, ancestor: *mut cgroup) -> i64;
+        fn bpf_preempt_disable();
+        fn bpf_preempt_enable();
+        fn bpf_cpumask_first_zero(cpumask: *const cpumask) -> u32;
         fn bpf_rcu_read_lock();
         fn bpf_rcu_read_unlock();
         fn bpf_cpumask_create() -> *mut bpf_cpumask;
@@ -350,6 +404,21 @@ pub mod kfunc {
         fn __scx_bpf_select_cpu_and(p: *mut task_struct, cpus_allowed: *const cpumask, args: *mut scx_bpf_select_cpu_and_args) -> i32;
         fn scx_bpf_select_cpu_and___compat(p: *mut task_struct, prev_cpu: i32, wake_flags: u64, cpus_allowed: *const cpumask, flags: u64) -> i32;
         fn scx_bpf_cpu_node(cpu: i32) -> i32;
+        fn scx_bpf_nr_node_ids() -> u32;
+        fn scx_bpf_get_idle_cpumask_node(node: i32) -> *const cpumask;
+        fn scx_bpf_get_idle_smtmask_node(node: i32) -> *const cpumask;
+        fn scx_bpf_pick_idle_cpu_node(cpus_allowed: *const cpumask, node: i32, flags: u64) -> i32;
+        fn scx_bpf_pick_any_cpu_node(cpus_allowed: *const cpumask, node: i32, flags: u64) -> i32;
+        fn scx_bpf_cpu_curr(cpu: i32) -> *mut task_struct;
+        fn scx_bpf_cpu_rq(cpu: i32) -> *mut rq;
+        fn scx_bpf_tid_to_task(tid: u64) -> *mut task_struct;
+        fn scx_bpf_dsq_reenq(dsq_id: u64, reenq_flags: u64);
+        fn bpf_res_spin_lock(lock: *mut bpf_res_spin_lock) -> i32;
+        fn bpf_res_spin_unlock(lock: *mut bpf_res_spin_lock);
+        fn scx_bpf_cidperf_cap(cid: i32) -> u32;
+        fn scx_bpf_cidperf_cur(cid: i32) -> u32;
+        fn scx_bpf_cidperf_set(cid: i32, perf: u32);
+        fn scx_bpf_cid_curr(cid: i32) -> *mut task_struct;
         fn scx_bpf_reenqueue_local___v2___compat();
         fn scx_bpf_reenqueue_local___v1() -> u32;
         fn scx_bpf_dsq_move_set_slice___new(it__iter: *mut bpf_iter_scx_dsq, slice: u64);

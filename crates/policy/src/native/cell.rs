@@ -142,3 +142,29 @@ impl Drop for SpinGuard<'_> {
         self.0.0.set(false);
     }
 }
+
+/// A lock in a structure of [`shared!`](crate::shared) that gives up instead of waiting for ever: a field `lock: ResSpinLock`.
+#[derive(Debug, Default)]
+pub struct ResSpinLock(Cell<bool>);
+
+impl ResSpinLock {
+    #[doc(hidden)]
+    #[allow(clippy::declare_interior_mutable_const, reason = "a value to start with")]
+    pub const __EMPTY: Self = Self(Cell::new(false));
+
+    /// Takes it until the guard is dropped (`bpf_res_spin_lock`, from 6.15). `None`: that would be a deadlock, it takes too long, or the kernel has no
+    /// such lock.
+    pub fn lock(&self) -> Option<ResSpinGuard<'_>> {
+        if self.0.replace(true) { None } else { Some(ResSpinGuard(self)) }
+    }
+}
+
+/// Holds a [`ResSpinLock`].
+#[derive(Debug)]
+pub struct ResSpinGuard<'a>(&'a ResSpinLock);
+
+impl Drop for ResSpinGuard<'_> {
+    fn drop(&mut self) {
+        self.0.0.set(false);
+    }
+}

@@ -38,6 +38,12 @@ task_fields! {
     task_nvcsw: Nvcsw -> u64;
     task_nivcsw: Nivcsw -> u64;
     task_sum_exec: SumExecRuntime -> u64;
+    task_state: State -> u32;
+    task_prio: Prio -> i32;
+    task_policy: Policy -> u32;
+    task_utime: Utime -> u64;
+    task_stime: Stime -> u64;
+    task_migration_disabled: MigrationDisabled -> u16;
 }
 
 macro_rules! host_calls {
@@ -50,6 +56,19 @@ macro_rules! host_calls {
 
 host_calls! {
     task_comm(p: RawTask) -> [u8; 16];
+    task_from_tid(tid: u64) -> Option<RawTask>;
+    task_is_under(p: RawTask, cgrp: RawCgroup) -> bool;
+    task_default_cgroup(p: RawTask) -> RawCgroup;
+    task_set_disallow(p: RawTask, disallow: bool);
+    cpu_curr(cpu: i32) -> Option<RawTask>;
+    dsq_reenq(dsq_id: u64) -> bool;
+    nr_nodes() -> u32;
+    init_task_cgroup(args: RawInitTask) -> Option<RawCgroup>;
+    cgroup_init_bandwidth(args: RawCgroupInit) -> Option<[u64; 3]>;
+    cidperf_cap(cid: i32) -> Option<u32>;
+    cidperf_cur(cid: i32) -> Option<u32>;
+    cidperf_set(cid: i32, perf: u32) -> bool;
+    cid_curr(cid: i32) -> Option<RawTask>;
     task_cpu(p: RawTask) -> i32;
     task_running(p: RawTask) -> bool;
     current_task() -> Option<RawTask>;
@@ -126,6 +145,35 @@ pub(crate) mod event {
     }
 }
 
+/// A task that a field points to.
+fn task_at(p: RawTask, field: TaskField) -> Option<RawTask> {
+    Some(call(|h| h.task_field(p, field))).filter(|&at| at != 0)
+}
+
+pub(crate) fn task_parent(p: RawTask) -> Option<RawTask> {
+    task_at(p, TaskField::Parent)
+}
+
+pub(crate) fn task_leader(p: RawTask) -> Option<RawTask> {
+    task_at(p, TaskField::Leader)
+}
+
+pub(crate) fn task_has_mm(p: RawTask) -> bool {
+    task_at(p, TaskField::Mm).is_some()
+}
+
+pub(crate) fn task_preferred_node(p: RawTask) -> Option<i32> {
+    Some(call(|h| h.task_field(p, TaskField::PreferredNode)) as i32)
+}
+
+pub(crate) fn task_tid(p: RawTask) -> Option<u64> {
+    Some(call(|h| h.task_field(p, TaskField::Tid)))
+}
+
+pub(crate) fn preempt_disable() {}
+
+pub(crate) fn preempt_enable() {}
+
 pub(crate) fn rcu_lock() {}
 
 pub(crate) fn rcu_unlock() {}
@@ -163,6 +211,11 @@ pub(crate) fn mask_test(mask: RawMask, cpu: i32) -> bool {
 
 pub(crate) fn mask_first(mask: RawMask) -> u32 {
     first(words(mask))
+}
+
+pub(crate) fn mask_first_zero(mask: RawMask) -> u32 {
+    let (words, all) = (words(mask), all());
+    first(all.zip(words, |all, word| all & !word))
 }
 
 pub(crate) fn mask_first_and(a: RawMask, b: RawMask) -> u32 {
@@ -216,6 +269,16 @@ pub(crate) fn pick_any_cpu(mask: RawMask, flags: u64) -> i32 {
     call(|h| h.pick_any_cpu(words, flags))
 }
 
+pub(crate) fn pick_idle_cpu_node(mask: RawMask, node: i32, flags: u64) -> i32 {
+    let words = words(mask);
+    call(|h| h.pick_idle_cpu_node(words, node, flags))
+}
+
+pub(crate) fn pick_any_cpu_node(mask: RawMask, node: i32, flags: u64) -> i32 {
+    let words = words(mask);
+    call(|h| h.pick_any_cpu_node(words, node, flags))
+}
+
 pub(crate) fn select_cpu_and(p: RawTask, prev_cpu: i32, wake_flags: u64, allowed: RawMask, flags: u64) -> i32 {
     let words = words(allowed);
     call(|h| h.select_cpu_and(p, prev_cpu, wake_flags, words, flags))
@@ -232,6 +295,14 @@ pub(crate) fn get_idle_mask() -> RawMask {
 
 pub(crate) fn get_idle_smtmask() -> RawMask {
     borrow(MaskSource::IdleSmt)
+}
+
+pub(crate) fn get_idle_mask_node(node: i32) -> RawMask {
+    borrow(MaskSource::IdleNode(node))
+}
+
+pub(crate) fn get_idle_smtmask_node(node: i32) -> RawMask {
+    borrow(MaskSource::IdleSmtNode(node))
 }
 
 pub(crate) fn get_online_mask() -> RawMask {

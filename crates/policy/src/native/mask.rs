@@ -16,6 +16,10 @@ pub enum MaskSource {
     Idle,
     /// The CPUs of wholly idle cores.
     IdleSmt,
+    /// The idle CPUs of a node.
+    IdleNode(i32),
+    /// The CPUs of wholly idle cores of a node.
+    IdleSmtNode(i32),
     /// The CPUs that are online.
     Online,
     /// The CPUs that can be.

@@ -33,6 +33,8 @@ pub mod slots;
 pub mod state;
 #[doc(hidden)]
 pub mod timer;
+#[doc(hidden)]
+pub mod walk;
 
 use std::fmt;
 
@@ -41,6 +43,7 @@ use crate::Task;
 pub use instance::{GlobalValue, Instance, NoSuchGlobal};
 pub use mask::{MaskSource, MaskWords};
 pub use state::{Item, ItemDef, ItemKind, StateItem};
+pub use walk::Walk;
 
 /// The kernel that a native policy runs on. Tasks and exit information are handles that the host gave as an operation's
 /// arguments; the policy passes them back and looks at nothing but through these methods.
@@ -144,6 +147,102 @@ pub trait Host {
         let _ = cpu;
         self.missing("test_and_clear_cpu_idle");
         false
+    }
+    /// `scx_bpf_nr_node_ids`.
+    fn nr_nodes(&self) -> u32 {
+        self.missing("nr_nodes");
+        1
+    }
+    /// `scx_bpf_pick_idle_cpu_node`.
+    fn pick_idle_cpu_node(&self, mask: MaskWords, node: i32, flags: u64) -> i32 {
+        let _ = (mask, node, flags);
+        self.missing("pick_idle_cpu_node");
+        -1
+    }
+    /// `scx_bpf_pick_any_cpu_node`.
+    fn pick_any_cpu_node(&self, mask: MaskWords, node: i32, flags: u64) -> i32 {
+        let _ = (mask, node, flags);
+        self.missing("pick_any_cpu_node");
+        -1
+    }
+    /// `scx_bpf_cpu_curr`.
+    fn cpu_curr(&self, cpu: i32) -> Option<u64> {
+        let _ = cpu;
+        self.missing("cpu_curr");
+        None
+    }
+    /// `scx_bpf_tid_to_task`.
+    fn task_from_tid(&self, tid: u64) -> Option<u64> {
+        let _ = tid;
+        self.missing("task_from_tid");
+        None
+    }
+    /// `bpf_task_under_cgroup`.
+    fn task_is_under(&self, task: u64, cgroup: u64) -> bool {
+        let _ = (task, cgroup);
+        self.missing("task_is_under");
+        false
+    }
+    /// `p->cgroups->dfl_cgrp`.
+    fn task_default_cgroup(&self, task: u64) -> u64 {
+        let _ = task;
+        self.missing("cgroups");
+        0
+    }
+    /// Stores `p->scx.disallow`.
+    fn task_set_disallow(&self, task: u64, disallow: bool) {
+        let _ = (task, disallow);
+        self.missing("scx.disallow");
+    }
+    /// `scx_bpf_dsq_reenq`; `false`: the kernel has no such function.
+    fn dsq_reenq(&self, dsq_id: u64) -> bool {
+        let _ = dsq_id;
+        false
+    }
+    /// `bpf_iter_task_new` and its like: a handle; `None`: it was refused.
+    fn walk_new(&self, walk: Walk) -> Option<u64> {
+        let _ = walk;
+        self.missing("walk_new");
+        None
+    }
+    /// The next task or cgroup.
+    fn walk_next(&self, walk: u64) -> Option<u64> {
+        let _ = walk;
+        None
+    }
+    /// Ends it.
+    fn walk_destroy(&self, walk: u64) {
+        let _ = walk;
+    }
+    /// `args->cgroup` of `init_task`.
+    fn init_task_cgroup(&self, args: u64) -> Option<u64> {
+        let _ = args;
+        None
+    }
+    /// Period, quota and burst of `cgroup_init`'s arguments, in microseconds.
+    fn cgroup_init_bandwidth(&self, args: u64) -> Option<[u64; 3]> {
+        let _ = args;
+        None
+    }
+    /// `scx_bpf_cidperf_cap`.
+    fn cidperf_cap(&self, cid: i32) -> Option<u32> {
+        let _ = cid;
+        None
+    }
+    /// `scx_bpf_cidperf_cur`.
+    fn cidperf_cur(&self, cid: i32) -> Option<u32> {
+        let _ = cid;
+        None
+    }
+    /// `scx_bpf_cidperf_set`; `false`: the kernel has no such function.
+    fn cidperf_set(&self, cid: i32, perf: u32) -> bool {
+        let _ = (cid, perf);
+        false
+    }
+    /// `scx_bpf_cid_curr`.
+    fn cid_curr(&self, cid: i32) -> Option<u64> {
+        let _ = cid;
+        None
     }
     /// `scx_bpf_cpu_node`.
     fn cpu_node(&self, cpu: i32) -> i32 {
@@ -425,6 +524,28 @@ pub enum TaskField {
     Flags,
     /// `static_prio`, an i32.
     StaticPrio,
+    /// `prio`, an i32.
+    Prio,
+    /// `policy`, a u32.
+    Policy,
+    /// `__state`, a u32.
+    State,
+    /// `migration_disabled`, a u16.
+    MigrationDisabled,
+    /// `utime`, a u64.
+    Utime,
+    /// `stime`, a u64.
+    Stime,
+    /// `numa_preferred_nid`, an i32.
+    PreferredNode,
+    /// `mm`: 0 if there is none.
+    Mm,
+    /// `real_parent`, a task.
+    Parent,
+    /// `group_leader`, a task.
+    Leader,
+    /// `scx.tid`, a u64.
+    Tid,
     /// `nvcsw`, a u64.
     Nvcsw,
     /// `nivcsw`, a u64.
