@@ -3,7 +3,7 @@
 CARGO ?= cargo
 SCXR = target/release/scxr
 
-.PHONY: run test lint bench fuzz setup clean
+.PHONY: run test lint bench fuzz loaders setup clean
 
 # Sets up what is missing, builds, and shows EEVDF beside simple on a simulated machine.
 run:
@@ -25,6 +25,11 @@ bench:
 	@scripts/setup run
 	$(CARGO) bench --locked -p scxr --bench simulation
 	$(CARGO) bench --locked -p scxr-bpf --bench interp
+
+# Every object through bpftool, a skeleton of libbpf's and veristat, on all four kernels: ten minutes and more.
+loaders:
+	@scripts/setup loaders
+	$(CARGO) test --locked -p scxr --test loaders -- --include-ignored --test-threads 1 --nocapture
 
 # Runs each fuzz target for FUZZ_SECONDS seconds.
 FUZZ_SECONDS ?= 60

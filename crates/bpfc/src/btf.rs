@@ -37,6 +37,9 @@ mod kind {
 /// What the name of a counted pointer begins with, once it is an identifier.
 const KPTR: &str = "Kptr_";
 
+/// Parameters that kernels take in the prototype of a function [MAX_BPF_FUNC_REG_ARGS].
+const PARAMETERS_MAX: usize = 5;
+
 /// One type record: where it is, and its three common words.
 #[derive(Clone, Copy)]
 struct Record {
@@ -246,9 +249,14 @@ impl Btf {
         }
     }
 
-    /// Names of the functions that are external symbols.
+    /// Names of the functions and variables that are external symbols.
     pub(crate) fn externs(&self) -> BTreeSet<String> {
-        let is_extern = |r: &&Record| r.kind == kind::FUNC && r.vlen == 2;
+        let linkage = |r: &Record| word(&self.types, r.at + 12);
+        let is_extern = |r: &&Record| match r.kind {
+            kind::FUNC => r.vlen == 2,
+            kind::VAR => linkage(r) == Some(2),
+            _ => false,
+        };
         self.records.iter().filter(is_extern).map(|r| self.name_at(r.at)).collect()
     }
 
@@ -432,8 +440,14 @@ impl Btf {
 
     /// Gives functions the names of their symbols where these are not mangled (a program is then called the same in BTF and in
     /// the symbol table), and makes those static whose symbols are local: the verifier checks a static function as part of
-    /// its callers, a global one alone. `ext` is `.BTF.ext`, `symbols` the functions by section and byte offset.
-    pub(crate) fn match_functions(&mut self, ext: &[u8], symbols: &BTreeMap<(String, u64), Function>) -> Option<()> {
+    /// its callers, a global one alone. `ext` is `.BTF.ext`, `symbols` the functions by section and byte offset, `left` the parameters that
+    /// functions have in LLVM's end, by symbol.
+    pub(crate) fn match_functions(
+        &mut self,
+        ext: &[u8],
+        symbols: &BTreeMap<(String, u64), Function>,
+        left: &BTreeMap<String, Vec<String>>,
+    ) -> Option<()> {
         let start = (word(ext, 4)? + word(ext, 8)?) as usize;
         let info = ext.get(start..start + word(ext, 12)? as usize)?;
         if info.is_empty() {
@@ -453,10 +467,35 @@ impl Btf {
                 if symbol.is_local {
                     self.put(function.at + 4, kind::FUNC << 24);
                 }
+                if let Some(left) = left.get(&symbol.name) {
+                    self.cut_parameters(function, left);
+                }
             }
             at += nr * record_len;
         }
         Some(())
+    }
+
+    /// Lets the prototype of a function with more than five parameters, which kernels refuse, have those that LLVM left: the ones of these
+    /// names, or as many where it made new ones of them.
+    fn cut_parameters(&mut self, function: Record, left: &[String]) {
+        let proto = self.record(function.size_or_type).filter(|r| r.kind == kind::FUNC_PROTO);
+        let Some(proto) = proto.filter(|r| r.vlen > PARAMETERS_MAX) else { return };
+        let all: Vec<usize> = (0..proto.vlen).map(|i| proto.at + 12 + 8 * i).collect();
+        let mut kept: Vec<usize> = all.iter().copied().filter(|&p| left.contains(&self.name_at(p))).collect();
+        if kept.len() != left.len() || kept.len() > PARAMETERS_MAX {
+            kept = all.into_iter().take(left.len().min(PARAMETERS_MAX)).collect();
+        }
+        let (at, words) = (self.types.len(), kept.iter().flat_map(|&p| [p, p + 4]).collect::<Vec<usize>>());
+        let words: Vec<u32> = words.into_iter().filter_map(|at| word(&self.types, at)).collect();
+        let (vlen, info) = (kept.len(), kind::FUNC_PROTO << 24 | kept.len() as u32);
+        for value in [0, info, proto.size_or_type].into_iter().chain(words) {
+            self.types.extend(value.to_le_bytes());
+        }
+        self.records.push(Record { at, kind: kind::FUNC_PROTO, vlen, size_or_type: proto.size_or_type });
+        let id = self.records.len() as u32;
+        self.put(function.at + 8, id);
+        self.records.iter_mut().filter(|r| r.at == function.at).for_each(|r| r.size_or_type = id);
     }
 
     /// Writes the strings anew, those in use and each once, with the folders of `remaps` replaced where a string begins with one.

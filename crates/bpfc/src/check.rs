@@ -127,6 +127,10 @@ fn diagnostic(line: &str, places: &Places<'_>) -> Option<Refusal> {
 const WIDE: (&str, &str) = ("arithmetic of 128 bits", "use 64 bits");
 const ARGUMENTS: (&str, &str) =
     ("a function of more than five words of arguments", "make it #[inline(always)], or pass a reference to a struct");
+const COMPARED: (&str, &str) = (
+    "a comparison of more bytes than can be compared in line",
+    "compare element by element: a.iter().zip(b).all(|(a, b)| a == b)",
+);
 const WIDE_RETURN: &str = "a function that returns more than 64 bits";
 
 /// Words of LLVM's messages, what they mean, and what to do.
@@ -135,7 +139,8 @@ const DIAGNOSTICS: &[(&str, &str, &str)] = &[
     ("memcpy", "a value that is too large to be copied in line", "keep large values in a map or a global"),
     ("memset", "a value that is too large to be cleared in line", "keep large values in a map or a global"),
     ("memmove", "a value that is too large to be moved in line", "keep large values in a map or a global"),
-    ("memcmp", "values that are too large to be compared in line", "compare them in parts"),
+    ("'fm", "floating-point arithmetic", "use integers, scaled"),
+    ("memcmp", COMPARED.0, COMPARED.1),
     ("ti3'", WIDE.0, WIDE.1),
     ("small returns", WIDE_RETURN, "make it #[inline(always)]"),
     ("signed division", "a signed division", "divide the absolute values, or compile for v4"),
@@ -159,7 +164,16 @@ fn judge(name: &str, kfuncs: &Kfuncs) -> Option<(String, &'static str)> {
         _ if name.starts_with("llvm.") => return None,
         _ => {}
     }
+    if let "memcmp" | "bcmp" = name {
+        return Some((COMPARED.0.to_owned(), COMPARED.1));
+    }
     let path = format!("{:#}", rustc_demangle::demangle(name));
+    if path.starts_with("core::fmt::") || path.starts_with("<core::fmt::") {
+        return Some((
+            "formatting by core::fmt".to_owned(),
+            "use scx_print!, scx_error! or scx_dump!, which the kernel formats",
+        ));
+    }
     for (function, what, hint) in PANICS {
         if path.contains(function) {
             return Some((format!("a panic can be reached: {what}"), hint));
@@ -178,6 +192,7 @@ const PANICS: &[(&str, &str, &str)] = &[
     ("panic_const_rem_overflow", "a remainder that overflows", "use wrapping_rem or checked_rem"),
     ("panic_const_async", "an async function that is polled again", "BPF programs run to their end"),
     ("panic_const", "arithmetic that overflows", "use wrapping_*, saturating_* or checked_*"),
+    ("panic_for_nonpositive_argument", "a logarithm of zero", "use checked_ilog2 and the like"),
     ("overflow_panic", "arithmetic that overflows", "use wrapping_*, saturating_* or checked_*"),
     ("option::unwrap_failed", "unwrap of None", "use if let, let else, or unwrap_or"),
     ("option::expect_failed", "expect of None", "use if let, let else, or unwrap_or"),
@@ -216,6 +231,8 @@ mod tests {
             "_ZN4core3num14overflow_panic3add17h0123456789abcdefE",
             Some("a panic can be reached: arithmetic that overflows"),
         );
+        check("memcmp", Some("a comparison of more bytes than can be compared in line"));
+        check("_ZN4core3fmt5write17h0123456789abcdefE", Some("formatting by core::fmt"));
         check("printf", Some("a call of `printf`, which is not inlined and has no BPF code"));
     }
 

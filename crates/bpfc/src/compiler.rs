@@ -124,13 +124,14 @@ impl std::fmt::Debug for Compiler {
 
 impl Compiler {
     /// Finds a compiler and loads its LLVM: the one that the variable `RUSTC` names, else the first that has one that can be
-    /// loaded of `rustc` on the path, rustup's toolchains and the system's.
+    /// loaded of `rustc` on the path, rustup's toolchains and the system's. Where none has one: the first for which another LLVM
+    /// that is installed is new enough. The variable `SCXR_LLVM` names the library that is used in any case.
     pub fn new() -> Result<Self> {
         let (rustc, llvm) = Rustc::find()?;
         Ok(Self { rustc, llvm })
     }
 
-    /// Uses the compiler at `rustc`.
+    /// Uses the compiler at `rustc`, with its own LLVM or another that reads its bitcode.
     pub fn with_rustc(rustc: impl Into<PathBuf>) -> Result<Self> {
         let rustc = Rustc::at(rustc.into())?;
         let llvm = rustc.llvm()?;
@@ -139,7 +140,9 @@ impl Compiler {
 
     /// One line that tells compiler and LLVM.
     pub fn describe(&self) -> String {
-        format!("rustc {}, LLVM {} ({})", self.rustc.release(), self.llvm.version(), self.llvm.path().display())
+        let foreign = if self.rustc.is_foreign(&self.llvm) { ", not the compiler's own" } else { "" };
+        let (release, llvm) = (self.rustc.release(), &self.llvm);
+        format!("rustc {release}, LLVM {} ({}{foreign})", llvm.version(), llvm.path().display())
     }
 
     /// Compiles the policy at `source`.
@@ -199,7 +202,7 @@ impl Compiler {
         let session = Session::begin();
         let descriptions = prepare(&module, &machine);
         module.run(EARLY_PASSES, &machine).map_err(fail)?;
-        let lowered = Lowered { descriptions, ..lower::lower(&module, &session)? };
+        let mut lowered = Lowered { descriptions, ..lower::lower(&module, &session)? };
         module.verify().map_err(fail)?;
         module.run("default<O3>", &machine).map_err(fail)?;
         // LLVM keeps relocations of fields whose values nobody uses, and branches around them
@@ -209,6 +212,7 @@ impl Compiler {
             }
             module.run(LATE_PASSES, &machine).map_err(fail)?;
         }
+        module.drop_unused_variables();
         let folder = source.parent().unwrap_or(Path::new("/"));
         let (places, refused) =
             (Places { policy: folder, policy_crate }, |refusals| Error::Refused { name: name.to_owned(), refusals });
@@ -219,8 +223,11 @@ impl Compiler {
             // what a panic would print comes along with it and has no place in the policy
             let placed = refusals.iter().any(|r| r.site.is_some());
             refusals.retain(|r| !placed || r.site.is_some());
+            refusals.sort();
             return Err(refused(refusals));
         }
+        let defined = module.functions().into_iter().filter(|&f| !module.is_declaration(f));
+        lowered.parameters = defined.map(|f| (module.name(f), module.parameters(f))).collect();
         module.attribute_lines(|file| places.owns(file));
         let emit = |kind| {
             module

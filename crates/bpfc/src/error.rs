@@ -50,9 +50,21 @@ fn reasons(tried: &[(PathBuf, String)]) -> String {
     all.join("\n")
 }
 
-/// What to do where no toolchain can be used.
-const ADVICE: &str = "Install one whose LLVM is a shared library: `rustup toolchain install stable` (https://rustup.rs), or a distribution's rustc \
-that is linked with libLLVM.so; or name a compiler in the variable RUSTC. Objects (X.bpf.o) that were built elsewhere run without one.";
+/// What to do where no toolchain can be used, whose LLVM is of the major version `needs`.
+fn advice(needs: Option<u32>) -> String {
+    let mut ways = vec![(
+        "rustup toolchain install stable".to_owned(),
+        "its LLVM is a shared library; https://rustup.rs".to_owned(),
+    )];
+    if let Some(needs) = needs {
+        let what = format!("an LLVM of version {needs} or newer with the BPF back end; Fedora: dnf install llvm-libs");
+        ways.push((format!("apt install libllvm{needs}"), what));
+        ways.push(("export SCXR_LLVM=/path/libLLVM.so".to_owned(), "one that is elsewhere".to_owned()));
+    }
+    ways.push(("export RUSTC=/path/rustc".to_owned(), "a compiler that is linked with a libLLVM.so".to_owned()));
+    let ways: String = ways.iter().map(|(command, what)| format!("\n  {command:<34} ({what})")).collect();
+    format!("One of these helps:{ways}\nObjects (X.bpf.o) that were built elsewhere run without one.")
+}
 
 /// Why a policy was not compiled.
 #[derive(Debug, thiserror::Error)]
@@ -93,20 +105,34 @@ pub enum Error {
         found: String,
     },
     /// The toolchain has no LLVM that could be loaded.
-    #[error(
-        "no libLLVM beside {rustc} (looked in {looked}); a toolchain of rustup has one, and so has a distribution's rustc that is linked with a shared LLVM"
-    )]
+    #[error("no libLLVM beside {rustc} (looked in {looked})")]
     LlvmMissing {
         /// The compiler whose LLVM was sought.
         rustc: PathBuf,
         /// The folders that were looked at, separated by commas.
         looked: String,
     },
-    /// Several toolchains were found, none of which can be used.
-    #[error("no Rust toolchain here has an LLVM that can be used:\n{}\n{ADVICE}", reasons(.tried))]
+    /// No toolchain can be used, and no other LLVM in the place of a toolchain's own.
+    #[error("no Rust toolchain here has an LLVM that can be used:\n{}\n{}", reasons(.tried), advice(*.needs))]
     NoToolchain {
         /// Each compiler that was tried, and what is wrong with it.
         tried: Vec<(PathBuf, String)>,
+        /// The major version of LLVM that the first compiler without one needs.
+        needs: Option<u32>,
+    },
+    /// The LLVM that was asked for is none, or cannot read what the compiler writes.
+    #[error(
+        "SCXR_LLVM={library} cannot be used: {why}; rustc {release} needs LLVM {needs} or newer, a shared library with the BPF back end"
+    )]
+    LlvmNamed {
+        /// The library.
+        library: PathBuf,
+        /// What is wrong with it.
+        why: String,
+        /// The compiler's release.
+        release: String,
+        /// The major version of the compiler's own LLVM.
+        needs: u32,
     },
     /// libLLVM is there but cannot be used.
     #[error("cannot use {library}: {why}")]

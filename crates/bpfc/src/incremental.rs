@@ -1,7 +1,7 @@
 //! Building into a file, and not at all where nothing changed.
 //!
 //! Beside the output a folder `.scxr-build` holds the compiled policy crate and, for each output, a stamp: hashes of all that the
-//! output was made of (driver, compiler, options, source files) and of the output itself. Where all are the same the stamp
+//! output was made of (driver, compiler, LLVM, options, source files) and of the output itself. Where all are the same the stamp
 //! answers; that costs one `rustc -vV`. A stamp that cannot be read is as good as none.
 
 use std::path::{Path, PathBuf};
@@ -70,11 +70,13 @@ fn key(source: &Path, name: &str, options: &Options) -> Result<u64> {
     let rustc = Rustc::preferred();
     // one that cannot be used is as good as any other: what is used instead is decided by what is installed
     let identity = rustc.as_ref().map_or("none", |rustc| rustc.identity());
+    let llvm = rustc.as_ref().map_or_else(|_| String::new(), Rustc::llvm_key);
     let driver = embedded::DRIVER.to_le_bytes();
     let files = embedded::FILES.iter().map(|(_, text)| text.as_bytes());
-    let parts: [&[u8]; 6] = [
+    let parts: [&[u8]; 7] = [
         &driver,
         identity.as_bytes(),
+        llvm.as_bytes(),
         source.as_os_str().as_encoded_bytes(),
         name.as_bytes(),
         options.cpu.name().as_bytes(),

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::llvm::{DiBuilder, Member, Metadata, Module, Type, Value, linkage};
-use crate::marker::{CType, Enumerator, Field, Kfunc, Marker, PREFIX};
+use crate::marker::{CType, Enumerator, Field, Kfunc, Marker, PREFIX, Variable};
 use crate::session::Session;
 
 /// `FIELD_BYTE_SIZE` and `FIELD_EXISTENCE` of LLVM's field information.
@@ -37,6 +37,8 @@ pub(crate) struct Lowered {
     pub(crate) structs: Vec<String>,
     /// What is said of the policy's variables and maps, by name.
     pub(crate) descriptions: BTreeMap<String, Vec<String>>,
+    /// Names of the parameters that the policy's functions have after optimisation, by symbol.
+    pub(crate) parameters: BTreeMap<String, Vec<String>>,
 }
 
 /// Replaces all markers of `module`.
@@ -52,13 +54,14 @@ pub(crate) fn lower(module: &Module<'_>, session: &Session) -> Result<Lowered> {
     markers.sort_by(|a, b| a.1.cmp(&b.1));
     let di = module.debug_info();
     let types = Types::new(module, session, di, markers.iter().map(|(_, _, marker)| marker));
-    let mut lowering = Lowering { module, di, types, kfuncs: Kfuncs::new(), nr_sequences: 0 };
+    let mut lowering =
+        Lowering { module, di, types, kfuncs: Kfuncs::new(), variables: BTreeMap::new(), nr_sequences: 0 };
     for (function, name, marker) in &markers {
         lowering.replace(*function, marker).map_err(|why| Error::Declaration { declaration: name.clone(), why })?;
     }
     module.finish_debug_info(di);
     let structs = lowering.types.structs.keys().cloned().collect();
-    Ok(Lowered { kfuncs: lowering.kfuncs, structs, descriptions: BTreeMap::new() })
+    Ok(Lowered { kfuncs: lowering.kfuncs, structs, descriptions: BTreeMap::new(), parameters: BTreeMap::new() })
 }
 
 struct Lowering<'m, 'l> {
@@ -66,6 +69,7 @@ struct Lowering<'m, 'l> {
     di: DiBuilder,
     types: Types<'m, 'l>,
     kfuncs: Kfuncs,
+    variables: BTreeMap<String, (Variable, Value)>,
     nr_sequences: u64,
 }
 
@@ -108,6 +112,11 @@ impl Lowering<'_, '_> {
             Marker::KsymExists(kfunc) => {
                 let target = self.kfunc(kfunc, None, true)?;
                 Ok(module.insert_non_null(call, target))
+            }
+            Marker::Variable(variable) => self.variable(variable),
+            Marker::VariableExists(variable) => {
+                let global = self.variable(variable)?;
+                Ok(module.insert_non_null(call, global))
             }
             Marker::Helper(number) => {
                 let (ty, args) = (module.called_type(call), module.arguments(call));
@@ -184,6 +193,28 @@ impl Lowering<'_, '_> {
         if is_bool { self.module.insert_non_zero(call, info) } else { info }
     }
 
+    /// The declaration of a variable of the kernel's or the loader's; made on its first use.
+    fn variable(&mut self, variable: &Variable) -> Result<Value, String> {
+        let Variable { section, weak, name, ty } = variable;
+        if let Some((known, global)) = self.variables.get(name) {
+            return if known == variable {
+                Ok(*global)
+            } else {
+                Err(format!("{name} is declared in another way, too"))
+            };
+        }
+        if self.module.global(name).is_some() || self.module.function(name).is_some() {
+            return Err(format!("{name} is also the name of something of the policy's own"));
+        }
+        let global = self.module.declare_variable(name, self.types.bits(ty).div_ceil(8));
+        self.module.set_linkage(global, if *weak { linkage::EXTERNAL_WEAK } else { linkage::EXTERNAL });
+        self.module.set_section(global, section);
+        let made = self.types.of(ty);
+        self.module.di_variable(self.di, self.types.file, global, name, made);
+        self.variables.insert(name.clone(), (variable.clone(), global));
+        Ok(global)
+    }
+
     /// The declaration of a kernel function; made on its first use.
     fn kfunc(&mut self, kfunc: &Kfunc, ty: Option<Type>, weak: bool) -> Result<Value, String> {
         let module = self.module;
@@ -244,6 +275,7 @@ impl<'m, 'l> Types<'m, 'l> {
                     enumerators.entry(e.owner.clone()).or_default().insert(e.name.clone(), e.value);
                 }
                 Marker::Kfunc { .. } | Marker::KsymExists(_) | Marker::Helper(_) | Marker::ArenaCast => {}
+                Marker::Variable(_) | Marker::VariableExists(_) => {}
             }
         }
         let file = module.di_file(di);

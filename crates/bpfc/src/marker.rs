@@ -16,6 +16,10 @@
 //! | `scxr.kfunc:NAME(ARG: TYPE, …) -> TYPE` | the same | a call of the kernel function |
 //! | `scxr.kfunc_weak:…` | the same | the same, and the symbol may be absent |
 //! | `scxr.ksym_exists:NAME(ARG: TYPE, …) -> TYPE` | `fn() -> bool` | whether a weak kernel function is there |
+//! | `scxr.var:NAME:TYPE` | `fn() -> *const TYPE` | address of a kernel variable, which may be absent; `()`: one without a type |
+//! | `scxr.var_exists:NAME:TYPE` | `fn() -> bool` | whether it is there |
+//! | `scxr.kconfig:NAME:TYPE` | `fn() -> *const TYPE` | address of a value of the kernel's configuration |
+//! | `scxr.kconfig_weak:NAME:TYPE` | the same | the same, zero where it is not set |
 //! | `scxr.arena_cast:` | `fn(u64) -> *mut c_void` | a pointer into an arena as one that may be followed |
 //! | `scxr.helper:NUMBER` | any | a call of the numbered helper |
 //!
@@ -71,6 +75,16 @@ pub(crate) struct Kfunc {
     pub(crate) ret: CType,
 }
 
+/// A variable that the kernel or the loader provides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Variable {
+    /// `.ksyms` or `.kconfig`.
+    pub(crate) section: &'static str,
+    pub(crate) weak: bool,
+    pub(crate) name: String,
+    pub(crate) ty: CType,
+}
+
 /// One declaration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Marker {
@@ -84,6 +98,8 @@ pub(crate) enum Marker {
     EnumValue(Enumerator),
     Kfunc { weak: bool, kfunc: Kfunc },
     KsymExists(Kfunc),
+    Variable(Variable),
+    VariableExists(Variable),
     Helper(u64),
     ArenaCast,
 }
@@ -106,6 +122,10 @@ impl Marker {
             "kfunc" => kfunc(rest).map(|kfunc| Self::Kfunc { weak: false, kfunc }),
             "kfunc_weak" => kfunc(rest).map(|kfunc| Self::Kfunc { weak: true, kfunc }),
             "ksym_exists" => kfunc(rest).map(Self::KsymExists),
+            "var" => variable(".ksyms", true, rest).map(Self::Variable),
+            "var_exists" => variable(".ksyms", true, rest).map(Self::VariableExists),
+            "kconfig" => variable(".kconfig", false, rest).map(Self::Variable),
+            "kconfig_weak" => variable(".kconfig", true, rest).map(Self::Variable),
             "arena_cast" => Some(Self::ArenaCast),
             "helper" => rest.trim().parse().ok().map(Self::Helper),
             _ => return Err(fail("unknown kind")),
@@ -135,6 +155,11 @@ fn enumerator(text: &str) -> Option<Enumerator> {
         None => digits.parse().ok()?,
     };
     Some(Enumerator { owner: ident(owner), name: ident(name), value })
+}
+
+fn variable(section: &'static str, weak: bool, text: &str) -> Option<Variable> {
+    let (name, ty) = text.split_once(':')?;
+    Some(Variable { section, weak, name: ident(name), ty: ctype(ty)? })
 }
 
 fn kfunc(text: &str) -> Option<Kfunc> {
@@ -268,6 +293,12 @@ mod tests {
         let none = Kfunc { name: "g".to_owned(), params: Vec::new(), ret: CType::Void };
         check("scxr.ksym_exists:g()", Marker::KsymExists(none));
         check("scxr.helper:1", Marker::Helper(1));
+        let int = CType::Int("i32".into(), 32, true);
+        let llc = Variable { section: ".ksyms", weak: true, name: "sd_llc_id".into(), ty: int.clone() };
+        check("scxr.var:sd_llc_id:i32", Marker::Variable(llc.clone()));
+        check("scxr.var_exists:sd_llc_id:i32", Marker::VariableExists(llc));
+        let hz = Variable { section: ".kconfig", weak: false, name: "CONFIG_HZ".into(), ty: int };
+        check("scxr.kconfig:CONFIG_HZ:i32", Marker::Variable(hz));
     }
 
     #[test]
@@ -278,6 +309,8 @@ mod tests {
             "scxr.field:a.b",
             "scxr.field:a.b:Option<u8>",
             "scxr.kfunc:f",
+            "scxr.var:x",
+            "scxr.kconfig:CONFIG_HZ:Option<u32>",
             "scxr.helper:x",
             "scxr",
         ] {

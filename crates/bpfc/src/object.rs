@@ -71,7 +71,7 @@ fn complete_btf(
     btf.name_integers();
     let places = Places::new(builder);
     btf.place_variables(&places.sections, &places.variables);
-    btf.match_functions(&ext, &places.functions).ok_or(".BTF.ext ends early")?;
+    btf.match_functions(&ext, &places.functions, &lowered.parameters).ok_or(".BTF.ext ends early")?;
     btf.name_parameters(&lowered.kfuncs);
     btf.name_own_types(&mut ext)?;
     btf.tag_collections();
@@ -134,7 +134,7 @@ impl Places {
     }
 }
 
-/// Every undefined symbol has to be a kernel function that BTF describes.
+/// Every undefined symbol has to be a kernel function or variable, or a configuration value, that BTF describes.
 fn refuse_undefined(name: &str, builder: &Builder<'_>, externs: &BTreeSet<String>) -> Result<()> {
     let undefined = builder.symbols.iter().filter(|s| s.section.is_none() && s.st_shndx == elf::SHN_UNDEF);
     let names = undefined.map(|s| s.name.to_string()).filter(|s| !s.is_empty() && (s == TRAP || !externs.contains(s)));

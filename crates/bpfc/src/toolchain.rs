@@ -1,4 +1,6 @@
-//! The Rust compiler in use, and the LLVM that it is linked with.
+//! The Rust compiler in use, and the LLVM that it is linked with, or one in its place ([`llvms`]).
+
+mod llvms;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -36,22 +38,38 @@ impl Rustc {
     }
 
     /// The first compiler whose LLVM can be loaded, with it: the one that `RUSTC` names and no other; else the one on the
-    /// path, then rustup's toolchains (stable, then numbered ones, newest first), then those of the system.
+    /// path, then rustup's toolchains (stable, then numbered ones, newest first), then those of the system. Where none has one,
+    /// the first of them for which another LLVM does.
     pub(crate) fn find() -> Result<(Self, Llvm)> {
-        let mut tried = Vec::new();
+        let (mut tried, mut without) = (Vec::new(), Vec::new());
         for path in candidates() {
-            let found = Self::at(path.clone()).and_then(|rustc| rustc.llvm().map(|llvm| (rustc, llvm)));
-            match found {
-                Ok(found) => return Ok(found),
-                Err(error) => tried.push((path, error)),
+            let rustc = match Self::at(path.clone()) {
+                Ok(rustc) => rustc,
+                Err(error) => {
+                    tried.push((path, error));
+                    continue;
+                }
+            };
+            match rustc.own_llvm() {
+                Ok(llvm) => return Ok((rustc, llvm)),
+                Err(why) => without.push((rustc, why)),
             }
         }
-        match tried.len() {
-            1 => Err(tried.remove(0).1),
-            _ => Err(Error::NoToolchain {
-                tried: tried.into_iter().map(|(path, why)| (path, why.to_string())).collect(),
-            }),
+        if without.is_empty() && tried.len() == 1 {
+            return Err(tried.remove(0).1);
         }
+        if llvms::explicit().is_some() && !without.is_empty() {
+            return Err(without.remove(0).1);
+        }
+        let needs = without.first().and_then(|(rustc, _)| rustc.llvm_major());
+        let mut all: Vec<(PathBuf, String)> = tried.into_iter().map(|(path, why)| (path, why.to_string())).collect();
+        for (i, (rustc, own)) in without.into_iter().enumerate() {
+            match rustc.other_llvm() {
+                Ok(llvm) => return Ok((rustc, llvm)),
+                Err(others) => all.insert(i, (rustc.path, format!("{own}{others}"))),
+            }
+        }
+        Err(Error::NoToolchain { tried: all, needs })
     }
 
     /// The one at `path`.
@@ -83,11 +101,71 @@ impl Rustc {
         Command::new(&self.path)
     }
 
-    /// Loads the LLVM that the compiler itself is linked with.
+    /// The major version of the LLVM that is in it; `None` where it has another back end.
+    fn llvm_major(&self) -> Option<u32> {
+        let version = self.verbose.lines().find_map(|l| l.strip_prefix("LLVM version:"))?;
+        version.trim().split('.').next()?.parse().ok()
+    }
+
+    /// Whether `llvm` is not what it is linked with.
+    pub(crate) fn is_foreign(&self, llvm: &Llvm) -> bool {
+        self.llvm_file().ok().as_deref() != Some(llvm.path())
+    }
+
+    /// Loads its own LLVM, else another one that reads what it writes.
+    pub(crate) fn llvm(&self) -> Result<Llvm> {
+        let why = match self.own_llvm() {
+            Ok(llvm) => return Ok(llvm),
+            Err(why) if llvms::explicit().is_some() => return Err(why),
+            Err(why) => why,
+        };
+        self.other_llvm().map_err(|others| Error::NoToolchain {
+            tried: vec![(self.path.clone(), format!("{why}{others}"))],
+            needs: self.llvm_major(),
+        })
+    }
+
+    /// Loads the LLVM that `SCXR_LLVM` names, else the one that the compiler itself is linked with.
+    fn own_llvm(&self) -> Result<Llvm> {
+        let Some(named) = llvms::explicit() else { return Llvm::load(&self.llvm_file()?) };
+        let needs = self.llvm_major().unwrap_or_default();
+        llvms::load(&named, needs).map_err(|why| Error::LlvmNamed {
+            library: named,
+            why,
+            release: self.release.clone(),
+            needs,
+        })
+    }
+
+    /// Loads another LLVM; the error lists those that were looked at.
+    fn other_llvm(&self) -> Result<Llvm, String> {
+        let Some(needs) = self.llvm_major() else { return Err(String::new()) };
+        let (fit, mut refused) = llvms::choose(needs, llvms::installed());
+        for library in fit {
+            match llvms::load(&library, needs) {
+                Ok(llvm) => return Ok(llvm),
+                Err(why) => refused.push((library, why)),
+            }
+        }
+        let listed: String = refused.iter().map(|(path, why)| format!("\n    {}: {why}", path.display())).collect();
+        let none = if listed.is_empty() { ": there is none" } else { ":" };
+        Err(format!(
+            "\n  and no other LLVM here that reads what this compiler writes, version {needs} or newer{none}{listed}"
+        ))
+    }
+
+    /// What of the system decides which LLVM is used: a key changes where another one would be.
+    pub(crate) fn llvm_key(&self) -> String {
+        let own = || self.llvm_file().ok().map(|file| llvms::fingerprint(&file));
+        let others = || llvms::installed().iter().map(|library| llvms::fingerprint(&library.path)).collect();
+        llvms::explicit().map(|named| llvms::fingerprint(&named)).or_else(own).unwrap_or_else(others)
+    }
+
+    /// The LLVM that the compiler itself is linked with: a file, or a name that the dynamic loader knows.
     ///
     /// The driver library of rustc (`librustc_driver-*.so`) names it among the libraries that it needs; rustup's toolchains
     /// keep it beside the driver, distributions where the dynamic loader finds it.
-    pub(crate) fn llvm(&self) -> Result<Llvm> {
+    fn llvm_file(&self) -> Result<PathBuf> {
         let folders = self.library_folders();
         let needed = folders.iter().flat_map(|folder| drivers(folder)).find_map(|driver| needed_llvm(&driver));
         let Some(needed) = needed else {
@@ -95,7 +173,7 @@ impl Rustc {
             return Err(Error::LlvmMissing { rustc: self.path.clone(), looked: looked.join(", ") });
         };
         let beside = folders.iter().map(|folder| folder.join(&needed)).find(|file| file.is_file());
-        Llvm::load(&beside.unwrap_or_else(|| PathBuf::from(&needed)))
+        Ok(beside.unwrap_or_else(|| PathBuf::from(&needed)))
     }
 
     fn library_folders(&self) -> Vec<PathBuf> {
@@ -109,9 +187,11 @@ impl Rustc {
 
 /// Compilers to try, in order.
 pub(crate) fn candidates() -> Vec<PathBuf> {
-    if let Some(named) = std::env::var_os("RUSTC") {
-        return vec![named.into()];
-    }
+    std::env::var_os("RUSTC").map_or_else(installed_compilers, |named| vec![named.into()])
+}
+
+/// The one on the path, then rustup's, then the system's.
+fn installed_compilers() -> Vec<PathBuf> {
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let rustup = std::env::var_os("RUSTUP_HOME").map(PathBuf::from).or_else(|| Some(home?.join(".rustup")));
     let mut all = vec![PathBuf::from("rustc")];

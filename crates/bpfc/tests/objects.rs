@@ -241,6 +241,18 @@ fn functions_of_a_policy_are_static_and_take_plain_types() {
     assert_eq!(object.btf.find(12, "t_enqueue").linkage, 1);
 }
 
+/// Kernels refuse prototypes of more than five parameters, also where LLVM has left a function no more than that.
+#[test]
+fn prototypes_have_the_parameters_that_are_left() {
+    let items = "#[inline(never)] pub fn seven(a: u64, _b: u64, c: u64, d: u64, e: u64, f: u64, _g: u64) -> u64 {\n\
+                 if a > c { NR.set(d); c.wrapping_mul(d) ^ NR.get() } else { NR.set(a); e.wrapping_mul(f) } }";
+    let body = "let x = seven(NR.get(), 1, enq_flags.0, NR.get(), NR.get(), NR.get(), 2);\n\
+                let y = seven(x, x, x ^ NR.get(), NR.get(), NR.get(), NR.get(), x);\n\
+                Dsq::GLOBAL.insert(cx, p, Ns(x ^ y), enq_flags);";
+    let object = Object::read(&compile("t", &policy(items, body)).expect("compiles").bytes);
+    assert_eq!(object.btf.prototype("seven"), "u64 seven(u64 a, u64 c, u64 d, u64 e, u64 f)");
+}
+
 /// The same text in two folders, with two caches, gives the same bytes, and none of them tells a folder.
 #[test]
 fn objects_are_reproducible() {
@@ -287,4 +299,76 @@ fn sources_are_reported() {
     let names: Vec<_> = built.sources.iter().map(|p| p.file_name().unwrap().to_string_lossy().into_owned()).collect();
     assert_eq!(names, ["policy.rs", "shared.rs"]);
     assert_eq!(built.warnings, "");
+}
+
+/// Kernel variables and configuration are external symbols of BTF's own sections, as libbpf wants them.
+#[test]
+fn externs_are_declared() {
+    let items = "state! {\n static HZ as \"CONFIG_HZ\": Kconfig<u32>;\n static RT as \"CONFIG_PREEMPT_RT\": Kconfig<bool>;\n \
+                 static CPUS as \"CONFIG_NR_CPUS\": Kconfig<Option<u64>>;\n static LLC as \"sd_llc_id\": KernelPerCpu<i32>;\n \
+                 static VAR as \"some_var\": KernelVar<u64>;\n static JIFFIES as \"jiffies\": KernelSymbol;\n \
+                 static UNUSED as \"CONFIG_UNUSED\": Kconfig<u32>;\n static NR as \"nr\": Global<u64> = 0;\n}\n";
+    let body = "let mut sum = u64::from(HZ.get()) + CPUS.get().unwrap_or(1) + u64::from(RT.get());\n\
+                sum ^= LLC.get().unwrap_or(0) as u64 ^ LLC.on(Cpu(1)).unwrap_or(0) as u64;\n\
+                sum ^= VAR.get().unwrap_or(0) ^ JIFFIES.address().unwrap_or(0);\n\
+                NR.set(sum); Dsq::GLOBAL.insert(cx, p, Ns(sum), enq_flags);";
+    let text = policy(items, body).replace("state! { static NR as \"nr\": Global<u64> = 0; }\n", "");
+    let object = Object::read(&compile("t", &text).expect("compiles").bytes);
+    let listed = |section: &str| {
+        let ids = object.btf.find(15, section).members.iter().map(|(_, id)| *id);
+        let vars = ids.map(|id| object.btf.get(id)).filter(|t| t.kind == 14);
+        let mut all: Vec<(String, String)> =
+            vars.map(|t| (t.name.clone(), object.btf.spell(object.btf.constant(t.size_or_type)))).collect();
+        all.sort();
+        all.into_iter().map(|(name, ty)| format!("{ty} {name}")).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(".kconfig"), ["u32 CONFIG_HZ", "u64 CONFIG_NR_CPUS", "bool CONFIG_PREEMPT_RT"]);
+    assert_eq!(listed(".ksyms"), ["void jiffies", "i32 sd_llc_id", "u64 some_var"]);
+    for (name, weak) in [
+        ("CONFIG_HZ", false),
+        ("CONFIG_PREEMPT_RT", true),
+        ("CONFIG_NR_CPUS", true),
+        ("sd_llc_id", true),
+        ("some_var", true),
+        ("jiffies", true),
+    ] {
+        assert_eq!(object.undefined.get(name), Some(&weak), "{name}");
+    }
+    assert!(!object.undefined.contains_key("CONFIG_UNUSED"));
+    assert_eq!(object.btf.find(14, "CONFIG_HZ").linkage, 2);
+}
+
+/// Every kind of map, with what libbpf reads of its declaration.
+#[test]
+fn maps_of_all_kinds_are_declared() {
+    let kinds = [
+        ("HashMap<u64, V, 16>", "type=1 key:8 value:24 max_entries=16"),
+        ("Array<V, 3>", "type=2 key:4 value:24 max_entries=3"),
+        ("PerfEventArray", "type=4 key:4 value:4"),
+        ("PerCpuHashMap<u32, V, 5>", "type=5 key:4 value:24 max_entries=5"),
+        ("PerCpu<V>", "type=6 key:4 value:24 max_entries=1"),
+        ("PerCpuArray<u64, 4>", "type=6 key:4 value:8 max_entries=4"),
+        ("LruHashMap<u64, V, 7>", "type=9 key:8 value:24 max_entries=7"),
+        ("ArrayOfMaps<Queue<u64, 8>, 2> = [&LOW, &HIGH]", "type=12 key:4 max_entries=2 values=0"),
+        ("HashOfMaps<Queue<u64, 8>, 2> = [&LOW, &HIGH]", "type=13 key:4 max_entries=2 values=0"),
+        ("Queue<u64, 9>", "type=22 value:8 max_entries=9"),
+        ("Stack<u64, 10>", "type=23 value:8 max_entries=10"),
+        ("RingBuf<4096>", "type=27 max_entries=4096"),
+        ("TaskStorage<V>", "type=29 map_flags=1 key:4 value:24"),
+        ("UserRingBuf<8192>", "type=31 max_entries=8192"),
+        ("CgroupStorage<V>", "type=32 map_flags=1 key:4 value:24"),
+        ("Arena<6>", "type=33 map_flags=1024 max_entries=6"),
+    ];
+    let declared = kinds.iter().enumerate().map(|(i, (kind, _))| format!(" static M{i} as \"m{i}\": {kind};\n"));
+    let state: String = declared.collect();
+    let items = format!(
+        "shared! {{\n /// Values.\n pub struct V {{\n /// One.\n pub a: u64,\n /// Two.\n pub b: u32,\n /// Three.\n pub c: u64,\n }}\n}}\n\
+         state! {{\n static LOW as \"low\": Queue<u64, 8>;\n static HIGH as \"high\": Queue<u64, 8>;\n static NR as \"nr\": Global<u64> = 0;\n{state}}}\n"
+    );
+    let body = "NR.set(1);\nDsq::GLOBAL.insert(cx, p, Ns::SLICE_DFL, enq_flags);";
+    let text = policy(&items, body).replace("state! { static NR as \"nr\": Global<u64> = 0; }\n", "");
+    let object = Object::read(&compile("t", &text).unwrap_or_else(|e| panic!("{e}")).bytes);
+    for (i, (kind, expect)) in kinds.iter().enumerate() {
+        assert_eq!(object.btf.map(&format!("m{i}")), *expect, "{kind}");
+    }
 }

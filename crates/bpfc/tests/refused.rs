@@ -41,6 +41,52 @@ fn each_is_refused_by_its_line() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
+/// What a policy may not have, and the bad policy that has it.
+const LIST: &[(&str, &[&str])] = &[
+    ("an index", &["index"]),
+    ("unwrap", &["unwrap", "expect_err"]),
+    ("a division", &["division", "remainder", "signed", "logarithm"]),
+    ("overflow that is checked", &["overflow", "product"]),
+    ("a slice", &["slice"]),
+    ("a comparison", &["comparison", "comparison_of_slices"]),
+    ("floating point", &["float", "float_function"]),
+    ("128 bits", &["wide", "wide_division"]),
+    ("too much stack", &["stack", "chain", "large_copy"]),
+    ("recursion", &["recursion", "mutual"]),
+    ("an unsupported atomic", &["atomic_kind", "atomic_width", "compiler_fence"]),
+    ("a call of what is not inlined", &["undefined", "not_inlined", "formatting", "function_pointer", "trait_object"]),
+    ("an insertion from running", &["from_running"]),
+    ("too many arguments", &["arguments"]),
+    ("a loop without end", &["endless"]),
+];
+
+/// Every refusal of the driver's says `FILE:LINE:COLUMN: WHAT (HINT)`, with a line of that policy; rustc's name the line.
+#[test]
+fn each_has_a_line_and_a_hint() {
+    for (what, names) in LIST {
+        for name in *names {
+            let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/refused/{name}.txt"));
+            let text = std::fs::read_to_string(&golden).unwrap_or_else(|e| panic!("{what}: {name}: {e}"));
+            let place = |line: &str| {
+                let mut parts = line.strip_prefix(&format!("{name}.rs:"))?.splitn(3, ':');
+                let number = |part: &str| part.parse::<u32>().ok().filter(|n| *n > 0);
+                number(parts.next()?)?;
+                number(parts.next()?)?;
+                Some(parts.next().unwrap_or_default().to_owned())
+            };
+            let by_driver = text.contains("cannot run as BPF");
+            let said: Vec<String> = text.lines().filter_map(place).collect();
+            assert!(!said.is_empty(), "{what}: {name}: no place: {text}");
+            if by_driver {
+                assert_eq!(said.len(), text.lines().count() - 1, "{what}: {name}: a line without a place: {text}");
+                let hinted =
+                    |s: &&String| s.ends_with(')') && s.contains(" (") && !s.contains("BPF has no code for it");
+                assert_eq!(said.iter().filter(hinted).count(), said.len(), "{what}: {name}: {text}");
+            }
+        }
+    }
+}
+
 /// Error codes and lines of rustc's diagnostics, and what is ours of its words.
 fn rustc_says(diagnostics: &str) -> String {
     let code = |line: &str| line.strip_prefix("error[").and_then(|l| l.split(']').next()).map(str::to_owned);

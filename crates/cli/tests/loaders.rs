@@ -1,5 +1,5 @@
 //! Any loader takes our objects, unchanged: bpftool and a skeleton of libbpf's, on stock kernels in QEMU. veristat too, where it is on the
-//! path. None of them knows anything of scxr.
+//! path or `scripts/setup loaders` built it; else it is said that it was left out. None of them knows anything of scxr.
 
 #[path = "support/skip.rs"]
 mod skip;
@@ -95,8 +95,10 @@ fn check(kernel: &str, policies: &[(&str, &str)]) {
     std::fs::write(dir.path().join("load.sh"), SCRIPT).expect("a script");
     std::fs::set_permissions(dir.path().join("load.sh"), std::os::unix::fs::PermissionsExt::from_mode(0o755))
         .expect("a mode");
-    if let Some(veristat) = program("veristat") {
-        std::fs::copy(veristat, dir.path().join("veristat")).expect("a copy");
+    let built = Some(root().join("target/tools/veristat")).filter(|p| p.is_file());
+    match program("veristat").or(built) {
+        Some(veristat) => _ = std::fs::copy(veristat, dir.path().join("veristat")).expect("a copy"),
+        None => skipped(&format!("{kernel}: veristat is left out: there is none (`make loaders` builds one)")),
     }
     let mut command = Command::new(env!("CARGO_BIN_EXE_scxr"));
     command.args([
@@ -137,7 +139,24 @@ fn check(kernel: &str, policies: &[(&str, &str)]) {
     }
     if dir.path().join("veristat").is_file() {
         assert!(said.contains("simple_enqueue,success") && !said.contains("failure"), "{kernel}: veristat: {exec}");
+        support::say(&walked(kernel, said));
     }
+}
+
+/// Instructions that the verifier walked, all programs of an object together, as `file,prog,verdict,insns` lists them.
+fn walked(kernel: &str, said: &str) -> String {
+    let mut sums = std::collections::BTreeMap::<&str, u64>::new();
+    for line in said.lines() {
+        let mut fields = line.split(',');
+        let (object, _, _, insns) = (fields.next(), fields.next(), fields.next(), fields.next());
+        if let (Some(object), Some(Ok(insns))) = (object.and_then(|o| o.strip_suffix(".bpf.o")), insns.map(str::parse))
+        {
+            let insns: u64 = insns;
+            *sums.entry(object).or_default() += insns;
+        }
+    }
+    let listed: Vec<String> = sums.iter().map(|(object, insns)| format!("{object} {insns}")).collect();
+    format!("{kernel}: instructions walked, by veristat: {}", listed.join(", "))
 }
 
 const SIMPLE: (&str, &str) = ("simple", "schedulers/simple");

@@ -22,6 +22,8 @@ use scxr_trace::{Event, ExitKind, Recorder};
 mod arenas;
 #[path = "../../policy/policies/cgroups.rs"]
 mod cgroups;
+#[path = "../../policy/policies/externs.rs"]
+mod externs;
 #[path = "../../policy/policies/fields.rs"]
 mod fields;
 #[path = "../../policy/policies/lookups.rs"]
@@ -332,6 +334,16 @@ fn cgroups_are_known_weighed_and_kept() {
 #[test]
 fn every_operation() {
     check(&operations::POLICY, &[], ExitKind::None);
+}
+
+#[test]
+fn configuration_and_variables_of_the_kernel() {
+    let globals = check(&externs::POLICY, &[], ExitKind::None);
+    assert_counts(&globals, &["nr_ticks", "nr_near"]);
+    let seen = [("hz_seen", 250), ("version_seen", i128::from(KernelVersion::NEWEST.code())), ("nr_wrong", 0)];
+    for (name, value) in seen {
+        assert!(globals.contains(&(name.into(), value)), "{name}: {globals:?}");
+    }
 }
 
 #[test]

@@ -56,6 +56,10 @@ pub enum Kind {
     SubArgs = 17,
     /// `sched_ext_ops` of the sub-scheduler that the operation under way is about.
     SubOps = 18,
+    /// A variable that each CPU has one of; the number says which. Nothing is behind it.
+    Variable = 19,
+    /// A CPU's own variable; the number says which and whose.
+    CpuVariable = 20,
 }
 
 /// Numbers of the kernel's CPU masks.
@@ -133,6 +137,8 @@ impl Place {
             16 => Kind::CgroupInitArgs,
             17 => Kind::SubArgs,
             18 => Kind::SubOps,
+            19 => Kind::Variable,
+            20 => Kind::CpuVariable,
             _ => return None,
         };
         let id = (off >> ID_SHIFT) as u32 & (ID_LIMIT - 1);
@@ -168,7 +174,7 @@ mod tests {
                 assert_eq!(Place::at(place.addr()), Some(place));
             }
         }
-        for bad in [0, 8, 0x1000_0000_0000, KERNEL_BASE, KERNEL_BASE + (20 << KIND_SHIFT), u64::MAX] {
+        for bad in [0, 8, 0x1000_0000_0000, KERNEL_BASE, KERNEL_BASE + (21 << KIND_SHIFT), u64::MAX] {
             assert_eq!(Place::at(bad), None, "{bad:#x}");
         }
     }

@@ -15,6 +15,7 @@ use scxr_kernel::task::{OnRq, TaskState};
 
 use crate::addr::{Kind, Place, addr, string};
 use crate::host::Told;
+use crate::variables;
 
 /// A struct of the modelled kernel with the meaning of its fields.
 pub(crate) struct Fields<F> {
@@ -299,6 +300,8 @@ impl FieldTables {
                 };
                 Ok(text_value(text, at, size))
             }
+            Kind::CpuVariable => variables::load(k, id, offset, size).ok_or(AccessError::Bad),
+            Kind::Variable => Err(AccessError::Bad),
             Kind::Opaque => Err(AccessError::NotImplemented("fields of this kernel object".into())),
         }
     }

@@ -11,6 +11,7 @@ use scxr_kernel::ids::TaskId;
 use crate::addr::{Kind, Place, addr};
 use crate::fields::Objects;
 use crate::scheduler::BpfScheduler;
+use crate::variables;
 
 /// What an operation is told by address, while it runs.
 #[derive(Clone, Copy)]
@@ -190,6 +191,11 @@ impl Host for Context<'_> {
         if let Some(queue) = self.s.ring_waiters.get() {
             self.k.wake_soon(queue);
         }
+    }
+
+    fn per_cpu_ptr(&mut self, addr: u64, cpu: Option<u32>) -> u64 {
+        let cpu = cpu.unwrap_or_else(|| self.k.this_cpu().0);
+        variables::of_cpu(self.k, addr, cpu)
     }
 
     fn task_storage_key(&mut self, task: u64) -> Option<u64> {

@@ -27,6 +27,7 @@ mod refs;
 mod scheduler;
 mod table;
 mod timers;
+mod variables;
 mod walks;
 
 pub use globals::{Value, decode, is_variable};

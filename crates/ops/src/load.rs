@@ -10,11 +10,11 @@ use scxr_bpf::load::{ExternKind, GlobalValue, KconfigValue, LoadError, LoadOptio
 use scxr_bpf::vm::{CodeCache, Exec, Machine, MachineError, Options};
 use scxr_kernel::config::Interleave;
 
-use crate::addr::{Kind, addr};
 use crate::kfuncs;
 use crate::model::Model;
 use crate::scheduler::{BpfScheduler, Random};
 use crate::table::Table;
+use crate::variables;
 
 /// Why an object is not a scheduler that can be enabled.
 #[derive(Debug, thiserror::Error)]
@@ -141,8 +141,7 @@ impl BpfScheduler {
             per_insn: options.interleave >= Interleave::Insn,
             exec: options.exec,
             cache: Some(&options.cache),
-            // Programs only test whether a kernel symbol is there; variables behind one are not implemented.
-            ksym_address: &|index, ksym| ksym.kernel_btf_id.map_or(0, |_| addr(Kind::Opaque, index as u32)),
+            ksym_address: &|index, ksym| ksym.kernel_btf_id.map_or(0, |_| variables::symbol(&ksym.name, index)),
             ..Options::default()
         };
         let machine = Machine::new(image, &machine_options)

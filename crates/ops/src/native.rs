@@ -23,6 +23,7 @@ use crate::iters::Iters;
 use crate::kfuncs::walk;
 use crate::scheduler::{EFAULT, Random};
 use crate::timers;
+use crate::variables;
 use crate::walks::Walks;
 
 /// In the handle of a walk: it is over tasks.
@@ -585,6 +586,20 @@ impl Host for NativeHost<'_> {
         let Some(iter) = self.iter(iter) else { return false };
         let run = if by_vtime { kfunc::scx_bpf_dsq_move_vtime } else { kfunc::scx_bpf_dsq_move };
         self.with(|k| task_id(k, task).is_some_and(|p| run(k, iter, p, dsq_id, enq_flags)))
+    }
+
+    fn kconfig(&self, name: &str) -> Option<u64> {
+        let hz = self.with(|k| k.config.hz);
+        match scxr_abi::kconfig(scxr_abi::KernelVersion::NEWEST, hz, name)? {
+            scxr_abi::KconfigValue::Int(n) => Some(n),
+            scxr_abi::KconfigValue::Yes => Some(1),
+            scxr_abi::KconfigValue::Str(_) => None,
+        }
+    }
+
+    fn kernel_var(&self, name: &str, cpu: Option<i32>) -> Option<u64> {
+        let cpu = u32::try_from(cpu?).ok()?;
+        self.with(|k| variables::integer(k, name, cpu))
     }
 
     fn nr_cids(&self) -> Option<u32> {

@@ -55,6 +55,7 @@ mod state;
 mod task;
 mod units;
 pub mod userspace;
+mod variables;
 mod walk;
 
 #[cfg(bpf)]
@@ -80,6 +81,7 @@ pub use backend::rings::{Reserved, RingBuf, UserRingBuf};
 pub use backend::slots::{CgroupCell, CgroupSlot, MaskCell, MaskSlot, TaskCell, TaskSlot};
 pub use backend::state::{ExitRecord, Global, PerCpuArray, PerCpuValue, Tunable};
 pub use backend::timer::{Timer, TimerCell};
+pub use backend::variables::{Kconfig, KernelPerCpu, KernelSymbol, KernelVar, PerfEventArray};
 #[doc(hidden)]
 pub use backend::walk::{CgroupWalk as __CgroupWalk, MemberSlot as __MemberSlot, TaskSlot as __TaskSlot};
 pub use cid::{Cid, CidMask, CidTopo, CidUnit};
@@ -108,6 +110,7 @@ pub use units::{
     Cpu, EnqFlags, Errno, KickFlags, Ns, OpsFlags, PickFlags, Picked, TaskFlags, TimerFlags, Vtime, WakeFlags, Weight,
     random_u32,
 };
+pub use variables::{PerfCount, Setting};
 pub use walk::{Cgroups, Members, Tasks};
 
 /// Everything that a policy names.
@@ -121,12 +124,13 @@ pub mod prelude {
         Arena, ArenaPtr, Array, ArrayOfMaps, ByVtime, Cgroup, CgroupCell, CgroupInit, CgroupSlot, CgroupStorage, Cid,
         CidMask, CidTopo, CidUnit, Comm, Cpu, CpuMask, CpuRelease, Dispatch, Dsq, Dump, Either, EnqFlags, Enqueue,
         Errno, Event, Events, ExitInfo, ExitRecord, ExitTask, Field, Fifo, Global, HashMap, HashOfMaps, HeldMask, Init,
-        InitTask, KickFlags, List, LruHashMap, MaskCell, MaskSlot, MayDispatch, MayDump, MayInsert, MayMove, MayPick,
-        MayReenqueue, NoPreempt, Ns, ObjectCell, ObjectSlot, Ops, OpsFlags, Owned, OwnedCgroup, OwnedCpuMask,
-        OwnedTask, PerCpu, PerCpuArray, PerCpuHashMap, PerCpuValue, PickFlags, Picked, Queue, QueuedTask, Rcu, Ref,
-        Release, ResSpinLock, Reserved, RingBuf, SelectCpu, Sleepable, SpinLock, Stack, TakesLast, TakesVtime, Task,
-        TaskCell, TaskFlags, TaskSlot, TaskStorage, Timer, TimerCell, TimerFlags, TimerMap, Tree, Tunable, Unlocked,
-        UserRingBuf, Vtime, WakeFlags, Weight, ancestors, bounded, descendants, members, object, plain, processes,
-        random_u32, scheduler, scx_dump, scx_error, scx_exit, scx_print, shared, state, tasks, threads, waiting,
+        InitTask, Kconfig, KernelPerCpu, KernelSymbol, KernelVar, KickFlags, List, LruHashMap, MaskCell, MaskSlot,
+        MayDispatch, MayDump, MayInsert, MayMove, MayPick, MayReenqueue, NoPreempt, Ns, ObjectCell, ObjectSlot, Ops,
+        OpsFlags, Owned, OwnedCgroup, OwnedCpuMask, OwnedTask, PerCpu, PerCpuArray, PerCpuHashMap, PerCpuValue,
+        PerfCount, PerfEventArray, PickFlags, Picked, Queue, QueuedTask, Rcu, Ref, Release, ResSpinLock, Reserved,
+        RingBuf, SelectCpu, Sleepable, SpinLock, Stack, TakesLast, TakesVtime, Task, TaskCell, TaskFlags, TaskSlot,
+        TaskStorage, Timer, TimerCell, TimerFlags, TimerMap, Tree, Tunable, Unlocked, UserRingBuf, Vtime, WakeFlags,
+        Weight, ancestors, bounded, descendants, members, object, plain, processes, random_u32, scheduler, scx_dump,
+        scx_error, scx_exit, scx_print, shared, state, tasks, threads, waiting,
     };
 }

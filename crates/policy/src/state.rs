@@ -70,6 +70,10 @@ wrappers! { Ns, Vtime }
 /// | `Arena<N>` | pages shared with user space |
 /// | `Timer` | a timer |
 /// | `MaskSlot`, `TaskSlot`, `CgroupSlot` | a place for a set of CPUs, a task, a cgroup |
+/// | `Kconfig<T>` | a value of the kernel's configuration: `"CONFIG_HZ"`, `"LINUX_KERNEL_VERSION"` |
+/// | `KernelPerCpu<T>`, `KernelVar<T>` | a variable of the kernel, of each CPU's own or not, where there is one |
+/// | `PerfEventArray` | counters of `perf_event_open`, one for each CPU, opened by user space |
+/// | `KernelSymbol` | the address of a symbol of the kernel |
 /// | `ExitRecord` | why the scheduler ended |
 ///
 /// ```

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Parts of the native back end that policies see; the rest of it is for hosts.
-const NATIVE: &[&str] = &["arena", "cell", "maps", "objects", "outer", "rings", "slots", "state", "timer"];
+const NATIVE: &[&str] = &["arena", "cell", "maps", "objects", "outer", "rings", "slots", "state", "timer", "variables"];
 
 /// Names that policies get without writing them: what look-ups, locks and macros give, what macros implement, and how the native back end
 /// describes state.
@@ -28,8 +28,10 @@ const UNNAMED: &[&str] = &[
     "Object",
     "Plain",
     "Ref",
+    "PerfCount",
     "ResSpinGuard",
     "Reserved",
+    "Setting",
     "SpinGuard",
     "StateItem",
     "TakesLast",

@@ -53,6 +53,10 @@ fn judge(code: Code, cpu: Cpu) -> Option<(&'static str, &'static str)> {
     const ORDERED: &str = "use Ordering::Relaxed, or swap, fetch_or(0), fetch_add, which are ordered with all others";
     match code {
         Code::Fence => Some(("a fence", "swap, fetch_add and compare_exchange are ordered with all other accesses")),
+        Code::CompilerFence => Some((
+            "a fence for the compiler",
+            "leave it out: reads and writes of state are neither left out nor put in another order",
+        )),
         Code::Load(order) if order > RELAXED && cpu < Cpu::V4 => Some(("an atomic load that is ordered", ORDERED)),
         Code::Store(order) if order > RELAXED && cpu < Cpu::V4 => Some(("an atomic store that is ordered", ORDERED)),
         Code::CompareExchange(_) if cpu < Cpu::V3 => Some(V3),
@@ -68,6 +72,10 @@ fn judge(code: Code, cpu: Cpu) -> Option<(&'static str, &'static str)> {
             "BPF has none of it: use what scxr_policy has, such as now()",
         )),
         Code::Product(bits) if bits > 64 => Some(WIDE),
+        Code::CheckedProduct(bits) if bits > 32 => Some((
+            "a product of 64 bits that is checked for overflow, which takes 128 bits",
+            "multiply u32 values as u64, which cannot overflow; or use wrapping_mul, or ask checked_div first",
+        )),
         Code::IndirectCall => Some((
             "a call through a function pointer or trait object",
             "BPF calls functions that are known when it is built: use generics, or an enum and match",

@@ -168,12 +168,15 @@ api! {
     LLVMTypeOf as type_of(v: Value) -> Type;
     LLVMAddFunction as add_function(m: ModuleRef, name: *const c_char, ty: Type) -> Value;
     LLVMAddGlobal as add_global(m: ModuleRef, ty: Type, name: *const c_char) -> Value;
+    LLVMGetNamedGlobal as named_global(m: ModuleRef, name: *const c_char) -> Value;
+    LLVMArrayType2 as array_type(element: Type, n: u64) -> Type;
     LLVMSetInitializer as set_initializer(v: Value, init: Value);
     LLVMSetGlobalConstant as set_constant(v: Value, yes: c_int);
     LLVMGetInstructionOpcode as opcode(v: Value) -> c_int;
     LLVMGetOrdering as ordering(v: Value) -> c_int;
     LLVMSetOrdering as set_ordering(v: Value, ordering: c_int);
     LLVMSetVolatile as set_volatile(v: Value, yes: c_int);
+    LLVMIsAtomicSingleThread as is_single_thread(v: Value) -> c_int;
     LLVMGetAtomicRMWBinOp as rmw_operation(v: Value) -> c_int;
     LLVMGetTypeKind as type_kind(t: Type) -> c_int;
     LLVMGetIntTypeWidth as int_width(t: Type) -> c_uint;
@@ -187,6 +190,8 @@ api! {
     LLVMIsAFunction as as_function(v: Value) -> Value;
     LLVMGetCalledValue as called_value(v: Value) -> Value;
     LLVMGetCalledFunctionType as called_type(v: Value) -> Type;
+    LLVMCountParams as nr_params(f: Value) -> c_uint;
+    LLVMGetParam as param(f: Value, i: c_uint) -> Value;
     LLVMGetNumArgOperands as nr_args(v: Value) -> c_uint;
     LLVMGetOperand as operand(v: Value, i: c_uint) -> Value;
     LLVMReplaceAllUsesWith as replace_all_uses(v: Value, with: Value);
@@ -244,5 +249,8 @@ api! {
     LLVMDIBuilderCreateEnumerator as di_enumerator(d: DiBuilder, name: *const c_char, len: usize, value: i64, unsigned: c_int) -> Metadata;
     LLVMDIBuilderCreateEnumerationType as di_enumeration(d: DiBuilder, scope: Metadata, name: *const c_char, len: usize, file: Metadata, line: c_uint, bits: u64, align: u32, elements: *const Metadata, n: c_uint, class: Metadata) -> Metadata;
     LLVMDIBuilderCreateSubroutineType as di_subroutine(d: DiBuilder, file: Metadata, types: *const Metadata, n: c_uint, flags: c_int) -> Metadata;
+    LLVMDIBuilderCreateQualifiedType as di_qualified(d: DiBuilder, tag: c_uint, ty: Metadata) -> Metadata;
+    LLVMDIBuilderCreateExpression as di_expression(d: DiBuilder, words: *const u64, n: usize) -> Metadata;
+    LLVMDIBuilderCreateGlobalVariableExpression as di_global(d: DiBuilder, scope: Metadata, name: *const c_char, len: usize, linkage: *const c_char, linkage_len: usize, file: Metadata, line: c_uint, ty: Metadata, local: c_int, expression: Metadata, declaration: Metadata, align: u32) -> Metadata;
     LLVMDIBuilderCreateFunction as di_function(d: DiBuilder, scope: Metadata, name: *const c_char, len: usize, linkage: *const c_char, linkage_len: usize, file: Metadata, line: c_uint, ty: Metadata, local: c_int, definition: c_int, scope_line: c_uint, flags: c_int, optimized: c_int) -> Metadata;
 }

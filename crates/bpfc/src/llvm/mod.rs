@@ -1,4 +1,4 @@
-//! The toolchain's own LLVM: a library loaded at run time, and one module in it.
+//! The toolchain's own LLVM, or one in its place: a library loaded at run time, and one module in it.
 
 mod api;
 mod module;
@@ -27,9 +27,13 @@ impl Llvm {
     pub(crate) fn load(path: &Path) -> Result<Self> {
         let unusable = |why: String| Error::LlvmUnusable { library: path.to_owned(), why };
         // SAFETY: loading runs LLVM's initialisers, which have no preconditions.
-        let library = unsafe { Library::new(path) }.map_err(|e| unusable(e.to_string()))?;
+        let library = unsafe { Library::new(path) }.map_err(|e| unusable(reason(&e)))?;
         // LLVM registers destructors and thread locals: unloading it is not supported, so it stays for the life of the process.
         let library: &'static Library = Box::leak(Box::new(library));
+        // SAFETY: only whether it is there is of interest.
+        if unsafe { library.get::<unsafe extern "C" fn()>(b"LLVMInitializeBPFTarget\0") }.is_err() {
+            return Err(unusable("it has no BPF back end".to_owned()));
+        }
         let api = Api::new(library).map_err(unusable)?;
         api.init_target_info();
         api.init_target();
@@ -45,8 +49,23 @@ impl Llvm {
 
     /// Its version, `major.minor.patch`.
     pub(crate) fn version(&self) -> String {
-        let (mut major, mut minor, mut patch) = (0, 0, 0);
-        self.api.version(&mut major, &mut minor, &mut patch);
+        let [major, minor, patch] = self.versions();
         format!("{major}.{minor}.{patch}")
     }
+
+    /// Its major version.
+    pub(crate) fn major(&self) -> u32 {
+        self.versions()[0]
+    }
+
+    fn versions(&self) -> [u32; 3] {
+        let (mut major, mut minor, mut patch) = (0, 0, 0);
+        self.api.version(&mut major, &mut minor, &mut patch);
+        [major, minor, patch]
+    }
+}
+
+/// What the dynamic loader says, which its error has as its source.
+fn reason(error: &libloading::Error) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }

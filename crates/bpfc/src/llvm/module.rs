@@ -25,8 +25,10 @@ pub(crate) mod linkage {
 /// What an instruction that BPF may lack does; all others are [`Code::Other`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
-    /// A barrier.
+    /// A barrier between CPUs.
     Fence,
+    /// A barrier for the compiler alone.
+    CompilerFence,
     /// A load, with the memory order (`LLVMAtomicOrdering`, 0 for none).
     Load(i32),
     /// A store, with the memory order.
@@ -43,6 +45,8 @@ pub(crate) enum Code {
     Foreign,
     /// A multiplication or division of that many bits.
     Product(u32),
+    /// A multiplication of that many bits that tells whether it overflowed.
+    CheckedProduct(u32),
     /// Anything else.
     Other,
 }
@@ -305,6 +309,25 @@ impl<'l> Module<'l> {
         self.api.named_function(self.module, c(name).as_ptr()).get()
     }
 
+    /// The global variable of that name.
+    pub(crate) fn global(&self, name: &str) -> Option<Value> {
+        self.api.named_global(self.module, c(name).as_ptr()).get()
+    }
+
+    /// Declares a variable of that many bytes, which nobody here writes.
+    pub(crate) fn declare_variable(&self, name: &str, size: u64) -> Value {
+        let bytes = self.api.array_type(self.int(8), size);
+        let global = self.api.add_global(self.module, bytes, c(name).as_ptr());
+        self.api.set_constant(global, 1);
+        global
+    }
+
+    /// Removes variables of others that nothing uses any more: loaders look for a symbol of each.
+    pub(crate) fn drop_unused_variables(&self) {
+        let unused = |global: &Value| self.is_declaration(*global) && self.users(*global).is_empty();
+        self.globals().into_iter().filter(unused).for_each(|global| self.api.delete_global(global));
+    }
+
     /// Removes a function that has no uses.
     pub(crate) fn delete_function(&self, function: Value) {
         self.api.delete_function(function);
@@ -323,6 +346,11 @@ impl<'l> Module<'l> {
     /// Declares a function of the same type as `like`.
     pub(crate) fn declare(&self, name: &str, ty: Type) -> Value {
         self.api.add_function(self.module, c(name).as_ptr(), ty)
+    }
+
+    /// The names of a function's parameters.
+    pub(crate) fn parameters(&self, function: Value) -> Vec<String> {
+        (0..self.api.nr_params(function)).map(|i| self.name(self.api.param(function, i))).collect()
     }
 
     /// A function's type (not the pointer's).
@@ -363,12 +391,16 @@ impl<'l> Module<'l> {
             28 => Code::Store(self.api.ordering(instruction)),
             45 if self.is_indirect(self.api.called_value(instruction)) => Code::IndirectCall,
             45 if self.is_foreign(instruction) => Code::Foreign,
+            45 if self.calls(instruction, &["llvm.umul.with.overflow.", "llvm.smul.with.overflow."]) => {
+                Code::CheckedProduct(bits(0))
+            }
             45 if self.callee(instruction).is_some_and(|f| !self.name(f).starts_with("llvm.")) => {
                 let words = self.arguments(instruction).into_iter().map(|a| width(a).div_ceil(64).max(1));
                 Code::Call(words.sum())
             }
             // multiply, divide and remainder, unsigned and signed
             12 | 14 | 15 | 17 | 18 => Code::Product(bits(0)),
+            55 if self.api.is_single_thread(instruction) != 0 => Code::CompilerFence,
             55 => Code::Fence,
             56 => Code::CompareExchange(bits(1)),
             57 => Code::Change(self.api.rmw_operation(instruction), bits(1), !self.users(instruction).is_empty()),
@@ -384,8 +416,12 @@ impl<'l> Module<'l> {
             self.api.asm_text(called, &raw mut len);
             return len > 0;
         }
-        self.callee(call)
-            .is_some_and(|f| ["llvm.x86.", "llvm.aarch64.", "llvm.arm."].iter().any(|p| self.name(f).starts_with(p)))
+        self.calls(call, &["llvm.x86.", "llvm.aarch64.", "llvm.arm."])
+    }
+
+    /// Does a call call a function whose name begins in one of these ways?
+    fn calls(&self, call: Value, prefixes: &[&str]) -> bool {
+        self.callee(call).is_some_and(|f| prefixes.iter().any(|prefix| self.name(f).starts_with(prefix)))
     }
 
     fn is_indirect(&self, called: Value) -> bool {
@@ -661,6 +697,10 @@ impl<'l> Module<'l> {
 
     pub(super) fn api(&self) -> &'l Api {
         self.api
+    }
+
+    pub(super) fn context(&self) -> Context {
+        self.context
     }
 }
 

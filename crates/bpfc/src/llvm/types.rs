@@ -1,12 +1,13 @@
 //! Debug information made by hand: the kernel's types and functions, which rustc says nothing about.
 
-use super::api::{DiBuilder, Metadata};
+use super::api::{DiBuilder, Metadata, Value};
 use super::module::Module;
 
 const DW_ATE_BOOLEAN: u32 = 2;
 const DW_ATE_SIGNED: u32 = 5;
 const DW_ATE_UNSIGNED: u32 = 7;
 const DW_TAG_STRUCTURE_TYPE: u32 = 0x13;
+const DW_TAG_CONST_TYPE: u32 = 0x26;
 
 /// A member of a structure: name, type, bits and offset in bits.
 pub(crate) struct Member<'a> {
@@ -150,5 +151,17 @@ impl Module<'_> {
         let ty = api.di_subroutine(di, file, types.as_ptr(), types.len() as u32, 0);
         let (name, len) = (name.as_ptr().cast(), name.len());
         api.di_function(di, file, name, len, c"".as_ptr(), 0, file, 0, ty, 0, 0, 0, 0, 1)
+    }
+
+    /// Says of a variable that is defined elsewhere that it is a constant of type `ty`, null for one without a type.
+    pub(crate) fn di_variable(&self, di: DiBuilder, file: Metadata, global: Value, name: &str, ty: Metadata) {
+        let (api, none) = (self.api(), Metadata::NULL);
+        let ty = api.di_qualified(di, DW_TAG_CONST_TYPE, ty);
+        let expression = api.di_expression(di, std::ptr::null(), 0);
+        let (start, len, empty) = (name.as_ptr().cast(), name.len(), c"".as_ptr());
+        let made = api.di_global(di, file, start, len, empty, 0, file, 0, ty, 0, expression, none, 0);
+        let kind = "dbg";
+        let kind = api.metadata_kind(self.context(), kind.as_ptr().cast(), kind.len() as u32);
+        api.set_global_metadata(global, kind, made);
     }
 }

@@ -138,7 +138,7 @@ pub struct Type {
     pub size_or_type: u32,
     /// Name and type of members, parameters, enumerators (value), section entries (offset).
     pub members: Vec<(String, u32)>,
-    /// Third words of a section's entries: sizes.
+    /// Third words of a section's entries: sizes; of an array its length.
     pub third: Vec<u32>,
 }
 
@@ -169,11 +169,14 @@ impl Btf {
             let mut ty = Type {
                 name: btf.text(word(types, at)),
                 kind,
-                linkage: info & 0xffff,
+                linkage: if kind == 14 { word(types, at + 12) } else { info & 0xffff },
                 size_or_type: word(types, at + 8),
                 members: Vec::new(),
                 third: Vec::new(),
             };
+            if kind == 3 {
+                ty.third.push(word(types, at + 20));
+            }
             for i in 0..if each > 0 { vlen } else { 0 } {
                 let member = at + 12 + each * i;
                 let name = if kind == 15 { String::new() } else { btf.text(word(types, member)) };
@@ -199,6 +202,27 @@ impl Btf {
 
     pub fn find(&self, kind: u32, name: &str) -> &Type {
         self.types.iter().find(|t| t.kind == kind && t.name == name).unwrap_or_else(|| panic!("no type {name}"))
+    }
+
+    /// What is behind `const`.
+    pub fn constant(&self, id: u32) -> u32 {
+        let ty = self.get(id);
+        assert_eq!(ty.kind, 10, "{} is no constant", ty.name);
+        ty.size_or_type
+    }
+
+    /// The declaration of a map: its numbers, and the sizes of its types.
+    pub fn map(&self, name: &str) -> String {
+        let map = self.get(self.find(14, name).size_or_type);
+        let part = |(name, pointer): &(String, u32)| {
+            let ty = self.get(*pointer);
+            let target = self.get(if ty.kind == 2 { ty.size_or_type } else { *pointer });
+            match target.kind {
+                3 => format!("{name}={}", target.third[0]),
+                _ => format!("{name}:{}", target.size_or_type),
+            }
+        };
+        map.members.iter().map(part).collect::<Vec<_>>().join(" ")
     }
 
     /// A type as C writes it.

@@ -170,6 +170,10 @@ impl Lab {
             let added = if library { files.add_program(host, guest) } else { files.add_file(host, guest) };
             added.map_err(Failure::input)?;
         }
+        // where libbpf looks for what objects ask of the kernel's configuration
+        if let Some(config) = &self.kernel.config {
+            files.add_file(config, &format!("/boot/config-{}", self.kernel.release)).map_err(Failure::input)?;
+        }
         let image = self.kernel.image.as_deref().unwrap_or(Path::new(""));
         let nr_cpus = request.topology.nr_cpus() as u64;
         let mut spec = GuestSpec::new(["/init", "guest", TASK]);

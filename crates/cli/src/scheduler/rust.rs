@@ -66,6 +66,7 @@ pub(crate) fn compile_failure(error: CompileError) -> Failure {
         | CompileError::RustcOther { .. }
         | CompileError::LlvmMissing { .. }
         | CompileError::NoToolchain { .. }
+        | CompileError::LlvmNamed { .. }
         | CompileError::LlvmUnusable { .. } => Failure::environment(error),
         _ => Failure::input(error.to_string().trim_end()),
     }

@@ -14,6 +14,7 @@ pub type RawMap = *const c_void;
 pub(super) mod kind {
     pub(in super::super) const HASH: usize = 1;
     pub(in super::super) const ARRAY: usize = 2;
+    pub(in super::super) const PERF_EVENT_ARRAY: usize = 4;
     pub(in super::super) const PERCPU_HASH: usize = 5;
     pub(in super::super) const PERCPU_ARRAY: usize = 6;
     pub(in super::super) const LRU_HASH: usize = 9;

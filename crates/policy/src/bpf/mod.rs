@@ -14,6 +14,7 @@ pub mod slots;
 pub mod state;
 mod sys;
 pub mod timer;
+pub mod variables;
 pub mod walk;
 
 use crate::Task;

@@ -151,6 +151,42 @@ macro_rules! __state {
         $vis static $N: $crate::PerCpuArray<$t, $len> = $crate::PerCpuArray::__new();
         $crate::__state! { [$n] [] $($rest)* }
     };
+    ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: Kconfig<bool>; $($rest:tt)*) => {
+        $crate::__describe! { [$sym] [Kconfig<bool>] $($doc)* }
+        $(#[doc = $doc])*
+        $vis static $N: $crate::Kconfig<bool> = $crate::Kconfig::__new($crate::__variable!("kconfig_weak", $sym, bool));
+        $crate::__state! { [$n] [] $($rest)* }
+    };
+    ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: Kconfig<Option<$t:ty>>; $($rest:tt)*) => {
+        $crate::__describe! { [$sym] [Kconfig<Option<$t>>] $($doc)* }
+        $(#[doc = $doc])*
+        $vis static $N: $crate::Kconfig<Option<$t>> = $crate::Kconfig::__new($crate::__variable!("kconfig_weak", $sym, $t));
+        $crate::__state! { [$n] [] $($rest)* }
+    };
+    ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: Kconfig<$t:ty>; $($rest:tt)*) => {
+        $crate::__describe! { [$sym] [Kconfig<$t>] $($doc)* }
+        $(#[doc = $doc])*
+        $vis static $N: $crate::Kconfig<$t> = $crate::Kconfig::__new($crate::__variable!("kconfig", $sym, $t));
+        $crate::__state! { [$n] [] $($rest)* }
+    };
+    ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: KernelVar<$t:ty>; $($rest:tt)*) => {
+        $crate::__describe! { [$sym] [KernelVar<$t>] $($doc)* }
+        $(#[doc = $doc])*
+        $vis static $N: $crate::KernelVar<$t> = $crate::KernelVar::__new($crate::__variable!("var", $sym, $t), $crate::__variable!(exists, $sym, $t));
+        $crate::__state! { [$n] [] $($rest)* }
+    };
+    ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: KernelPerCpu<$t:ty>; $($rest:tt)*) => {
+        $crate::__describe! { [$sym] [KernelPerCpu<$t>] $($doc)* }
+        $(#[doc = $doc])*
+        $vis static $N: $crate::KernelPerCpu<$t> = $crate::KernelPerCpu::__new($crate::__variable!("var", $sym, $t), $crate::__variable!(exists, $sym, $t));
+        $crate::__state! { [$n] [] $($rest)* }
+    };
+    ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: KernelSymbol; $($rest:tt)*) => {
+        $crate::__describe! { [$sym] [KernelSymbol] $($doc)* }
+        $(#[doc = $doc])*
+        $vis static $N: $crate::KernelSymbol = $crate::KernelSymbol::__new($crate::__variable!("var", $sym, ()), $crate::__variable!(exists, $sym, ()));
+        $crate::__state! { [$n] [] $($rest)* }
+    };
     ([$n:expr] [$($done:tt)*] $(#[doc = $doc:literal])* $vis:vis static $N:ident as $sym:literal: ExitRecord; $($rest:tt)*) => {
         $crate::__describe! { [$sym] [ExitRecord] $($doc)* }
         $(#[doc = $doc])*

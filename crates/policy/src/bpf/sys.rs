@@ -466,6 +466,7 @@ pub mod helper {
         5 fn ktime_get_ns() -> u64;
         7 fn get_prandom_u32() -> u32;
         8 fn get_smp_processor_id() -> u32;
+        55 fn perf_event_read_value(map: *const c_void, flags: u64, buf: *mut u64, size: u32) -> i64;
         87 fn map_push_elem(map: *const c_void, value: *const c_void, flags: u64) -> i64;
         88 fn map_pop_elem(map: *const c_void, value: *mut c_void) -> i64;
         89 fn map_peek_elem(map: *const c_void, value: *mut c_void) -> i64;
@@ -477,6 +478,8 @@ pub mod helper {
         132 fn ringbuf_submit(data: *mut c_void, flags: u64);
         133 fn ringbuf_discard(data: *mut c_void, flags: u64);
         134 fn ringbuf_query(map: *const c_void, flags: u64) -> u64;
+        153 fn per_cpu_ptr(var: *const c_void, cpu: u32) -> *const c_void;
+        154 fn this_cpu_ptr(var: *const c_void) -> *const c_void;
         156 fn task_storage_get(map: *const c_void, task: *mut task_struct, value: *const c_void, flags: u64) -> *mut c_void;
         157 fn task_storage_delete(map: *const c_void, task: *mut task_struct) -> i64;
         158 fn get_current_task_btf() -> *mut task_struct;

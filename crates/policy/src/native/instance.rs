@@ -104,9 +104,8 @@ impl Body {
             ItemKind::Slot | ItemKind::TaskSlot | ItemKind::CgroupSlot => Self::Slot(Cell::default()),
             ItemKind::Objects => Self::Objects(Objects::default()),
             ItemKind::Arena => Self::Arena(RefCell::default()),
-            ItemKind::OfMaps | ItemKind::Tunable | ItemKind::Global | ItemKind::PerCpu | ItemKind::ExitRecord => {
-                Self::Nothing
-            }
+            ItemKind::OfMaps | ItemKind::Tunable | ItemKind::Global | ItemKind::PerCpu => Self::Nothing,
+            ItemKind::ExitRecord | ItemKind::Kernel => Self::Nothing,
         }
     }
 }

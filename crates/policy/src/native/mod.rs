@@ -34,6 +34,8 @@ pub mod state;
 #[doc(hidden)]
 pub mod timer;
 #[doc(hidden)]
+pub mod variables;
+#[doc(hidden)]
 pub mod walk;
 
 use std::fmt;
@@ -412,6 +414,26 @@ pub trait Host {
         let _ = cgroup;
         self.missing("cgroups");
         0
+    }
+    /// A value of the kernel's configuration, or one that loaders make up; `None`: it is not set.
+    fn kconfig(&self, name: &str) -> Option<u64> {
+        let _ = name;
+        None
+    }
+    /// A variable of the kernel, a CPU's where each has one; `None`: there is none that BTF describes.
+    fn kernel_var(&self, name: &str, cpu: Option<i32>) -> Option<u64> {
+        let _ = (name, cpu);
+        None
+    }
+    /// The running CPU's counter of a map of them: what it counted, how long it has been on, how long it counted.
+    fn perf_event(&self, map: &str) -> Option<[u64; 3]> {
+        let _ = map;
+        None
+    }
+    /// Where a symbol of the kernel is.
+    fn kernel_symbol(&self, name: &str) -> Option<u64> {
+        let _ = name;
+        None
     }
     /// `scx_bpf_nr_cids`; `None`: the kernel has no cids.
     fn nr_cids(&self) -> Option<u32> {

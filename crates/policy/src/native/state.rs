@@ -44,6 +44,8 @@ pub enum ItemKind {
     Arena,
     /// A tree, a list or a place for an object.
     Objects,
+    /// The kernel's: a variable, a value of its configuration.
+    Kernel,
 }
 
 /// An item of state as it was declared.
