@@ -365,7 +365,7 @@ impl Btf {
     /// Gives members of the table of operations the kernel's names: a method that is a word of Rust's has an underscore behind it.
     pub(crate) fn name_operations(&mut self) {
         for record in self.records.clone().into_iter().filter(|r| r.kind == kind::STRUCT) {
-            if self.name_at(record.at) != "sched_ext_ops" {
+            if !self.name_at(record.at).starts_with("sched_ext_ops") {
                 continue;
             }
             for at in (0..record.vlen).map(|i| record.at + 12 + 12 * i) {

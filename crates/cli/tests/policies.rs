@@ -22,6 +22,8 @@ use scxr_trace::{Event, ExitKind, Recorder};
 mod arenas;
 #[path = "../../policy/policies/cgroups.rs"]
 mod cgroups;
+#[path = "../../policy/policies/cids.rs"]
+mod cids;
 #[path = "../../policy/policies/externs.rs"]
 mod externs;
 #[path = "../../policy/policies/fields.rs"]
@@ -42,6 +44,8 @@ mod nodes;
 mod objects;
 #[path = "../../policy/policies/operations.rs"]
 mod operations;
+#[path = "../../policy/policies/parts.rs"]
+mod parts;
 #[path = "../../policy/policies/queues.rs"]
 mod queues;
 #[path = "../../policy/policies/rest.rs"]
@@ -296,6 +300,20 @@ fn what_there_is_is_walked_over() {
 }
 
 #[test]
+fn parts_have_names() {
+    let globals = check(&parts::POLICY, &[], ExitKind::None);
+    assert_counts(&globals, &["nr", "nr_beats", "nr_taken", "first"]);
+    assert!(globals.contains(&("nr_wrong".into(), 0)) && globals.contains(&("nr_lost".into(), 0)), "{globals:?}");
+}
+
+#[test]
+fn cpus_by_topological_ids_alone() {
+    assert!(cids::POLICY.is_cid);
+    let globals = check(&cids::POLICY, &[], ExitKind::None);
+    assert_counts(&globals, &["nr_home", "nr_idle", "nr_shown", "weight"]);
+}
+
+#[test]
 fn idle_cpus_of_nodes() {
     let globals = check(&nodes::POLICY, &[], ExitKind::None);
     assert_counts(&globals, &["nr_near", "nr_forbidden"]);
@@ -384,7 +402,7 @@ fn policies_load_on_every_kernel() {
         let object = object(&name);
         // operations and flags that came later stay in the table: to leave them out would be to do something else
         let since = match name.as_str() {
-            "newest" => "7.2",
+            "newest" | "cids" => "7.2",
             "nodes" => "6.15",
             "rest" => "6.16",
             _ => "6.12",

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
+use scxr_abi::Form;
 use scxr_bpf::vm::format::format;
 use scxr_kernel::Kernel;
 use scxr_kernel::cgroup::{Bandwidth, Cgroup, CgroupId};
@@ -22,6 +23,7 @@ use crate::host::Told;
 use crate::iters::Iters;
 use crate::kfuncs::walk;
 use crate::scheduler::{EFAULT, Random};
+use crate::table::op_name;
 use crate::timers;
 use crate::variables;
 use crate::walks::Walks;
@@ -51,13 +53,15 @@ impl NativeScheduler {
 
     /// The same with other random numbers: those that a BPF object gets with that seed.
     pub fn with_seed(policy: &'static PolicyDef, nr_cpus: usize, seed: u64) -> NativeScheduler {
-        let index: Vec<_> = Op::ALL.iter().map(|op| policy.op(op.name())).collect();
+        let form = if policy.is_cid { Form::Cid } else { Form::Cpu };
+        let index: Vec<_> = Op::ALL.iter().map(|op| policy.op(op_name(form, *op))).collect();
         let has = |ops: OpSet, op: &Op| if index[*op as usize].is_some() { ops.with(*op) } else { ops };
         let ops = Op::ALL.iter().fold(OpSet::default(), has);
         let attrs = OpsAttrs {
             name: policy.name.into(),
             flags: policy.flags,
             timeout_ms: policy.timeout_ms,
+            cid: policy.is_cid,
             ops,
             ..OpsAttrs::default()
         };
@@ -73,9 +77,13 @@ impl NativeScheduler {
         }
     }
 
-    /// Policies know CPUs by their numbers.
-    fn cpu(&self, _: &Kernel, cpu: CpuId) -> u64 {
-        cpu.0.into()
+    /// A CPU as operations are told of it: by its number, or its cid.
+    fn cpu(&self, k: &Kernel, cpu: CpuId) -> u64 {
+        match self.attrs.cid {
+            true => kfunc::cpu_arg(k, cpu) as u32,
+            false => cpu.0,
+        }
+        .into()
     }
 
     /// What the policy printed with `scx_print!` so far.
@@ -336,6 +344,18 @@ impl Host for NativeHost<'_> {
             MaskSource::Owned(_) => None,
         };
         found.map_or_else(MaskWords::default, |m| words(&m))
+    }
+
+    fn cmask(&self, task: u64) -> (MaskWords, u32) {
+        let k = self.k.borrow();
+        let mut cids = CpuMask::EMPTY;
+        if let Some(p) = task_id(&k, task) {
+            let all = k.task(p).cpus;
+            for cid in all.iter().filter_map(|cpu| u32::try_from(kfunc::cpu_arg(&k, cpu)).ok()) {
+                cids.set(CpuId(cid));
+            }
+        }
+        (words(&cids), k.nr_cpus() as u32)
     }
 
     fn mask_borrowed(&self, source: MaskSource) {

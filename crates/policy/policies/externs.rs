@@ -1,5 +1,6 @@
 //! What the kernel is: its configuration, its variables.
 
+use scxr_policy::Setting;
 use scxr_policy::prelude::*;
 
 /// The queue of all.
@@ -38,10 +39,22 @@ state! {
     static UEI as "uei": ExitRecord;
 }
 
+/// What the kernel was built with.
+#[inline(always)]
+fn built_with<T: Setting>(what: &Kconfig<T>) -> T {
+    what.get()
+}
+
 /// The length of a tick.
 #[inline(always)]
 fn tick() -> Ns {
-    Ns(1_000_000_000u64.checked_div(HZ.get().into()).unwrap_or(1_000_000))
+    Ns(1_000_000_000u64.checked_div(built_with(&HZ).into()).unwrap_or(1_000_000))
+}
+
+/// Did a counter count at times when it was not there?
+#[inline(always)]
+fn is_wrong(count: PerfCount) -> bool {
+    count.running.0 > count.enabled.0
 }
 
 /// The slice of a task. It has six parameters, of which LLVM leaves those that are used; kernels take five.
@@ -81,7 +94,7 @@ scheduler! {
             }
             if let Some(cycles) = CYCLES.read() {
                 CYCLES_SEEN.set(cycles.counter);
-                if cycles.running.0 > cycles.enabled.0 {
+                if is_wrong(cycles) {
                     NR_WRONG.fetch_add(1);
                 }
             }

@@ -138,6 +138,14 @@ impl<const WORDS: usize> CidMask<WORDS> {
         Some((self.bits.get((at / 64) as usize)?, 1 << (at % 64)))
     }
 
+    /// Sets 64 of them at once.
+    #[inline(always)]
+    pub(crate) fn set_word(&self, at: usize, bits: u64) {
+        if let Some(word) = self.bits.get(at) {
+            word.set(bits);
+        }
+    }
+
     /// Puts `cid` in; was it in? One that has no place is not.
     #[inline(always)]
     pub fn set(&self, cid: Cid) -> bool {
@@ -162,6 +170,20 @@ impl<const WORDS: usize> CidMask<WORDS> {
         let mut from = 0;
         for word in &self.bits {
             let bits = word.get();
+            if bits != 0 {
+                return Some(Cid(from + trailing_zeros(bits)));
+            }
+            from += 64;
+        }
+        None
+    }
+
+    /// The first that is in both.
+    #[inline(always)]
+    pub fn first_and(&self, other: &Self) -> Option<Cid> {
+        let mut from = 0;
+        for (word, also) in self.bits.iter().zip(&other.bits) {
+            let bits = word.get() & also.get();
             if bits != 0 {
                 return Some(Cid(from + trailing_zeros(bits)));
             }

@@ -61,6 +61,11 @@ impl Dsq<Fifo> {
         Self(0xc000_0000_0000_0000 | cpu.0 as u32 as u64, PhantomData)
     }
 
+    /// The local queue of a certain CPU, for schedulers that know CPUs by their cids ([`CidOps`](crate::CidOps)).
+    pub const fn local_on_cid(cid: crate::Cid) -> Self {
+        Self(0xc000_0000_0000_0000 | cid.0 as u32 as u64, PhantomData)
+    }
+
     /// Has the tasks on this CPU's local queue enqueued again (`scx_bpf_reenqueue_local`).
     #[inline(always)]
     pub fn reenqueue_local(_cx: &impl MayReenqueue) {

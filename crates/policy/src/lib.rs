@@ -39,6 +39,7 @@
 
 mod args;
 mod cid;
+mod cid_ops;
 mod context;
 mod cpumask;
 mod dsq;
@@ -85,6 +86,7 @@ pub use backend::variables::{Kconfig, KernelPerCpu, KernelSymbol, KernelVar, Per
 #[doc(hidden)]
 pub use backend::walk::{CgroupWalk as __CgroupWalk, MemberSlot as __MemberSlot, TaskSlot as __TaskSlot};
 pub use cid::{Cid, CidMask, CidTopo, CidUnit};
+pub use cid_ops::{CidOps, Cmask, CmaskArg};
 pub use context::{
     CpuRelease, Dispatch, Dump, Enqueue, Event, Init, MayDispatch, MayDump, MayInsert, MayMove, MayPick, MayReenqueue,
     SelectCpu, Sleepable, Unlocked,
@@ -122,15 +124,15 @@ pub mod prelude {
 
     pub use crate::{
         Arena, ArenaPtr, Array, ArrayOfMaps, ByVtime, Cgroup, CgroupCell, CgroupInit, CgroupSlot, CgroupStorage, Cid,
-        CidMask, CidTopo, CidUnit, Comm, Cpu, CpuMask, CpuRelease, Dispatch, Dsq, Dump, Either, EnqFlags, Enqueue,
-        Errno, Event, Events, ExitInfo, ExitRecord, ExitTask, Field, Fifo, Global, HashMap, HashOfMaps, HeldMask, Init,
-        InitTask, Kconfig, KernelPerCpu, KernelSymbol, KernelVar, KickFlags, List, LruHashMap, MaskCell, MaskSlot,
-        MayDispatch, MayDump, MayInsert, MayMove, MayPick, MayReenqueue, NoPreempt, Ns, ObjectCell, ObjectSlot, Ops,
-        OpsFlags, Owned, OwnedCgroup, OwnedCpuMask, OwnedTask, PerCpu, PerCpuArray, PerCpuHashMap, PerCpuValue,
-        PerfCount, PerfEventArray, PickFlags, Picked, Queue, QueuedTask, Rcu, Ref, Release, ResSpinLock, Reserved,
-        RingBuf, SelectCpu, Sleepable, SpinLock, Stack, TakesLast, TakesVtime, Task, TaskCell, TaskFlags, TaskSlot,
-        TaskStorage, Timer, TimerCell, TimerFlags, TimerMap, Tree, Tunable, Unlocked, UserRingBuf, Vtime, WakeFlags,
-        Weight, ancestors, bounded, descendants, members, object, plain, processes, random_u32, scheduler, scx_dump,
-        scx_error, scx_exit, scx_print, shared, state, tasks, threads, waiting,
+        CidMask, CidOps, CidTopo, CidUnit, Cmask, CmaskArg, Comm, Cpu, CpuMask, CpuRelease, Dispatch, Dsq, Dump,
+        Either, EnqFlags, Enqueue, Errno, Event, Events, ExitInfo, ExitRecord, ExitTask, Field, Fifo, Global, HashMap,
+        HashOfMaps, HeldMask, Init, InitTask, Kconfig, KernelPerCpu, KernelSymbol, KernelVar, KickFlags, List,
+        LruHashMap, MaskCell, MaskSlot, MayDispatch, MayDump, MayInsert, MayMove, MayPick, MayReenqueue, NoPreempt, Ns,
+        ObjectCell, ObjectSlot, Ops, OpsFlags, Owned, OwnedCgroup, OwnedCpuMask, OwnedTask, PerCpu, PerCpuArray,
+        PerCpuHashMap, PerCpuValue, PerfCount, PerfEventArray, PickFlags, Picked, Queue, QueuedTask, Rcu, Ref, Release,
+        ResSpinLock, Reserved, RingBuf, SelectCpu, Sleepable, SpinLock, Stack, TakesLast, TakesVtime, Task, TaskCell,
+        TaskFlags, TaskSlot, TaskStorage, Timer, TimerCell, TimerFlags, TimerMap, Tree, Tunable, Unlocked, UserRingBuf,
+        Vtime, WakeFlags, Weight, ancestors, bounded, descendants, members, object, plain, processes, random_u32,
+        scheduler, scx_dump, scx_error, scx_exit, scx_print, shared, state, tasks, threads, waiting,
     };
 }

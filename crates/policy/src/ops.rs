@@ -171,130 +171,130 @@ pub trait Ops {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __operation {
-    (select_cpu, $S:ident, $w:ident) => {{ i64::from(<$S as $crate::Ops>::select_cpu(&$crate::SelectCpu::__new(), $w.task(0), $w.cpu(1), $w.wake(2)).0) }};
-    (enqueue, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::enqueue(&$crate::Enqueue::__new(), $w.task(0), $w.enq(1));
+    (select_cpu, $S:ident, $w:ident, $T:ident) => {{ i64::from(<$S as $crate::$T>::select_cpu(&$crate::SelectCpu::__new(), $w.task(0), $w.cpu(1), $w.wake(2)).0) }};
+    (enqueue, $S:ident, $w:ident, $T:ident) => {{
+        <$S as $crate::$T>::enqueue(&$crate::Enqueue::__new(), $w.task(0), $w.enq(1));
         0
     }};
-    (dequeue, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::dequeue(&$crate::Event::__new(), $w.task(0), $w.enq(1));
+    (dequeue, $S:ident, $w:ident, $T:ident) => {{
+        <$S as $crate::$T>::dequeue(&$crate::Event::__new(), $w.task(0), $w.enq(1));
         0
     }};
-    (dispatch, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::dispatch(&$crate::Dispatch::__new(), $w.cpu(0), $w.optional_task(1));
+    (dispatch, $S:ident, $w:ident, $T:ident) => {{
+        <$S as $crate::$T>::dispatch(&$crate::Dispatch::__new(), $w.cpu(0), $w.optional_task(1));
         0
     }};
-    (tick, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::tick(&$crate::Event::__new(), $w.task(0));
+    (tick, $S:ident, $w:ident, $T:ident) => {{
+        <$S as $crate::$T>::tick(&$crate::Event::__new(), $w.task(0));
         0
     }};
-    (runnable, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::runnable(&$crate::Event::__new(), $w.task(0), $w.enq(1));
+    (runnable, $S:ident, $w:ident, $T:ident) => {{
+        <$S as $crate::$T>::runnable(&$crate::Event::__new(), $w.task(0), $w.enq(1));
         0
     }};
-    (running, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::running(&$crate::Event::__new(), $w.task(0));
+    (running, $S:ident, $w:ident, $T:ident) => {{
+        <$S as $crate::$T>::running(&$crate::Event::__new(), $w.task(0));
         0
     }};
-    (stopping, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::stopping(&$crate::Event::__new(), $w.task(0), $w.flag(1));
+    (stopping, $S:ident, $w:ident, $T:ident) => {{
+        <$S as $crate::$T>::stopping(&$crate::Event::__new(), $w.task(0), $w.flag(1));
         0
     }};
-    (quiescent, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::quiescent(&$crate::Event::__new(), $w.task(0), $w.enq(1));
+    (quiescent, $S:ident, $w:ident, $T:ident) => {{
+        <$S as $crate::$T>::quiescent(&$crate::Event::__new(), $w.task(0), $w.enq(1));
         0
     }};
-    (yield_, $S:ident, $w:ident) => {{ i64::from(<$S as $crate::Ops>::yield_(&$crate::Event::__new(), $w.task(0), $w.optional_task(1))) }};
-    (core_sched_before, $S:ident, $w:ident) => {{ i64::from(<$S as $crate::Ops>::core_sched_before(&$crate::Event::__new(), $w.task(0), $w.task(1))) }};
-    (set_weight, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::set_weight(&$crate::Event::__new(), $w.task(0), $w.weight(1));
+    (yield_, $S:ident, $w:ident, $T:ident) => {{ i64::from(<$S as $crate::$T>::yield_(&$crate::Event::__new(), $w.task(0), $w.optional_task(1))) }};
+    (core_sched_before, $S:ident, $w:ident, $T:ident) => {{ i64::from(<$S as $crate::$T>::core_sched_before(&$crate::Event::__new(), $w.task(0), $w.task(1))) }};
+    (set_weight, $S:ident, $w:ident, $T:ident) => {{
+        <$S as $crate::$T>::set_weight(&$crate::Event::__new(), $w.task(0), $w.weight(1));
         0
     }};
-    (set_cpumask, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::set_cpumask(&$crate::Event::__new(), $w.task(0), $w.cpumask(1));
+    (set_cpumask, $S:ident, $w:ident, $T:ident) => {{
+        <$S as $crate::$T>::set_cpumask(&$crate::Event::__new(), $w.task(0), $w.cpumask(1));
         0
     }};
-    (update_idle, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::update_idle(&$crate::Event::__new(), $w.cpu(0), $w.flag(1));
+    (update_idle, $S:ident, $w:ident, $T:ident) => {{
+        <$S as $crate::$T>::update_idle(&$crate::Event::__new(), $w.cpu(0), $w.flag(1));
         0
     }};
-    (cpu_acquire, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::cpu_acquire(&$crate::Event::__new(), $w.cpu(0));
+    (cpu_acquire, $S:ident, $w:ident, $T:ident) => {{
+        <$S as $crate::$T>::cpu_acquire(&$crate::Event::__new(), $w.cpu(0));
         0
     }};
-    (cpu_release, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::cpu_release(&$crate::CpuRelease::__new(), $w.cpu(0), $w.release(1));
+    (cpu_release, $S:ident, $w:ident, $T:ident) => {{
+        <$S as $crate::$T>::cpu_release(&$crate::CpuRelease::__new(), $w.cpu(0), $w.release(1));
         0
     }};
-    (cpu_online, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::cpu_online(&$crate::Init::__new(), $w.cpu(0));
+    (cpu_online, $S:ident, $w:ident, $T:ident) => {{
+        <$S as $crate::$T>::cpu_online(&$crate::Init::__new(), $w.cpu(0));
         0
     }};
-    (cpu_offline, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::cpu_offline(&$crate::Init::__new(), $w.cpu(0));
+    (cpu_offline, $S:ident, $w:ident, $T:ident) => {{
+        <$S as $crate::$T>::cpu_offline(&$crate::Init::__new(), $w.cpu(0));
         0
     }};
-    (init_task, $S:ident, $w:ident) => {{
-        match <$S as $crate::Ops>::init_task(&$crate::Init::__new(), $w.task(0), $w.init_task(1)) {
+    (init_task, $S:ident, $w:ident, $T:ident) => {{
+        match <$S as $crate::$T>::init_task(&$crate::Init::__new(), $w.task(0), $w.init_task(1)) {
             Ok(()) => 0,
             Err(errno) => i64::from(errno.0),
         }
     }};
-    (exit_task, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::exit_task(&$crate::Event::__new(), $w.task(0), $w.exit_task(1));
+    (exit_task, $S:ident, $w:ident, $T:ident) => {{
+        <$S as $crate::$T>::exit_task(&$crate::Event::__new(), $w.task(0), $w.exit_task(1));
         0
     }};
-    (enable, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::enable(&$crate::Event::__new(), $w.task(0));
+    (enable, $S:ident, $w:ident, $T:ident) => {{
+        <$S as $crate::$T>::enable(&$crate::Event::__new(), $w.task(0));
         0
     }};
-    (disable, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::disable(&$crate::Event::__new(), $w.task(0));
+    (disable, $S:ident, $w:ident, $T:ident) => {{
+        <$S as $crate::$T>::disable(&$crate::Event::__new(), $w.task(0));
         0
     }};
-    (dump, $S:ident, $w:ident) => {{
+    (dump, $S:ident, $w:ident, $T:ident) => {{
         let _ = &$w;
-        <$S as $crate::Ops>::dump(&$crate::Dump::__new());
+        <$S as $crate::$T>::dump(&$crate::Dump::__new());
         0
     }};
-    (dump_cpu, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::dump_cpu(&$crate::Dump::__new(), $w.cpu(1), $w.flag(2));
+    (dump_cpu, $S:ident, $w:ident, $T:ident) => {{
+        <$S as $crate::$T>::dump_cpu(&$crate::Dump::__new(), $w.cpu(1), $w.flag(2));
         0
     }};
-    (dump_task, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::dump_task(&$crate::Dump::__new(), $w.task(1));
+    (dump_task, $S:ident, $w:ident, $T:ident) => {{
+        <$S as $crate::$T>::dump_task(&$crate::Dump::__new(), $w.task(1));
         0
     }};
-    (cgroup_init, $S:ident, $w:ident) => {{
-        match <$S as $crate::Ops>::cgroup_init(&$crate::Init::__new(), $w.cgroup(0), $w.cgroup_init(1)) {
+    (cgroup_init, $S:ident, $w:ident, $T:ident) => {{
+        match <$S as $crate::$T>::cgroup_init(&$crate::Init::__new(), $w.cgroup(0), $w.cgroup_init(1)) {
             Ok(()) => 0,
             Err(errno) => i64::from(errno.0),
         }
     }};
-    (cgroup_exit, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::cgroup_exit(&$crate::Init::__new(), $w.cgroup(0));
+    (cgroup_exit, $S:ident, $w:ident, $T:ident) => {{
+        <$S as $crate::$T>::cgroup_exit(&$crate::Init::__new(), $w.cgroup(0));
         0
     }};
-    (cgroup_prep_move, $S:ident, $w:ident) => {{
-        match <$S as $crate::Ops>::cgroup_prep_move(&$crate::Init::__new(), $w.task(0), $w.cgroup(1), $w.cgroup(2)) {
+    (cgroup_prep_move, $S:ident, $w:ident, $T:ident) => {{
+        match <$S as $crate::$T>::cgroup_prep_move(&$crate::Init::__new(), $w.task(0), $w.cgroup(1), $w.cgroup(2)) {
             Ok(()) => 0,
             Err(errno) => i64::from(errno.0),
         }
     }};
-    (cgroup_move, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::cgroup_move(&$crate::Event::__new(), $w.task(0), $w.cgroup(1), $w.cgroup(2));
+    (cgroup_move, $S:ident, $w:ident, $T:ident) => {{
+        <$S as $crate::$T>::cgroup_move(&$crate::Event::__new(), $w.task(0), $w.cgroup(1), $w.cgroup(2));
         0
     }};
-    (cgroup_cancel_move, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::cgroup_cancel_move(&$crate::Unlocked::__new(), $w.task(0), $w.cgroup(1), $w.cgroup(2));
+    (cgroup_cancel_move, $S:ident, $w:ident, $T:ident) => {{
+        <$S as $crate::$T>::cgroup_cancel_move(&$crate::Unlocked::__new(), $w.task(0), $w.cgroup(1), $w.cgroup(2));
         0
     }};
-    (cgroup_set_weight, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::cgroup_set_weight(&$crate::Unlocked::__new(), $w.cgroup(0), $w.weight(1));
+    (cgroup_set_weight, $S:ident, $w:ident, $T:ident) => {{
+        <$S as $crate::$T>::cgroup_set_weight(&$crate::Unlocked::__new(), $w.cgroup(0), $w.weight(1));
         0
     }};
-    (cgroup_set_bandwidth, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::cgroup_set_bandwidth(
+    (cgroup_set_bandwidth, $S:ident, $w:ident, $T:ident) => {{
+        <$S as $crate::$T>::cgroup_set_bandwidth(
             &$crate::Unlocked::__new(),
             $w.cgroup(0),
             $w.word(1),
@@ -303,22 +303,22 @@ macro_rules! __operation {
         );
         0
     }};
-    (cgroup_set_idle, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::cgroup_set_idle(&$crate::Unlocked::__new(), $w.cgroup(0), $w.flag(1));
+    (cgroup_set_idle, $S:ident, $w:ident, $T:ident) => {{
+        <$S as $crate::$T>::cgroup_set_idle(&$crate::Unlocked::__new(), $w.cgroup(0), $w.flag(1));
         0
     }};
-    (init, $S:ident, $w:ident) => {{
+    (init, $S:ident, $w:ident, $T:ident) => {{
         let _ = &$w;
-        match <$S as $crate::Ops>::init(&$crate::Init::__new()) {
+        match <$S as $crate::$T>::init(&$crate::Init::__new()) {
             Ok(()) => 0,
             Err(errno) => i64::from(errno.0),
         }
     }};
-    (exit, $S:ident, $w:ident) => {{
-        <$S as $crate::Ops>::exit(&$crate::Event::__new(), $w.exit_info(0));
+    (exit, $S:ident, $w:ident, $T:ident) => {{
+        <$S as $crate::$T>::exit(&$crate::Event::__new(), $w.exit_info(0));
         0
     }};
-    ($other:ident, $S:ident, $w:ident) => {
+    ($other:ident, $S:ident, $w:ident, $T:ident) => {
         compile_error!(concat!(
             "there is no operation `",
             stringify!($other),

@@ -14,7 +14,7 @@
 /// }
 /// ```
 ///
-/// The methods are those of [`Ops`](crate::Ops); only the ones that are written enter the table of operations. For BPF each becomes a
+/// The methods are those of [`Ops`](crate::Ops), or of [`CidOps`](crate::CidOps) with `impl CidOps for …`; only the ones that are written enter the table of operations. For BPF each becomes a
 /// program `NAME_OPERATION` and the table the struct_ops map `NAME_ops`; natively a
 /// `static POLICY: PolicyDef` describes the scheduler. The policy's [`state!`](crate::state) has to be in the same module.
 #[macro_export]
@@ -22,13 +22,16 @@ macro_rules! scheduler {
     (
         $(#[$meta:meta])*
         $vis:vis struct $S:ident { name: $name:literal $(, flags: $($flags:path)|+)? $(, timeout_ms: $timeout_ms:expr)? $(,)? }
-        impl Ops for $Same:ident { $($(#[$op_meta:meta])* fn $op:ident($($args:tt)*) $(-> $ret:ty)? $body:block)* }
+        impl $Form:ident for $Same:ident { $($(#[$op_meta:meta])* fn $op:ident($($args:tt)*) $(-> $ret:ty)? $body:block)* }
     ) => {
         $(#[$meta])*
         #[derive(Debug)]
         $vis struct $S;
 
-        impl $crate::Ops for $Same {
+        $crate::__scheduler_in_form! {
+            $Form $S $name [$crate::OpsFlags(0 $($(| $flags.0)+)?)] [0 $(+ $timeout_ms)?] [$($op)*]
+        }
+        impl $crate::$Form for $Same {
             $(
                 $(#[$op_meta])*
                 #[inline(always)]
@@ -37,7 +40,33 @@ macro_rules! scheduler {
         }
 
         const _: () = assert!($crate::is_name($name, b'_'), "the name of a scheduler has letters, digits and underscores alone, at most 63");
-        $crate::__scheduler! { $S, $name, [$crate::OpsFlags(0 $($(| $flags.0)+)?)], [0 $(+ $timeout_ms)?], $($op)* }
+    };
+}
+
+/// The table of operations, in one form or the other.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __scheduler_in_form {
+    (Ops $S:ident $name:literal [$flags:expr] [$timeout_ms:expr] [$($op:ident)*]) => {
+        $crate::__scheduler! { Ops sched_ext_ops $S, $name, [$flags], [$timeout_ms], $($op)* }
+    };
+    (CidOps $S:ident $name:literal [$flags:expr] [$timeout_ms:expr] [$($op:ident)*]) => {
+        $crate::__scheduler! { CidOps sched_ext_ops_cid $S, $name, [$flags], [$timeout_ms], $($op)* }
+    };
+    ($other:ident $($rest:tt)*) => {
+        compile_error!(concat!("a scheduler implements `Ops` or `CidOps`, not `", stringify!($other), "`"));
+    };
+}
+
+/// An operation, in one form or the other.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __operation_in_form {
+    (Ops, $op:ident, $S:ident, $w:ident) => {
+        $crate::__operation!($op, $S, $w, Ops)
+    };
+    (CidOps, $op:ident, $S:ident, $w:ident) => {
+        $crate::__cid_operation!($op, $S, $w)
     };
 }
 

@@ -9,39 +9,8 @@ use std::path::{Path, PathBuf};
 /// Parts of the native back end that policies see; the rest of it is for hosts.
 const NATIVE: &[&str] = &["arena", "cell", "maps", "objects", "outer", "rings", "slots", "state", "timer", "variables"];
 
-/// Names that policies get without writing them: what look-ups, locks and macros give, what macros implement, and how the native back end
-/// describes state.
-const UNNAMED: &[&str] = &[
-    "Argument",
-    "Bounded",
-    "CidTopo",
-    "CidUnit",
-    "Item",
-    "ItemDef",
-    "ItemKind",
-    "ListGuard",
-    "Make",
-    "MapCell",
-    "MapValue",
-    "MayDump",
-    "MayReenqueue",
-    "Object",
-    "Plain",
-    "Ref",
-    "PerfCount",
-    "ResSpinGuard",
-    "Reserved",
-    "Setting",
-    "SpinGuard",
-    "StateItem",
-    "TakesLast",
-    "TakesVtime",
-    "TimerMap",
-    "TreeGuard",
-    "Value",
-    "Waiting",
-    "def",
-];
+/// Names that no policy writes: what macros implement, and how the native back end describes state.
+const UNNAMED: &[&str] = &["Item", "ItemDef", "ItemKind", "Make", "StateItem", "def"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()

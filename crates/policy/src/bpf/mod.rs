@@ -4,6 +4,7 @@
 
 pub mod arena;
 pub mod cell;
+pub mod cmask;
 pub mod iter;
 pub mod kernel;
 pub mod maps;
@@ -67,6 +68,16 @@ impl Words {
     }
 
     #[inline(always)]
+    pub fn cid(self, i: usize) -> crate::Cid {
+        crate::Cid(self.word(i) as i32)
+    }
+
+    #[inline(always)]
+    pub fn cmask<'a>(self, i: usize) -> crate::CmaskArg<'a> {
+        crate::CmaskArg::__new(self.word(i))
+    }
+
+    #[inline(always)]
     pub fn weight(self, i: usize) -> crate::Weight {
         crate::Weight(self.word(i) as u32)
     }
@@ -112,16 +123,16 @@ pub const fn ops_name(name: &str) -> [u8; 128] {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __scheduler {
-    ($S:ident, $name:literal, [$flags:expr], [$timeout_ms:expr], $($op:ident)*) => {
+    ($Form:ident $table:ident $S:ident, $name:literal, [$flags:expr], [$timeout_ms:expr], $($op:ident)*) => {
         #[doc(hidden)]
         #[allow(non_camel_case_types)]
         mod __programs {
             use super::*;
 
-            $($crate::__program! { $op, $S, $name })*
+            $($crate::__program! { $op, $S, $name, $Form })*
 
             #[repr(C)]
-            pub struct sched_ext_ops {
+            pub struct $table {
                 $($op: $crate::backend::Program,)*
                 flags: u64,
                 timeout_ms: u32,
@@ -130,7 +141,7 @@ macro_rules! __scheduler {
 
             #[unsafe(export_name = concat!($name, "_ops"))]
             #[unsafe(link_section = ".struct_ops.link")]
-            pub static OPS: sched_ext_ops = sched_ext_ops {
+            pub static OPS: $table = $table {
                 $($op,)*
                 flags: $flags.0,
                 timeout_ms: $timeout_ms,
@@ -148,36 +159,42 @@ macro_rules! __scheduler {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __program {
-    (init, $S:ident, $name:literal) => {
-        $crate::__program! { @ "struct_ops.s/", init, $S, $name }
+    (init, $S:ident, $name:literal, $Form:ident) => {
+        $crate::__program! { @ "struct_ops.s/", init, $S, $name, $Form }
     };
-    (init_task, $S:ident, $name:literal) => {
-        $crate::__program! { @ "struct_ops.s/", init_task, $S, $name }
+    (init_task, $S:ident, $name:literal, $Form:ident) => {
+        $crate::__program! { @ "struct_ops.s/", init_task, $S, $name, $Form }
     };
-    (cpu_online, $S:ident, $name:literal) => {
-        $crate::__program! { @ "struct_ops.s/", cpu_online, $S, $name }
+    (cpu_online, $S:ident, $name:literal, $Form:ident) => {
+        $crate::__program! { @ "struct_ops.s/", cpu_online, $S, $name, $Form }
     };
-    (cpu_offline, $S:ident, $name:literal) => {
-        $crate::__program! { @ "struct_ops.s/", cpu_offline, $S, $name }
+    (cpu_offline, $S:ident, $name:literal, $Form:ident) => {
+        $crate::__program! { @ "struct_ops.s/", cpu_offline, $S, $name, $Form }
     };
-    (cgroup_init, $S:ident, $name:literal) => {
-        $crate::__program! { @ "struct_ops.s/", cgroup_init, $S, $name }
+    (cid_online, $S:ident, $name:literal, $Form:ident) => {
+        $crate::__program! { @ "struct_ops.s/", cid_online, $S, $name, $Form }
     };
-    (cgroup_exit, $S:ident, $name:literal) => {
-        $crate::__program! { @ "struct_ops.s/", cgroup_exit, $S, $name }
+    (cid_offline, $S:ident, $name:literal, $Form:ident) => {
+        $crate::__program! { @ "struct_ops.s/", cid_offline, $S, $name, $Form }
     };
-    (cgroup_prep_move, $S:ident, $name:literal) => {
-        $crate::__program! { @ "struct_ops.s/", cgroup_prep_move, $S, $name }
+    (cgroup_init, $S:ident, $name:literal, $Form:ident) => {
+        $crate::__program! { @ "struct_ops.s/", cgroup_init, $S, $name, $Form }
     };
-    ($op:ident, $S:ident, $name:literal) => {
-        $crate::__program! { @ "struct_ops/", $op, $S, $name }
+    (cgroup_exit, $S:ident, $name:literal, $Form:ident) => {
+        $crate::__program! { @ "struct_ops.s/", cgroup_exit, $S, $name, $Form }
     };
-    (@ $section:literal, $op:ident, $S:ident, $name:literal) => {
+    (cgroup_prep_move, $S:ident, $name:literal, $Form:ident) => {
+        $crate::__program! { @ "struct_ops.s/", cgroup_prep_move, $S, $name, $Form }
+    };
+    ($op:ident, $S:ident, $name:literal, $Form:ident) => {
+        $crate::__program! { @ "struct_ops/", $op, $S, $name, $Form }
+    };
+    (@ $section:literal, $op:ident, $S:ident, $name:literal, $Form:ident) => {
         #[unsafe(export_name = concat!($name, "_", stringify!($op)))]
         #[unsafe(link_section = concat!($section, $name, "_", stringify!($op)))]
         pub extern "C" fn $op(ctx: *const u64) -> i32 {
             let words = $crate::backend::Words::new(ctx);
-            let ret: i64 = $crate::__operation!($op, $S, words);
+            let ret: i64 = $crate::__operation_in_form!($Form, $op, $S, words);
             ret as i32
         }
     };

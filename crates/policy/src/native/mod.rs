@@ -14,6 +14,8 @@ mod ambient;
 pub mod arena;
 #[doc(hidden)]
 pub mod cell;
+#[doc(hidden)]
+pub mod cmask;
 mod instance;
 #[doc(hidden)]
 pub mod iter;
@@ -114,6 +116,12 @@ pub trait Host {
         let _ = mask;
         self.missing("mask");
         MaskWords::default()
+    }
+    /// The CPUs that a task may run on, by their cids, and how many cids there are.
+    fn cmask(&self, task: u64) -> (MaskWords, u32) {
+        let _ = task;
+        self.missing("cmask");
+        (MaskWords::default(), 0)
     }
     /// The set is taken by `scx_bpf_get_*_cpumask`: a call that costs.
     fn mask_borrowed(&self, mask: MaskSource) {
@@ -613,6 +621,8 @@ pub struct PolicyDef {
     pub flags: u64,
     /// Watchdog timeout in milliseconds; 0 for the kernel's own.
     pub timeout_ms: u32,
+    /// Whether it knows CPUs by their cids (`struct sched_ext_ops_cid`).
+    pub is_cid: bool,
     /// The operations that are implemented, in the source's order.
     pub ops: &'static [OpDef],
     #[doc(hidden)]
@@ -679,6 +689,16 @@ impl<'a> Words<'a> {
     }
 
     #[doc(hidden)]
+    pub fn cid(self, i: usize) -> crate::Cid {
+        crate::Cid(self.word(i) as i32)
+    }
+
+    #[doc(hidden)]
+    pub fn cmask(self, i: usize) -> crate::CmaskArg<'a> {
+        crate::CmaskArg::__new(self.word(i))
+    }
+
+    #[doc(hidden)]
     pub fn weight(self, i: usize) -> crate::Weight {
         crate::Weight(self.word(i) as u32)
     }
@@ -718,19 +738,26 @@ pub const fn op_name(method: &'static str) -> &'static str {
     }
 }
 
+/// Is it the form of schedulers that know CPUs by their cids?
+#[doc(hidden)]
+pub const fn is_cid(form: &str) -> bool {
+    form.len() == "CidOps".len()
+}
+
 /// The description of a scheduler.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __scheduler {
-    ($S:ident, $name:literal, [$flags:expr], [$timeout_ms:expr], $($op:ident)*) => {
+    ($Form:ident $table:ident $S:ident, $name:literal, [$flags:expr], [$timeout_ms:expr], $($op:ident)*) => {
         /// The scheduler, for running it natively.
         pub static POLICY: $crate::native::PolicyDef = $crate::native::PolicyDef {
             name: $name,
             flags: $flags.0,
             timeout_ms: $timeout_ms,
+            is_cid: $crate::native::is_cid(stringify!($Form)),
             ops: &[$($crate::native::OpDef {
                 name: $crate::native::op_name(stringify!($op)),
-                call: |words| -> i64 { $crate::__operation!($op, $S, words) },
+                call: |words| -> i64 { $crate::__operation_in_form!($Form, $op, $S, words) },
             }),*],
             state: __STATE,
             enter: $crate::native::library::enter,
