@@ -127,10 +127,8 @@ fn diagnostic(line: &str, places: &Places<'_>) -> Option<Refusal> {
 const WIDE: (&str, &str) = ("arithmetic of 128 bits", "use 64 bits");
 const ARGUMENTS: (&str, &str) =
     ("a function of more than five words of arguments", "make it #[inline(always)], or pass a reference to a struct");
-const COMPARED: (&str, &str) = (
-    "a comparison of more bytes than can be compared in line",
-    "compare element by element: a.iter().zip(b).all(|(a, b)| a == b)",
-);
+const COMPARED: (&str, &str) =
+    ("a comparison of slices or large arrays", "compare element by element: a.iter().zip(b).all(|(a, b)| a == b)");
 const WIDE_RETURN: &str = "a function that returns more than 64 bits";
 
 /// Words of LLVM's messages, what they mean, and what to do.
@@ -143,6 +141,7 @@ const DIAGNOSTICS: &[(&str, &str, &str)] = &[
     ("memcmp", COMPARED.0, COMPARED.1),
     ("ti3'", WIDE.0, WIDE.1),
     ("small returns", WIDE_RETURN, "make it #[inline(always)]"),
+    ("aggregate returns", WIDE_RETURN, "make it #[inline(always)]"),
     ("signed division", "a signed division", "divide the absolute values, or compile for v4"),
     ("arguments", ARGUMENTS.0, ARGUMENTS.1),
     ("df", "floating-point arithmetic", "use integers, scaled"),
@@ -168,6 +167,9 @@ fn judge(name: &str, kfuncs: &Kfuncs) -> Option<(String, &'static str)> {
         return Some((COMPARED.0.to_owned(), COMPARED.1));
     }
     let path = format!("{:#}", rustc_demangle::demangle(name));
+    if path.contains("__rust_alloc") || path.contains("__rust_no_alloc") {
+        return Some(("an allocation".to_owned(), "keep values in maps, or make objects by object!"));
+    }
     if path.starts_with("core::fmt::") || path.starts_with("<core::fmt::") {
         return Some((
             "formatting by core::fmt".to_owned(),
@@ -231,7 +233,8 @@ mod tests {
             "_ZN4core3num14overflow_panic3add17h0123456789abcdefE",
             Some("a panic can be reached: arithmetic that overflows"),
         );
-        check("memcmp", Some("a comparison of more bytes than can be compared in line"));
+        check("memcmp", Some("a comparison of slices or large arrays"));
+        check("__rust_alloc", Some("an allocation"));
         check("_ZN4core3fmt5write17h0123456789abcdefE", Some("formatting by core::fmt"));
         check("printf", Some("a call of `printf`, which is not inlined and has no BPF code"));
     }

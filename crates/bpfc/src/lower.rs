@@ -204,7 +204,7 @@ impl Lowering<'_, '_> {
             };
         }
         if self.module.global(name).is_some() || self.module.function(name).is_some() {
-            return Err(format!("{name} is also the name of something of the policy's own"));
+            return Err(format!("{name} is also the name of a function or variable of this object"));
         }
         let global = self.module.declare_variable(name, self.types.bits(ty).div_ceil(8));
         self.module.set_linkage(global, if *weak { linkage::EXTERNAL_WEAK } else { linkage::EXTERNAL });

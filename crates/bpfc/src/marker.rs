@@ -159,7 +159,13 @@ fn enumerator(text: &str) -> Option<Enumerator> {
 
 fn variable(section: &'static str, weak: bool, text: &str) -> Option<Variable> {
     let (name, ty) = text.split_once(':')?;
-    Some(Variable { section, weak, name: ident(name), ty: ctype(ty)? })
+    let ty = match ctype(ty)? {
+        // the policy crate's times are integers
+        CType::Struct(name) if name == "Ns" || name == "Vtime" => CType::Int("u64".to_owned(), 64, false),
+        ty @ (CType::Void | CType::Bool | CType::Int(..)) => ty,
+        _ => return None,
+    };
+    Some(Variable { section, weak, name: ident(name), ty })
 }
 
 fn kfunc(text: &str) -> Option<Kfunc> {
@@ -297,6 +303,9 @@ mod tests {
         let llc = Variable { section: ".ksyms", weak: true, name: "sd_llc_id".into(), ty: int.clone() };
         check("scxr.var:sd_llc_id:i32", Marker::Variable(llc.clone()));
         check("scxr.var_exists:sd_llc_id:i32", Marker::VariableExists(llc));
+        let time = CType::Int("u64".into(), 64, false);
+        let time = Variable { section: ".ksyms", weak: true, name: "t".into(), ty: time };
+        check("scxr.var:t:Ns", Marker::Variable(time));
         let hz = Variable { section: ".kconfig", weak: false, name: "CONFIG_HZ".into(), ty: int };
         check("scxr.kconfig:CONFIG_HZ:i32", Marker::Variable(hz));
     }
@@ -310,6 +319,7 @@ mod tests {
             "scxr.field:a.b:Option<u8>",
             "scxr.kfunc:f",
             "scxr.var:x",
+            "scxr.var:runqueues:rq",
             "scxr.kconfig:CONFIG_HZ:Option<u32>",
             "scxr.helper:x",
             "scxr",

@@ -56,7 +56,8 @@ const LIST: &[(&str, &[&str])] = &[
     ("an unsupported atomic", &["atomic_kind", "atomic_width", "compiler_fence"]),
     ("a call of what is not inlined", &["undefined", "not_inlined", "formatting", "function_pointer", "trait_object"]),
     ("an insertion from running", &["from_running"]),
-    ("too many arguments", &["arguments"]),
+    ("an allocation", &["allocation"]),
+    ("too many arguments or results", &["arguments", "pair"]),
     ("a loop without end", &["endless"]),
 ];
 

@@ -10,8 +10,14 @@ use crate::failure::{Failure, Outcome, Result};
 use crate::report;
 use crate::scheduler::{compile_failure, policy_in};
 
+/// What of the environment decides, for the help's end.
+const ENVIRONMENT: &str = "Environment:
+  RUSTC      The compiler [default: the first that can be used of the one on the path and those that are installed]
+  SCXR_LLVM  A libLLVM.so instead of the compiler's own, of the same version or a later one, with the BPF back end";
+
 /// Arguments of `build`.
 #[derive(Debug, Args)]
+#[command(after_help = ENVIRONMENT)]
 pub(crate) struct BuildArgs {
     /// The policy: X.rs, or a folder that holds policy.rs or src/policy.rs
     #[arg(value_name = "X.rs|DIR")]

@@ -114,6 +114,9 @@ fn check(kernel: &str, policies: &[(&str, &str)]) {
         "-q",
         "--exec",
         "./load.sh",
+        // veristat loads an object anew for each of its programs
+        "--duration",
+        "300s",
     ]);
     command.args(["--take", ".", "--take"]).arg(&bpftool).current_dir(dir.path());
     let output = command.output().expect("it starts");

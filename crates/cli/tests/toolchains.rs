@@ -94,6 +94,12 @@ fn check(stand_in: &StandIn, llvm: Option<&Path>, says: &[&str]) {
 }
 
 #[test]
+fn the_help_names_the_variables() {
+    let help = support::scxr(&["build", "--help"]).stdout;
+    assert!(help.contains("RUSTC") && help.contains("SCXR_LLVM"), "{help}");
+}
+
+#[test]
 fn where_no_llvm_is_new_enough_it_is_said() {
     let advice = ["rustup toolchain install stable", "export RUSTC="];
     let future = StandIn::new(Some("LLVM version: 99.1"));
