@@ -38,6 +38,24 @@ pub(crate) struct Bundled {
     pub(crate) half: Option<HalfDef>,
 }
 
+/// A scheduler whose user-space half is its options.
+macro_rules! by_options {
+    ($scheduler:ident) => {
+        Bundled {
+            name: $scheduler::NAME,
+            about: $scheduler::SUMMARY,
+            options: scxr_runtime::usage($scheduler::OPTIONS),
+            object: $scheduler::OBJECT,
+            native: $scheduler::NATIVE,
+            settings: |args| {
+                let set = scxr_runtime::variables($scheduler::NAME, $scheduler::OPTIONS, $scheduler::SETTINGS, args);
+                set.map_err(|e| e.to_string().trim_end().to_string())
+            },
+            half: None,
+        }
+    };
+}
+
 /// All of them.
 pub(crate) static BUNDLED: LazyLock<Vec<Bundled>> = LazyLock::new(|| {
     vec![
@@ -50,6 +68,10 @@ pub(crate) static BUNDLED: LazyLock<Vec<Bundled>> = LazyLock::new(|| {
             settings: |args| scxr_simple::settings(args).map_err(|e| e.to_string().trim_end().to_string()),
             half: None,
         },
+        by_options!(scxr_qmap),
+        by_options!(scxr_central),
+        by_options!(scxr_pair),
+        by_options!(scxr_flatcg),
         with_half(scxr_toy::HALF, scxr_toy::SUMMARY, scxr_toy::OBJECT, scxr_toy::NATIVE, |args| {
             half_settings(&scxr_toy::HALF, args)
         }),

@@ -42,6 +42,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("scxr-simple", &["scxr-policy"]),
     ("scxr-toy", &["scxr-policy", "scxr-runtime"]),
     ("scxr-userland", &["scxr-policy", "scxr-runtime"]),
+    ("scxr-qmap", &["scxr-policy", "scxr-runtime"]),
+    ("scxr-central", &["scxr-policy", "scxr-runtime"]),
+    ("scxr-pair", &["scxr-policy", "scxr-runtime"]),
+    ("scxr-flatcg", &["scxr-policy", "scxr-runtime"]),
     ("scxr", &["*"]),
 ];
 

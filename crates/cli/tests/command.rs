@@ -20,7 +20,7 @@ fn check(args: &str, code: i32, says: &str) {
 fn mistakes_are_explained() {
     for (args, says) in [
         ("run simpel", "did you mean 'simple'?"),
-        ("run nothing-like-it", "there are eevdf, simple, toy, userland, or give a file"),
+        ("run nothing-like-it", "there are eevdf, simple, qmap, central, pair, flatcg, toy, userland, or give a file"),
         ("run no/such.bpf.o", "no/such.bpf.o: No such file or directory"),
         ("run crates", "there is no policy.rs or src/policy.rs in this folder"),
         ("run Cargo.toml", "is taken for an object if it ends in .o"),

@@ -35,6 +35,20 @@ pub type Variables = Vec<(&'static str, u64)>;
 /// Reads arguments; the options, and the variables that they set before load.
 pub fn settings<S: AsRef<str>>(def: &HalfDef, args: &[S]) -> Result<(Args, Variables), Error> {
     let args = parse(def.name, def.options, args)?;
-    let set = def.settings.iter().map(|s| (s.variable, args.number(s.option))).collect();
+    let set = set(def.settings, &args);
     Ok((args, set))
+}
+
+/// The same for a scheduler whose user-space half is nothing but options: the variables that are set before load.
+pub fn variables<S: AsRef<str>>(
+    name: &str,
+    options: &[Opt],
+    settings: &[Setting],
+    args: &[S],
+) -> Result<Variables, Error> {
+    Ok(set(settings, &parse(name, options, args)?))
+}
+
+fn set(settings: &[Setting], args: &Args) -> Variables {
+    settings.iter().map(|s| (s.variable, args.number(s.option))).collect()
 }

@@ -44,7 +44,7 @@ mod world;
 
 pub use args::{Args, Opt, Takes, parse, usage};
 pub use error::Error;
-pub use half::{HALF_TGID, HalfDef, Setting, Variables, settings};
+pub use half::{HALF_TGID, HalfDef, Setting, Variables, settings, variables};
 pub use handles::{Global, Map, Queue, RingBuf, UNSUPPORTED, UserRingBuf};
 pub use runtime::Runtime;
 pub use schema::{Field, GlobalDesc, MapDesc, MapKind, Schema, StructDesc, Uei};

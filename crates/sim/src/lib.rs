@@ -24,21 +24,22 @@ use std::rc::Rc;
 use scxr_abi::KernelVersion;
 use scxr_analyze::{Analyzer, Options, Place, Report};
 use scxr_bpf::load::Object;
-use scxr_kernel::Machine;
 use scxr_kernel::config::Config;
+use scxr_kernel::cpumask::CpuMask;
 use scxr_kernel::ext::ops::SchedExtOps;
 use scxr_kernel::ids::CpuId;
 use scxr_kernel::topology::Topology;
+use scxr_kernel::{CgroupChange, Machine};
 use scxr_ops::half::{DirectScheduler, Half, Maps, native_schema, schema};
 use scxr_ops::{BpfScheduler, Model, NativeScheduler, SchedulerOptions};
 use scxr_policy::native::PolicyDef;
 use scxr_runtime::framework::Scheduler;
 use scxr_runtime::{HalfDef, Schema, settings};
-use scxr_trace::{EventKind, Recorder, Sink};
+use scxr_trace::{Recorder, Sink};
 
 pub use scxr_ops::Value;
 pub use scxr_runtime::{Stat, Stats};
-pub use scxr_trace::{Event, ExitKind};
+pub use scxr_trace::{Event, EventKind, ExitKind};
 
 /// What a run depends on, the scheduler apart.
 #[derive(Clone, Debug)]
@@ -52,6 +53,8 @@ pub struct Sim {
     half: Option<(HalfDef, Vec<String>)>,
     stats_every_ms: u64,
     resize: Vec<(String, u32)>,
+    nohz_full: Option<String>,
+    cgroups: Vec<(String, u32)>,
 }
 
 /// Why there was no run.
@@ -169,6 +172,8 @@ impl Sim {
             half: None,
             stats_every_ms: 0,
             resize: Vec::new(),
+            nohz_full: None,
+            cgroups: Vec::new(),
         }
     }
 
@@ -203,6 +208,17 @@ impl Sim {
     pub fn resize(mut self, map: &str, entries: u32) -> Sim {
         self.resize.push((map.into(), entries));
         self
+    }
+
+    /// Makes a cgroup, with all on the way to it, and sets its weight (cpu.weight, 100 by default) before the scheduler is enabled.
+    pub fn cgroup(mut self, path: &str, weight: u32) -> Sim {
+        self.cgroups.push((path.into(), weight));
+        self
+    }
+
+    /// CPUs whose tick stops where the class allows it, such as `1-7`, as `--nohz-full` takes them.
+    pub fn nohz_full(self, cpus: &str) -> Sim {
+        Sim { nohz_full: Some(cpus.into()), ..self }
     }
 
     /// Runs the scheduler's user-space half, too, with options as its user gives them. They go before [`Sim::set`].
@@ -306,7 +322,18 @@ impl Sim {
         let end = self.duration_ms * 1_000_000;
         let analyzer = Analyzer::new(Options { places: places(&topology), end_ns: Some(end) });
         let ear = Rc::new(RefCell::new(Ear { recorder: Recorder::new(), analyzer: Some(analyzer) }));
-        let mut m = Machine::new(topology, Config { seed: self.seed, ..config }, Box::new(Rc::clone(&ear)));
+        let nohz_full = match &self.nohz_full {
+            Some(list) => CpuMask::parse(list).map_err(Error::Setup)?,
+            None => config.nohz_full,
+        };
+        let mut m = Machine::new(topology, Config { seed: self.seed, nohz_full, ..config }, Box::new(Rc::clone(&ear)));
+        for (path, weight) in &self.cgroups {
+            let made = m.with_kernel(|k| {
+                k.change_cgroup(path, CgroupChange::Make)?;
+                k.change_cgroup(path, CgroupChange::Weight(*weight))
+            });
+            made.map_err(|e| Error::Setup(format!("cgroup {path}: {e:?}")))?;
+        }
         let mut booted = m.state().all_tasks().into_iter().map(|p| m.state().task(p).pid).max().unwrap_or(0);
         let mut done = None;
         if let Some(half) = half {

@@ -13,6 +13,7 @@ use crate::class::ClassId;
 use crate::executor::Kernel;
 use crate::ids::{CpuId, TaskId};
 use crate::lock::LockId;
+use scxr_trace::EventKind;
 
 /// Can a task of the local queue run at once (E-91)? [rq_is_open]
 pub(crate) fn rq_is_open(k: &Kernel, cpu: CpuId, enq_flags: u64) -> bool {
@@ -118,7 +119,7 @@ pub(crate) fn reenq_local(k: &mut Kernel, sched: SchedId, cpu: CpuId, flags: u64
     // All are off the queue before the first is enqueued: it might come back and be seen again.
     for &p in &chosen {
         wait_dispatching(k, p);
-        dispatch_dequeue(k, cpu, p);
+        take_off(k, cpu, p);
     }
     for &p in &chosen {
         let sched = k.task_sched(p);
@@ -126,6 +127,13 @@ pub(crate) fn reenq_local(k: &mut Kernel, sched: SchedId, cpu: CpuId, flags: u64
         k.task_mut(p).scx.flags &= !task::REENQ_REASON_MASK;
     }
     chosen.len() as u32
+}
+
+/// Takes `p` off its queue, which the trace shows: where it goes is the scheduler's to say, now or later.
+fn take_off(k: &mut Kernel, rq: CpuId, p: TaskId) {
+    dispatch_dequeue(k, rq, p);
+    let pid = k.task(p).pid;
+    k.emit(EventKind::Dequeue { pid, flags: 0 });
 }
 
 fn wait_dispatching(k: &mut Kernel, p: TaskId) {
@@ -172,7 +180,7 @@ fn requeue_one(k: &mut Kernel, rq: CpuId, p: TaskId, dsq: u32, it: DsqIter) {
         return;
     }
     wait_dispatching(k, p);
-    dispatch_dequeue(k, rq, p);
+    take_off(k, rq, p);
     k.task_mut(p).scx.flags |= task::REENQ_KFUNC;
     let sched = k.task_sched(p);
     do_enqueue_task(k, sched, rq, p, enq::REENQ, None);
