@@ -522,10 +522,10 @@ scheduler! {
         fn dump(cx: &Dump) {
             for level in 0..NR_LEVELS {
                 if let Some(seqs) = SEQS.get(level) {
-                    scx_dump!(cx, "level %u: %llu came, %llu went", level, seqs.tail.get(), seqs.head.get());
+                    scx_dump!(cx, "level %u: %llu came, %llu went\n", level, seqs.tail.get(), seqs.head.get());
                 }
             }
-            scx_dump!(cx, "highest priority: %lld wait", NR_HIGHPRI_QUEUED.get());
+            scx_dump!(cx, "highest priority: %lld wait\n", NR_HIGHPRI_QUEUED.get());
         }
 
         fn dump_cpu(cx: &Dump, cpu: Cpu, idle: bool) {

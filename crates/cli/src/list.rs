@@ -63,7 +63,7 @@ pub(crate) fn list(args: &ListArgs) -> Result<Outcome> {
     for s in schedulers() {
         writeln!(out, "  {:<12} {}", s.name, s.about).expect("a string takes everything");
         for option in s.options.lines() {
-            writeln!(out, "      {}", option.trim()).expect("a string takes everything");
+            writeln!(out, "    {}", option.trim_end()).expect("a string takes everything");
         }
     }
     out += "  or a file: X.bpf.o (a BPF object), X.rs (a policy in Rust), X.bpf.c (needs clang)\n\nWorkloads\n";
