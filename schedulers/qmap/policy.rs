@@ -503,12 +503,12 @@ scheduler! {
             scx_print!("cpu %d is offline", cpu);
         }
 
-        fn init_task(_cx: &Init, p: Task<'_>, args: InitTask<'_>) -> Result<(), Errno> {
+        fn init_task(cx: &Init, p: Task<'_>, args: InitTask<'_>) -> Result<(), Errno> {
             if TASKS.get_or_create(p).is_none() {
                 return Err(Errno(-12));
             }
             if !args.is_fork() && DISALLOW_TGID.get() != 0 && p.tgid() == DISALLOW_TGID.get() {
-                p.disallow();
+                p.set_disallow(cx, true);
             }
             Ok(())
         }

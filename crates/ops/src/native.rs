@@ -214,14 +214,6 @@ impl Host for NativeHost<'_> {
         self.with(|k| task_id(k, task).is_some_and(|p| kfunc::scx_bpf_task_set_slice(k, p, slice)))
     }
 
-    fn task_disallow(&self, task: u64) {
-        self.with(|k| {
-            if let Some(p) = task_id(k, task) {
-                k.task_mut(p).scx.disallow = true;
-            }
-        });
-    }
-
     fn select_cpu_dfl(&self, task: u64, prev_cpu: i32, wake_flags: u64) -> (i32, bool) {
         self.with(|k| match task_id(k, task) {
             Some(p) => kfunc::scx_bpf_select_cpu_dfl(k, p, prev_cpu, wake_flags),

@@ -258,29 +258,6 @@ impl<'a> Task<'a> {
         kernel::task_set_slice(self.0, slice.0);
     }
 
-    /// Keeps it from being SCHED_EXT (`p->scx.disallow`). In `init_task` while the scheduler is being enabled: at a fork it ends the scheduler.
-    ///
-    /// ```
-    /// use scxr_policy::prelude::*;
-    /// state! {}
-    /// scheduler! {
-    ///     struct Picky { name: "picky" }
-    ///     impl Ops for Picky {
-    ///         fn init_task(_cx: &Init, p: Task<'_>, args: InitTask<'_>) -> Result<(), Errno> {
-    ///             if !args.is_fork() && p.comm().is("database") {
-    ///                 p.disallow();
-    ///             }
-    ///             Ok(())
-    ///         }
-    ///     }
-    /// }
-    /// # fn main() {}
-    /// ```
-    #[inline(always)]
-    pub fn disallow(self) {
-        kernel::task_disallow(self.0);
-    }
-
     /// The CPU that the kernel's own rules choose (`scx_bpf_select_cpu_dfl`).
     #[inline(always)]
     pub fn select_cpu_dfl(self, _cx: &impl MayPick, prev_cpu: Cpu, wake_flags: WakeFlags) -> Picked {

@@ -568,12 +568,6 @@ pub fn task_set_slice(p: RawTask, slice: u64) {
 }
 
 #[inline(always)]
-pub fn task_disallow(p: RawTask) {
-    // SAFETY: `p` is the kernel's, and the class lets programs store this field.
-    unsafe { sched_ext_entity::disallow(scx(p)).write_volatile(true) };
-}
-
-#[inline(always)]
 pub fn select_cpu_dfl(p: RawTask, prev_cpu: i32, wake_flags: u64) -> (i32, bool) {
     let mut is_idle = false;
     // SAFETY: `p` is the kernel's, the flag is ours.

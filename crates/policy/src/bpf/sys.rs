@@ -185,7 +185,6 @@ pub mod types {
             bw_burst_us: u64,
         }
         sched_ext_entity {
-            disallow: bool,
             dsq_vtime: u64,
             slice: u64,
             weight: u32,

@@ -413,10 +413,6 @@ pub(crate) fn task_set_slice(p: RawTask, slice: u64) {
     call(|h| h.task_set_slice(p, slice));
 }
 
-pub(crate) fn task_disallow(p: RawTask) {
-    call(|h| h.task_disallow(p));
-}
-
 pub(crate) fn select_cpu_dfl(p: RawTask, prev_cpu: i32, wake_flags: u64) -> (i32, bool) {
     call(|h| h.select_cpu_dfl(p, prev_cpu, wake_flags))
 }

@@ -362,11 +362,6 @@ pub trait Host {
         let _ = iter;
         self.missing("dsq_iter_destroy");
     }
-    /// Stores `p->scx.disallow`.
-    fn task_disallow(&self, task: u64) {
-        let _ = task;
-        self.missing("task_disallow");
-    }
     /// `scx_bpf_dsq_move_set_slice`.
     fn dsq_move_set_slice(&self, iter: u64, slice: u64) {
         let _ = (iter, slice);
