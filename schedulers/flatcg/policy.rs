@@ -531,10 +531,13 @@ scheduler! {
             if !FIFO.get() {
                 p.set_dsq_vtime(charged(p));
             }
-            let Some((task, cgid, cg)) = of_task(p) else { return };
-            let from = task.bypassed_at.get();
-            if from != 0 {
-                task.bypassed_at.set(0);
+            let Some(task) = TASKS.get(p) else { return };
+            let (from, cgid) = (task.bypassed_at.get(), task.cgid.get());
+            if from == 0 {
+                return;
+            }
+            task.bypassed_at.set(0);
+            if let Some(cg) = CGROUPS.get(cgid) {
                 let ran = p.sum_exec_runtime().0.wrapping_sub(from.wrapping_sub(1));
                 cg.cvtime_delta.fetch_add(cost(Ns(ran), hweight(cgid, &cg)).0 as i64);
             }

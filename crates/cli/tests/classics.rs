@@ -109,7 +109,7 @@ fn wrong_options_are_told_with_those_that_there_are() {
     for (sched, args, why) in [
         ("central", ["--slice", "5"], "a time with a unit"),
         ("pair", ["--strid", "2"], "no such option"),
-        ("flatcg", ["--slice", "4294967296s"], "a time with a unit"),
+        ("flatcg", ["--fifo=1", "--fifo"], "takes no value"),
     ] {
         let ran = scxr(&["run", sched, "--duration", "50ms", "--", args[0], args[1]]);
         assert!(ran.code == 2 && ran.stderr.contains(why), "{sched}: {}", ran.stderr);
@@ -118,7 +118,7 @@ fn wrong_options_are_told_with_those_that_there_are() {
 
 fn on_linux(sched: &str, kernel: &str, machine: &str, workload: &str, more: &[&str]) -> Value {
     let args = ["run", sched, "--on", "vm", "--kernel", kernel, "--machine", machine, "--workload", workload];
-    let report = json(&[&args[..], &["--duration", "2s", "--globals", "--json", "-q"], more].concat(), 0);
+    let report = json(&[&args[..], &["--duration", "1s", "--globals", "--json", "-q"], more].concat(), 0);
     assert_eq!(report["exit"]["kind"], "none", "{sched} on {kernel}: {}", report["exit"]);
     assert!(least(&report) > 0, "{sched} on {kernel}: {}", report["tasks"]);
     report
@@ -141,7 +141,7 @@ fn central_decides_on_linux() {
     for kernel in KERNELS {
         let report = on_linux("central", kernel, "4", "spin:n=8", &[]);
         let of = |name: &str| report["globals"][name].as_u64().expect("a number");
-        assert!(of("nr_dispatches") > 8 && of("nr_timers") > 100, "{kernel}: {}", report["globals"]);
+        assert!(of("nr_dispatches") > 8 && of("nr_timers") > 50, "{kernel}: {}", report["globals"]);
         assert!(of("nr_preemptions") > 8, "{kernel}: without ticks tasks take turns all the same");
     }
 }
@@ -187,7 +187,7 @@ fn pair_keeps_cgroups_apart_on_linux() {
         let text = std::fs::read_to_string(&trace).expect("a trace");
         // the guest's CPUs take turns at being run at all: one can be held up between two instructions
         let (both, all) = together(&text, |cpu| cpu ^ 2);
-        assert!(all > 500_000_000 && both < all / 50, "{kernel}: {both} of {all} ns");
+        assert!(all > 300_000_000 && both < all / 50, "{kernel}: {both} of {all} ns");
         // CPUs that are no pair are not kept apart
         let (others, _) = together(&text, |cpu| cpu ^ 1);
         assert!(others > all / 20, "{kernel}: {others} of {all} ns");
