@@ -190,6 +190,11 @@ fn policies_in(folder: &str) -> Vec<(String, String)> {
 fn check_every_policy(kernel: &str) {
     let mut policies = [policies_in("schedulers"), policies_in("crates/policy/policies")].concat();
     policies.retain(|(name, _)| !["newest", "cids"].contains(&name.as_str()) || kernel == "7.2");
+    // libbpf reads what `externs` asks for from the kernel's configuration, which Debian's archive has no longer for 7.0
+    if kernel == "7.0" {
+        policies.retain(|(name, _)| name != "externs");
+        skipped("7.0: externs is left out: there is no configuration of that kernel");
+    }
     check(kernel, &policies.iter().map(|(n, p)| (n.as_str(), p.as_str())).collect::<Vec<_>>());
 }
 

@@ -241,7 +241,18 @@ fn refusal_of(messages: &[(bool, String)], error: &str) -> LoadError {
         return verdict::of_log(program, log);
     }
     let lines: Vec<&str> = failed.map(|(_, t)| t.trim().trim_start_matches("libbpf: ")).collect();
-    LoadError::Refused { reason: if lines.is_empty() { error.to_owned() } else { lines.join("; ") } }
+    LoadError::Refused { reason: advised(if lines.is_empty() { error.to_owned() } else { lines.join("; ") }) }
+}
+
+/// libbpf's words, with what is behind them where they do not tell.
+fn advised(reason: String) -> String {
+    if !reason.contains("system Kconfig") {
+        return reason;
+    }
+    format!(
+        "{reason} (what `.kconfig` asks for is read from /boot/config-RELEASE or /proc/config.gz, and this kernel has neither; take another kernel, or \
+         an object without CONFIG_ values)"
+    )
 }
 
 /// libbpf's warnings, or else its error.
@@ -336,6 +347,13 @@ mod tests {
         assert_eq!(line.as_deref(), Some("a.bpf.c:17 (`int x = *p;`)"));
         let of = report(&said).unwrap();
         assert_eq!((of.insns, of.states, of.usec, of.stack.as_str()), (4, 0, 40, "0"));
+    }
+
+    #[test]
+    fn a_missing_configuration_is_explained() {
+        let said = advised("failed to open system Kconfig".into());
+        assert!(said.starts_with("failed to open system Kconfig (") && said.contains("/boot/config-"), "{said}");
+        assert_eq!(advised("other".into()), "other");
     }
 
     #[test]
