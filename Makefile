@@ -26,7 +26,7 @@ bench:
 	$(CARGO) bench --locked -p scxr --bench simulation
 	$(CARGO) bench --locked -p scxr-bpf --bench interp
 
-# Every object through bpftool, a skeleton of libbpf's and veristat, on all four kernels: ten minutes and more.
+# Every object through bpftool, a skeleton of libbpf's and veristat, on all four kernels: a quarter of an hour and more.
 loaders:
 	@scripts/setup loaders
 	$(CARGO) test --locked -p scxr --test loaders -- --include-ignored --test-threads 1 --nocapture
