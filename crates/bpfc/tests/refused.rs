@@ -59,6 +59,10 @@ const LIST: &[(&str, &[&str])] = &[
     ("an allocation", &["allocation"]),
     ("too many arguments or results", &["arguments", "pair"]),
     ("a loop without end", &["endless"]),
+    (
+        "a field that its map does not take",
+        &["timer_of_task", "lock_of_cpu", "two_locks", "too_many_slots", "slot_in_object"],
+    ),
 ];
 
 /// Every refusal of the driver's says `FILE:LINE:COLUMN: WHAT (HINT)`, with a line of that policy; rustc's name the line.
@@ -103,6 +107,14 @@ fn rustc_says(diagnostics: &str) -> String {
             .then(|| line.to_owned())
             .or(asserted.filter(|_| line.contains("evaluation")).map(|w| format!("the name of {w}")))
     };
-    let words = diagnostics.lines().filter_map(|line| code(line).or_else(|| place(line)).or_else(|| ours(line)));
+    // what a map does not take
+    let held = |line: &str| {
+        let what = line.split_once("evaluation panicked: ")?.1;
+        [" can only be in ", " at most"].iter().any(|w| what.contains(w)).then(|| what.to_owned())
+    };
+    let words = diagnostics.lines().flat_map(|line| {
+        let first = code(line).or_else(|| place(line)).or_else(|| ours(line));
+        [first, held(line)].into_iter().flatten()
+    });
     words.map(|word| format!("{word}\n")).collect()
 }
