@@ -129,7 +129,7 @@ const KERNELS: [&str; 2] = ["6.16", "7.2"];
 #[test]
 fn qmap_has_levels_on_linux() {
     for kernel in KERNELS {
-        let report = on_linux("qmap", kernel, "1", "spin:n=6,nice=10/0/-10", &[]);
+        let report = on_linux("qmap", kernel, "1", "spin:n=6,nice=10/0/-10", &["--", "--slice", "5ms"]);
         // levels 0, 2 and 4: 1 : 4 : 16
         let times = ["spin+10", "spin+0", "spin-10"].map(|name| cpu_ns(&report, name));
         assert!(times[0] < times[1] && 2 * times[1] < times[2], "{kernel}: {times:?}");
@@ -199,7 +199,7 @@ fn flatcg_shares_on_linux() {
     let wide = workload("flatcg/tests/wide.json");
     for kernel in KERNELS {
         let weights = ["--inject", "1ms cgroup /a weight 200", "--inject", "1ms cgroup /b weight 600"];
-        let report = on_linux("flatcg", kernel, "2", &wide, &weights);
+        let report = on_linux("flatcg", kernel, "2", &wide, &[&weights[..], &["--", "--slice", "2ms"]].concat());
         let [a, b, c] = ["a-", "b-", "c-"].map(|name| cpu_ns(&report, name) as f64);
         // 2 : 6 : 1, give or take what the machine's own tasks do
         let parts = [a, b, c].map(|t| t / (a + b + c));
