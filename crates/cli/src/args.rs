@@ -129,6 +129,10 @@ pub(crate) struct MachineArgs {
     /// Set the number of entries of a map before it is made (repeatable)
     #[arg(long, value_name = "MAP=N")]
     pub(crate) resize: Vec<String>,
+    /// What the loader of an object (X.bpf.o, X.bpf.c) would do to it: a file (docs/loaders.md), the name of one that comes with
+    /// scxr, or `none` [default: X.loader.toml beside the object, else the one that comes with scxr for that name]
+    #[arg(long, value_name = "FILE.toml|NAME|none")]
+    pub(crate) loader: Option<PathBuf>,
     /// Make something happen during the run (repeatable): '1s affinity TASK 0-3', '1s nice TASK 5', '1s policy TASK fifo:5',
     /// '50ms rt cpu2 20ms', '300ms sysrq-s', '300ms sysrq-d', '1s hotplug cpu3 off', '1s move TASK /a', '1s cgroup /a weight 200'
     #[arg(long, value_name = "'AT EVENT'")]

@@ -28,7 +28,12 @@ pub(crate) fn compare(args: &CompareArgs) -> Result<Outcome> {
         )));
     }
     let request = resolve::request(machine)?;
-    let options = scheduler::Options { args: &[], native: machine.native, include: &machine.include };
+    let options = scheduler::Options {
+        args: &[],
+        native: machine.native,
+        include: &machine.include,
+        loader: machine.loader.as_deref(),
+    };
     let prepare = |s: &String| scheduler::prepare(s, &options);
     let schedulers: Vec<Scheduler> = args.scheds.iter().map(prepare).collect::<Result<_>>()?;
     effects::check(&schedulers, machine, false)?;

@@ -34,6 +34,13 @@ pub(crate) fn check(schedulers: &[Scheduler], machine: &MachineArgs, globals: bo
             "--bpf jit: --interleave insn stops at each instruction, which the interpreter alone does",
         ));
     }
+    let takes_loader = |s: &Scheduler| s.object.as_deref().is_some_and(|o| o.ends_with(".o") || o.ends_with(".c"));
+    if let (Some(file), false) = (&machine.loader, schedulers.iter().any(takes_loader)) {
+        return Err(Failure::input(format_args!(
+            "--loader {}: it is for objects (X.bpf.o, X.bpf.c); policies in Rust bring what they need",
+            file.display()
+        )));
+    }
     let files: Vec<&str> = schedulers.iter().map(|s| s.object.as_deref().unwrap_or(&s.name)).collect();
     headers(&files, &machine.include)
 }

@@ -58,7 +58,12 @@ struct Told {
 
 /// Runs each scheduler on both sides and judges.
 pub(crate) fn compare(args: &CompareArgs, places: [Place; 2]) -> Result<Outcome> {
-    let options = scheduler::Options { args: &[], native: args.machine.native, include: &args.machine.include };
+    let options = scheduler::Options {
+        args: &[],
+        native: args.machine.native,
+        include: &args.machine.include,
+        loader: args.machine.loader.as_deref(),
+    };
     let prepare = |s: &String| scheduler::prepare(s, &options);
     let schedulers: Vec<Scheduler> = args.scheds.iter().map(prepare).collect::<Result<_>>()?;
     effects::check(&schedulers, &args.machine, false)?;

@@ -20,6 +20,7 @@ mod inspect;
 mod interrupt;
 mod kernels;
 mod list;
+mod loader;
 mod new;
 mod progress;
 mod real;

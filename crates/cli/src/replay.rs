@@ -23,6 +23,7 @@ pub(crate) fn command(q: &Request, sched: &str, sched_args: &[String], args: &Ma
     option("--interleave", interleave);
     args.set.iter().for_each(|v| option("--set", v.clone()));
     args.resize.iter().for_each(|v| option("--resize", v.clone()));
+    args.loader.iter().for_each(|v| option("--loader", v.display().to_string()));
     args.sub.iter().for_each(|v| option("--sub", v.clone()));
     args.inject.iter().for_each(|v| option("--inject", v.clone()));
     args.include.iter().for_each(|v| option("-I", v.display().to_string()));

@@ -318,7 +318,7 @@ fn sub(given: &str, place: Place, include: &[PathBuf]) -> Result<Sub> {
         return Err(bad("the cgroup is a path such as /a, and not the root, which the other scheduler has"));
     }
     let set: Vec<String> = words.map(str::to_owned).collect();
-    let options = scheduler::Options { args: &[], native: false, include };
+    let options = scheduler::Options { args: &[], native: false, include, loader: None };
     Ok(Sub {
         cgroup: cgroup.to_owned(),
         scheduler: scheduler::prepare(sched, &options)?,

@@ -24,7 +24,12 @@ pub(crate) fn run(args: &RunArgs) -> Result<Outcome> {
     };
     let request = resolve::request(&machine)?;
     interrupt::stop()?;
-    let options = scheduler::Options { args: &sched_args, native: machine.native, include: &machine.include };
+    let options = scheduler::Options {
+        args: &sched_args,
+        native: machine.native,
+        include: &machine.include,
+        loader: machine.loader.as_deref(),
+    };
     let scheduler = scheduler::prepare(&sched, &options)?;
     effects::check(std::slice::from_ref(&scheduler), &machine, args.globals)?;
     if !machine.quiet {
@@ -71,6 +76,8 @@ fn stats_every(args: &RunArgs, scheduler: &Scheduler) -> Result<u64> {
 
 /// Tells what was accepted and means nothing, and what compilers said.
 pub(crate) fn warn(request: &Request, schedulers: &[Scheduler]) {
+    let loaders = schedulers.iter().filter_map(|s| s.loader.as_ref());
+    loaders.for_each(|l| report::note(&l.notice()));
     let compilers = schedulers.iter().map(|s| &s.warnings).filter(|w| !w.is_empty());
     request.warnings.iter().chain(compilers).for_each(|w| report::note(w));
 }

@@ -4,7 +4,7 @@
 //! about = "what this shows"
 //! scheduler = "simple"          # or a file, relative to this one
 //! args = ["-f"]                 # options of the scheduler
-//! machine = "2x4x2"             # and workload, duration, seed, hz, cost, nohz_full, kernel, interleave, set, resize, sub, inject:
+//! machine = "2x4x2"             # and workload, duration, seed, hz, cost, nohz_full, kernel, interleave, set, resize, loader, sub, inject:
 //! inject = ["5ms nice hog 3"]   # as the options of the same names
 //!
 //! [expect]                      # values of the report, by their place in the JSON
@@ -48,6 +48,7 @@ pub(crate) struct Scenario {
     set: Vec<String>,
     #[serde(default)]
     resize: Vec<String>,
+    loader: Option<PathBuf>,
     #[serde(default)]
     sub: Vec<String>,
     #[serde(default)]
@@ -122,6 +123,8 @@ impl Scenario {
         m.interleave = m.interleave.or_else(|| InterleaveArg::from_str(interleave?, false).ok());
         m.set.splice(0..0, self.set.iter().cloned());
         m.resize.splice(0..0, self.resize.iter().cloned());
+        let loader = self.loader.as_ref().map(|l| PathBuf::from(self.beside(&l.to_string_lossy(), ".toml")));
+        m.loader = m.loader.take().or(loader);
         m.sub.splice(0..0, self.sub.iter().map(|s| self.sub_beside(s)));
         m.inject.splice(0..0, self.inject.iter().cloned());
         if sched.is_none() {

@@ -12,6 +12,7 @@ use scxr_policy::native::PolicyDef;
 use scxr_runtime::HalfDef;
 
 use crate::failure::{Failure, Result};
+use crate::loader::{self, LoaderFile};
 use scxr_workload::suggest;
 
 pub(crate) use rust::{compile_failure, open_half, policy_in};
@@ -138,6 +139,8 @@ pub(crate) struct Scheduler {
     pub(crate) warnings: String,
     /// Its user-space half, where it takes part in scheduling.
     pub(crate) half: Option<HalfDef>,
+    /// What a loader of its own would do to its object.
+    pub(crate) loader: Option<Arc<LoaderFile>>,
     /// The library that the half is in, where it does not come with scxr.
     pub(crate) half_library: Option<PathBuf>,
 }
@@ -162,6 +165,8 @@ pub(crate) struct Options<'a> {
     pub(crate) native: bool,
     /// Folders of headers for C.
     pub(crate) include: &'a [PathBuf],
+    /// The loader file, as it was asked for.
+    pub(crate) loader: Option<&'a Path>,
 }
 
 /// Finds out what SCHED means.
@@ -237,6 +242,10 @@ pub(crate) fn prepare(sched: &str, options: &Options<'_>) -> Result<Scheduler> {
         bytes: bundled.map(|b| Arc::from(b.object)),
         warnings: String::new(),
         half: own.as_ref().map(|o| *o.half).or_else(|| bundled.and_then(|b| b.half)),
+        loader: match &named {
+            Named::Object(path) | Named::C(path) => loader::of_object(path, options.loader)?,
+            _ => None,
+        },
         half_library: own.as_ref().map(|o| o.library.clone()),
     };
     match (&named, bundled) {
@@ -275,11 +284,18 @@ pub(crate) struct Prepared {
     pub(crate) bytes: Vec<u8>,
     /// What the compiler said.
     pub(crate) warnings: String,
+    /// What a loader of its own would do to it, by the file beside it or one that comes with scxr.
+    pub(crate) loader: Option<Arc<LoaderFile>>,
 }
 
 /// Reads or compiles an object. SCHED is a file, or a scheduler that comes with scxr.
 pub(crate) fn object(sched: &str, include: &[PathBuf]) -> Result<Prepared> {
-    let (name, bytes, warnings) = match name(sched)? {
+    let named = name(sched)?;
+    let loader = match &named {
+        Named::Object(path) | Named::C(path) => loader::of_object(path, None)?,
+        _ => None,
+    };
+    let (name, bytes, warnings) = match named {
         Named::Eevdf => return Err(Failure::input("eevdf is Linux's fair class: it has no object")),
         Named::Bundled(b) => (b.name.to_string(), b.object.to_vec(), String::new()),
         Named::Object(path) => (stem(&path), read_object(&path)?, String::new()),
@@ -293,7 +309,7 @@ pub(crate) fn object(sched: &str, include: &[PathBuf]) -> Result<Prepared> {
         }
     };
     let object = Object::parse(sched, &bytes).map_err(Failure::input)?;
-    Ok(Prepared { name, object, bytes, warnings })
+    Ok(Prepared { name, object, bytes, warnings, loader })
 }
 
 /// Largest object that is read, bytes; those of real schedulers have less than 2 MiB.

@@ -30,8 +30,8 @@ use crate::resolve::{Place, Request};
 use crate::scheduler::{Kind, Scheduler};
 pub(crate) use half::HalfResult;
 pub(crate) use interference::Interference;
-pub(crate) use loaded::value_json;
 use loaded::{Loaded, Refusal};
+pub(crate) use loaded::{plan, value_json};
 pub(crate) use stats::{FIGURES_MAX, StatsJson, numbers};
 pub(crate) use subs::SubResult;
 
@@ -232,6 +232,7 @@ fn simulate(
     sink.borrow_mut().interference.iter_mut().for_each(|(_, first)| *first = last_boot_pid + 1);
     sink.borrow_mut().analyzer.iter_mut().for_each(|a| a.workload_from(last_boot_pid + 1));
     let mut injector = Injector::new(&mut m, &request.inject);
+    let failed_calls = loaded.call_programs(&mut m);
     if let Some(ops) = loaded.ops() {
         m.enable(ops);
     }
@@ -302,7 +303,7 @@ fn simulate(
         nr_events,
         kernel: None,
         topology: None,
-        notes: if ending { vec![ENDING.to_owned()] } else { Vec::new() },
+        notes: ending.then(|| ENDING.to_owned()).into_iter().chain(failed_calls.take()).collect(),
         half: half.map(|done| HalfResult::of(&done)),
         stats: (keep.stats_every > 0).then_some(stats),
         interference,

@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use scxr_abi::KernelVersion;
 use scxr_analyze::{Analyzer, Options, Report};
-use scxr_bpf::load::Object;
+use scxr_bpf::load::{Changes, Object};
 use scxr_kernel::Machine;
 use scxr_kernel::config::Config;
 use scxr_kernel::topology::Topology;
@@ -81,8 +81,11 @@ fn run(bytes: &[u8], workload: &str, set: &[(&str, u64)], resize: &[(&str, u32)]
     let object = Object::parse("the object", bytes).unwrap_or_else(|e| panic!("{e}"));
     let options = SchedulerOptions {
         nr_cpus: NR_CPUS,
-        set: set.iter().map(|(name, value)| ((*name).to_owned(), value.to_string())).collect(),
-        resize: resize.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect(),
+        changes: Changes {
+            set: set.iter().map(|(name, value)| ((*name).to_owned(), value.to_string())).collect(),
+            resize: resize.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect(),
+            ..Changes::default()
+        },
         ..SchedulerOptions::default()
     };
     let scheduler = BpfScheduler::load(&object, &Model::new(KernelVersion::NEWEST), &options);

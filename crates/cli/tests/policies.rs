@@ -6,7 +6,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use scxr_abi::KernelVersion;
-use scxr_bpf::load::Object;
+use scxr_bpf::load::{Changes, Object};
 use scxr_bpfc::{Compiler, Options};
 use scxr_kernel::behavior::{Action, TaskCx, TaskSpec};
 use scxr_kernel::cgroup::Bandwidth;
@@ -146,7 +146,11 @@ fn compile(source: &Path) -> Object {
 
 fn load(name: &str, set: &[(&str, &str)]) -> Result<Rc<BpfScheduler>, String> {
     let set = set.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-    let options = SchedulerOptions { nr_cpus: CPUS as u32, set, ..SchedulerOptions::default() };
+    let options = SchedulerOptions {
+        nr_cpus: CPUS as u32,
+        changes: Changes { set, ..Changes::default() },
+        ..SchedulerOptions::default()
+    };
     BpfScheduler::load(&object(name), &Model::new(KernelVersion::NEWEST), &options).map_err(|e| e.to_string())
 }
 

@@ -19,6 +19,45 @@ pub struct Edit {
     pub bytes: Vec<u8>,
 }
 
+/// An array of maps whose slots are filled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fill {
+    /// Its name.
+    pub map: String,
+    /// What each map is: `BPF_MAP_TYPE_*`.
+    pub map_type: u32,
+    /// Bytes of its keys.
+    pub key_size: u32,
+    /// Bytes of its values.
+    pub value_size: u32,
+    /// Its entries.
+    pub max_entries: u32,
+    /// `BPF_F_*`.
+    pub flags: u32,
+    /// Slots of the array.
+    pub slots: u32,
+}
+
+/// An element of a map.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Element {
+    /// The map's name.
+    pub map: String,
+    /// Its key.
+    pub key: Vec<u8>,
+    /// Its value; of per-CPU maps it is every CPU's.
+    pub value: Vec<u8>,
+}
+
+/// A `syscall` program that is run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// Which.
+    pub program: String,
+    /// When, ns from the start of the workload; `None`: before the scheduler is attached.
+    pub at_ns: Option<u64>,
+}
+
 /// A run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
@@ -34,6 +73,18 @@ pub struct Job {
     pub resize_data: Vec<(String, u32)>,
     /// Programs that are not loaded, because no operation of this kernel uses them.
     pub leave_out: Vec<String>,
+    /// Programs that are loaded, or not, whatever their sections' names say.
+    #[serde(default)]
+    pub autoload: Vec<(String, bool)>,
+    /// Arrays of maps that get a map in each slot.
+    #[serde(default)]
+    pub fill: Vec<Fill>,
+    /// What is written into maps before the scheduler is attached.
+    #[serde(default)]
+    pub elements: Vec<Element>,
+    /// `syscall` programs that are run.
+    #[serde(default)]
+    pub calls: Vec<Call>,
     /// Where in the operations table, bytes, the number of hotplug events goes, where this kernel wants it.
     pub hotplug_seq: Option<u32>,
     /// Where in `.data` or another section the exit record (`struct user_exit_info`) is.

@@ -1,10 +1,12 @@
 //! An object, loaded and attached through libbpf.
 
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use libbpf_rs::{
-    ErrorKind, Link, MapCore as _, MapFlags, MapHandle, MapType, Object, ObjectBuilder, OpenObject, ProgramType,
+    ErrorKind, Link, MapCore as _, MapFlags, MapHandle, MapType, Object, ObjectBuilder, OpenObject, ProgramInput,
+    ProgramType,
 };
 use scxr_runtime::Schema;
 use serde::{Deserialize, Serialize};
@@ -100,6 +102,8 @@ pub struct ProgramReport {
 pub(crate) struct Loaded {
     object: Object,
     links: Vec<Link>,
+    /// What the programs said that were called before it was attached.
+    pub(crate) notes: Vec<String>,
 }
 
 /// Opens an object and applies a job's changes.
@@ -110,6 +114,9 @@ fn open(job: &Job, path: &Path) -> Result<OpenObject, LoadError> {
     builder.name(&job.name).map_err(|e| bad(e.to_string()))?;
     let mut open = builder.open_memory(&bytes).map_err(|e| bad(said(&e.to_string())))?;
     for mut program in open.progs_mut() {
+        if let Some((_, load)) = job.autoload.iter().find(|(p, _)| p.as_str() == program.name()) {
+            program.set_autoload(*load);
+        }
         if job.leave_out.iter().any(|p| p.as_str() == program.name()) {
             program.set_autoload(false);
         }
@@ -157,6 +164,11 @@ pub(crate) fn attach(job: &Job, path: &Path) -> Result<Loaded, LoadError> {
     log::keep(false);
     let mut object = load(open(job, path)?)?;
     log::take();
+    prepare(job, &object).map_err(|what| LoadError::Edit { what })?;
+    let mut notes = Vec::new();
+    for call in job.calls.iter().filter(|c| c.at_ns.is_none()) {
+        notes.extend(call_program(&mut object, &call.program));
+    }
     let mut links = Vec::new();
     for program in object.progs_mut() {
         let by_itself =
@@ -172,7 +184,63 @@ pub(crate) fn attach(job: &Job, path: &Path) -> Result<Loaded, LoadError> {
         })?;
         links.push(link);
     }
-    Ok(Loaded { object, links })
+    Ok(Loaded { object, links, notes })
+}
+
+/// What user space puts into maps: maps into slots, and elements.
+fn prepare(job: &Job, object: &Object) -> Result<(), String> {
+    let find = |name: &str| {
+        let map = object.maps().find(|m| m.name() == name);
+        map.ok_or_else(|| format!("map {name}: the loaded object has none of that name"))
+    };
+    for fill in &job.fill {
+        let failed = |e: libbpf_rs::Error| format!("map {}: {e}", fill.map);
+        let outer = find(&fill.map)?;
+        let options = libbpf_rs::libbpf_sys::bpf_map_create_opts {
+            sz: size_of::<libbpf_rs::libbpf_sys::bpf_map_create_opts>() as _,
+            map_flags: fill.flags,
+            ..Default::default()
+        };
+        for slot in 0..fill.slots {
+            let inner = MapHandle::create(
+                MapType::from(fill.map_type),
+                None::<&str>,
+                fill.key_size,
+                fill.value_size,
+                fill.max_entries,
+                &options,
+            );
+            let inner = inner.map_err(failed)?;
+            let fd = inner.as_fd().as_raw_fd().to_ne_bytes();
+            outer.update(&slot.to_ne_bytes(), &fd, MapFlags::ANY).map_err(failed)?;
+        }
+    }
+    for e in &job.elements {
+        let map = find(&e.map)?;
+        let written = match map.map_type() {
+            MapType::PercpuArray | MapType::PercpuHash | MapType::LruPercpuHash => {
+                let cpus = libbpf_rs::num_possible_cpus().map_err(|e| e.to_string())?;
+                map.update_percpu(&e.key, &vec![e.value.clone(); cpus], MapFlags::ANY)
+            }
+            _ => map.update(&e.key, &e.value, MapFlags::ANY),
+        };
+        written.map_err(|error| format!("map {}: an element cannot be written: {error}", e.map))?;
+    }
+    Ok(())
+}
+
+/// Runs a `syscall` program; what there is to say of it if it did not return 0.
+fn call_program(object: &mut Object, name: &str) -> Option<String> {
+    let program = object.progs_mut().find(|p| p.name() == name);
+    let program = program.ok_or_else(|| "it was not loaded".to_owned());
+    let result = program.and_then(|p| p.test_run(ProgramInput::default()).map_err(|e| e.to_string()));
+    match result {
+        Ok(output) if output.return_value == 0 => None,
+        Ok(output) => {
+            Some(format!("the program {name}, which the loader calls, returned {}", output.return_value as i32))
+        }
+        Err(e) => Some(format!("the program {name}, which the loader calls: {e}")),
+    }
 }
 
 /// Lets the verifier judge every program of an object; nothing is attached. Reports of the programs that were accepted
@@ -266,6 +334,11 @@ fn said(error: &str) -> String {
 }
 
 impl Loaded {
+    /// Runs a `syscall` program.
+    pub(crate) fn call(&mut self, program: &str) {
+        self.notes.extend(call_program(&mut self.object, program));
+    }
+
     /// Unregisters the scheduler; its maps stay.
     pub(crate) fn detach(&mut self) {
         self.links.clear();

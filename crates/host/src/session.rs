@@ -15,7 +15,7 @@ use crate::exec::Running;
 use crate::exit::{self, KernelLog};
 use crate::half::{self, Half};
 use crate::inject::{self, Injector};
-use crate::job::Job;
+use crate::job::{Call, Job};
 use crate::loader::{self, LoadError, Loaded};
 use crate::machine;
 use crate::record::{Exit, MapDump, Record, Recording};
@@ -186,7 +186,8 @@ pub fn run(
     record.start_ns = crew.go().map_err(failed)?;
     injector.go(record.start_ns);
     let (notes, restarts, samples) = Default::default();
-    let mut run = Run { job, half, user, scheduler: &mut scheduler, crew: &mut crew, notes, restarts, samples };
+    let mut run =
+        Run { job, half, user, scheduler: &mut scheduler, crew: &mut crew, notes, restarts, samples, called_ns: 0 };
     let ended = run.wait(record.start_ns, stop, progress);
     let notes = run.notes;
     let user = run.user;
@@ -316,6 +317,8 @@ struct Run<'a> {
     notes: Vec<String>,
     restarts: Vec<Exit>,
     samples: Vec<(u64, Vec<MapDump>)>,
+    /// Programs that were due by then have been run, ns.
+    called_ns: u64,
 }
 
 impl Run<'_> {
@@ -332,6 +335,7 @@ impl Run<'_> {
                 progress(Progress::Second(sample));
             }
             self.look(passed);
+            self.call(passed);
             if stop.load(Ordering::Relaxed) {
                 return true;
             }
@@ -340,7 +344,7 @@ impl Run<'_> {
                 end if passed >= end => return false,
                 end => STEP.min(Duration::from_nanos(end - passed)),
             };
-            let left = left.min(self.next_look(passed));
+            let left = left.min(self.next_look(passed)).min(self.next_call(passed));
             let may_go = !matches!(self.crew, Crew::Threads(_)) || !self.job.inject.is_empty();
             if may_go && self.is_gone() && !self.restart(progress) && idle {
                 return true;
@@ -368,6 +372,24 @@ impl Run<'_> {
         {
             self.samples.push((passed, loaded.maps()));
         }
+    }
+
+    /// How long it is until a program is to be run.
+    fn next_call(&self, passed: u64) -> Duration {
+        let due = self.job.calls.iter().filter_map(|c| c.at_ns).filter(|&at| at > self.called_ns).min();
+        due.map_or(STEP, |at| Duration::from_nanos(at.saturating_sub(passed)))
+    }
+
+    /// Runs the programs that are due.
+    fn call(&mut self, passed: u64) {
+        let is_due = |at: u64| at > self.called_ns && at <= passed;
+        let mut due: Vec<&Call> = self.job.calls.iter().filter(|c| c.at_ns.is_some_and(is_due)).collect();
+        due.sort_by_key(|c| c.at_ns);
+        if let Some(loaded) = self.scheduler.as_mut() {
+            due.iter().for_each(|c| loaded.call(&c.program));
+            self.notes.append(&mut loaded.notes);
+        }
+        self.called_ns = passed.max(self.called_ns);
     }
 
     /// The scheduler is no longer there.

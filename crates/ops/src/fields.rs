@@ -14,6 +14,7 @@ use scxr_kernel::ids::{CpuId, TaskId};
 use scxr_kernel::task::{OnRq, TaskState};
 
 use crate::addr::{Kind, Place, addr, string};
+use crate::clock::shown;
 use crate::host::Told;
 use crate::variables;
 
@@ -350,7 +351,7 @@ impl FieldTables {
             },
             TaskField::SumExec | TaskField::Utime => t.sum_exec_runtime,
             TaskField::Stime => 0,
-            TaskField::ExecStart => t.exec_start,
+            TaskField::ExecStart => shown(t.exec_start),
             TaskField::NrMigrations => t.nr_migrations,
             TaskField::LoadWeight => u64::from(t.weight()) << 10,
             TaskField::Policy => t.policy.number().into(),
@@ -389,7 +390,7 @@ impl FieldTables {
             TaskField::ScxDdspDsqId => t.scx.ddsp_dsq_id,
             TaskField::ScxDdspEnqFlags => t.scx.ddsp_enq_flags,
             TaskField::Cgroups => addr(Kind::CssSet, t.cgroup.0),
-            TaskField::ScxRunnableAt => t.scx.runnable_at * u64::from(k.config.hz) / 1_000_000_000,
+            TaskField::ScxRunnableAt => shown(t.scx.runnable_at) / k.config.tick_ns(),
         }
     }
 }
@@ -407,7 +408,7 @@ fn rq_value(k: &Kernel, cpu: CpuId, field: RqField) -> u64 {
         RqField::Idle => addr(Kind::Task, rq.idle.0),
         RqField::Stop => addr(Kind::Task, rq.stop.0),
         RqField::NrSwitches => rq.nr_switches,
-        RqField::Clock | RqField::ClockTask => rq.clock,
+        RqField::Clock | RqField::ClockTask => shown(rq.clock),
         RqField::Cpu => cpu.0.into(),
         RqField::Online => k.online.test(cpu).into(),
         RqField::Capacity => k.topology.cpus[cpu].capacity.into(),
@@ -447,8 +448,8 @@ fn dump_value(k: &Kernel, ctx: &DumpCtx, field: ToldField) -> u64 {
         ToldField::Kind => exit_kind_number(ctx.kind).into(),
         ToldField::Code => ctx.code as u64,
         ToldField::Reason => addr(Kind::String, string::REASON),
-        ToldField::AtNs => ctx.at,
-        ToldField::AtJiffies => ctx.at / k.config.tick_ns(),
+        ToldField::AtNs => shown(ctx.at),
+        ToldField::AtJiffies => shown(ctx.at) / k.config.tick_ns(),
         ToldField::Task => 0,
     }
 }

@@ -9,6 +9,7 @@ use scxr_kernel::ext::ops::{DumpCtx, ExitInfo, PreemptReason, SubArgs};
 use scxr_kernel::ids::TaskId;
 
 use crate::addr::{Kind, Place, addr};
+use crate::clock::shown;
 use crate::fields::Objects;
 use crate::scheduler::BpfScheduler;
 use crate::variables;
@@ -140,11 +141,11 @@ impl Host for Context<'_> {
     }
 
     fn ktime_ns(&mut self) -> u64 {
-        self.k.now()
+        shown(self.k.now())
     }
 
     fn jiffies64(&mut self) -> u64 {
-        self.k.now() / self.k.config.tick_ns()
+        shown(self.k.now()) / self.k.config.tick_ns()
     }
 
     fn cpu(&mut self) -> u32 {

@@ -9,6 +9,7 @@
 mod operations;
 
 pub mod addr;
+mod clock;
 mod cmasks;
 mod consts;
 mod fields;
@@ -30,9 +31,10 @@ mod timers;
 mod variables;
 mod walks;
 
+pub use clock::UPTIME;
 pub use globals::{Value, decode, is_variable};
 pub use kfuncs::implemented as implemented_kfuncs;
-pub use load::{OpsError, SchedulerOptions};
+pub use load::{Element, OpsError, SchedulerOptions};
 pub use model::Model;
 pub use native::NativeScheduler;
 pub use scheduler::{BpfScheduler, Printed};

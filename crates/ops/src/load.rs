@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use scxr_abi::{KconfigValue as AbiKconfig, KernelModel, kconfig};
-use scxr_bpf::load::{ExternKind, GlobalValue, KconfigValue, LoadError, LoadOptions, Object};
-use scxr_bpf::vm::{CodeCache, Exec, Machine, MachineError, Options};
+use scxr_bpf::load::{Changes, ExternKind, KconfigValue, LoadError, LoadOptions, Object};
+use scxr_bpf::vm::{CodeCache, Exec, Machine, MachineError, Options, map_type};
 use scxr_kernel::config::Interleave;
 
 use crate::kfuncs;
@@ -73,6 +73,35 @@ impl OpsError {
     }
 }
 
+/// An element that user space puts into a map before the scheduler is enabled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Element {
+    /// The map's name.
+    pub map: String,
+    /// Its key: of its key's size, little-endian; empty for queues and stacks.
+    pub key: Vec<u8>,
+    /// The value: of its value's size; of per-CPU maps it is every CPU's.
+    pub value: Vec<u8>,
+}
+
+impl Element {
+    fn write(&self, object: &Object, machine: &Machine, nr_cpus: u32) -> Result<(), LoadError> {
+        let bad = |what: String| LoadError::Map { object: object.name().to_owned(), map: self.map.clone(), what };
+        let map = machine.map_index(&self.map).ok_or_else(|| bad("there is no such map".to_owned()))?;
+        let def = &machine.image().maps[map];
+        let per_cpu = matches!(def.map_type, map_type::PERCPU_ARRAY | map_type::PERCPU_HASH);
+        let copies = if per_cpu { nr_cpus } else { 1 };
+        let mut value = self.value.clone();
+        if per_cpu {
+            value.resize(value.len().next_multiple_of(8), 0);
+        }
+        let value = value.repeat(copies as usize);
+        machine
+            .map_update(map, &self.key, &value, 0)
+            .map_err(|e| bad(format!("an element cannot be written: error {e}")))
+    }
+}
+
 /// How an object is loaded.
 #[derive(Clone, Debug)]
 pub struct SchedulerOptions {
@@ -84,10 +113,10 @@ pub struct SchedulerOptions {
     pub seed: u64,
     /// Where CPUs may interleave.
     pub interleave: Interleave,
-    /// Globals to set before load: path and value.
-    pub set: Vec<(String, String)>,
-    /// Maps to resize before load: name and entries.
-    pub resize: Vec<(String, u32)>,
+    /// What is changed before load.
+    pub changes: Changes,
+    /// Elements that maps begin with.
+    pub values: Vec<Element>,
     /// The table to attach, where an object has several.
     pub table: Option<String>,
     /// How BPF programs are executed: a matter of speed alone.
@@ -103,8 +132,8 @@ impl Default for SchedulerOptions {
             hz: 250,
             seed: 1,
             interleave: Interleave::Callback,
-            set: Vec::new(),
-            resize: Vec::new(),
+            changes: Changes::default(),
+            values: Vec::new(),
             table: None,
             exec: Exec::default(),
             cache: Arc::default(),
@@ -119,12 +148,7 @@ impl BpfScheduler {
             object.only_struct_ops()?;
         }
         let mut object = object.clone();
-        for (path, value) in &options.set {
-            object.set_global(path, &GlobalValue::parse(value))?;
-        }
-        for (map, entries) in &options.resize {
-            object.resize_map(map, *entries)?;
-        }
+        object.change(&options.changes)?;
         let image = object.load(&model.btf, &load_options(&object, model, options))?;
         let table = Table::chosen(object.name(), &image, model, options.table.as_deref())?;
         let programs = table.programs()?;
@@ -146,6 +170,7 @@ impl BpfScheduler {
         };
         let machine = Machine::new(image, &machine_options)
             .map_err(|source| OpsError::Machine { object: object.name().into(), source })?;
+        options.values.iter().try_for_each(|e| e.write(&object, &machine, options.nr_cpus))?;
         Ok(Rc::new(BpfScheduler {
             model: model.clone(),
             machine,

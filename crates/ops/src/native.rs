@@ -19,6 +19,7 @@ use scxr_kernel::task::TaskState;
 use scxr_policy::native::{ExitDetails, Host, Instance, MaskSource, MaskWords, PolicyDef, TaskField, Walk};
 
 use crate::addr::{Kind, Place, addr};
+use crate::clock::shown;
 use crate::host::Told;
 use crate::iters::Iters;
 use crate::kfuncs::walk;
@@ -165,7 +166,7 @@ impl Host for NativeHost<'_> {
     }
 
     fn now(&self) -> u64 {
-        self.with(kfunc::scx_bpf_now)
+        shown(self.with(kfunc::scx_bpf_now))
     }
 
     fn task_field(&self, task: u64, field: TaskField) -> u64 {
@@ -270,7 +271,7 @@ impl Host for NativeHost<'_> {
     }
 
     fn ktime(&self) -> u64 {
-        self.k.borrow().now()
+        shown(self.k.borrow().now())
     }
 
     fn dump(&self, fmt: &str, args: &[u64]) {

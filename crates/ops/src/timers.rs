@@ -7,6 +7,7 @@ use scxr_bpf::vm::{Call, HostError, Machine, TimerOp};
 use scxr_kernel::Kernel;
 use scxr_kernel::ext::kfunc;
 
+use crate::clock::meant;
 use crate::host::{Context, Told};
 use crate::scheduler::BpfScheduler;
 
@@ -108,7 +109,7 @@ impl Context<'_> {
 
 /// When a timer that is started now is due.
 pub(crate) fn expiry(k: &Kernel, nsecs: u64, flags: u64) -> u64 {
-    if flags & ABS != 0 { nsecs } else { k.now().saturating_add(nsecs) }
+    if flags & ABS != 0 { meant(nsecs) } else { k.now().saturating_add(nsecs) }
 }
 
 impl BpfScheduler {

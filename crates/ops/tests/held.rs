@@ -9,7 +9,7 @@ use std::process::Command;
 use std::rc::Rc;
 
 use scxr_abi::KernelVersion;
-use scxr_bpf::load::Object;
+use scxr_bpf::load::{Changes, Object};
 use scxr_kernel::Machine;
 use scxr_kernel::behavior::{Action, TaskCx, TaskSpec};
 use scxr_kernel::config::Config;
@@ -41,7 +41,8 @@ fn object() -> Option<Object> {
 fn check(mode: u32, kind: ExitKind, msg: &str) {
     let Some(object) = object() else { return };
     let set = vec![("mode".into(), mode.to_string())];
-    let options = SchedulerOptions { nr_cpus: 2, set, ..SchedulerOptions::default() };
+    let options =
+        SchedulerOptions { nr_cpus: 2, changes: Changes { set, ..Changes::default() }, ..SchedulerOptions::default() };
     let model = Model::new(KernelVersion::NEWEST);
     let s = BpfScheduler::load(&object, &model, &options).unwrap_or_else(|e| panic!("{e}"));
     let mut m = Machine::new(Topology::parse("2").expect("a machine"), Config::default(), Box::new(NullSink));

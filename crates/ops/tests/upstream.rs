@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use scxr_abi::KernelVersion;
-use scxr_bpf::load::Object;
+use scxr_bpf::load::{Changes, Object};
 use scxr_kernel::behavior::{Action, Policy, TaskCx, TaskSpec, Whom};
 use scxr_kernel::cgroup::CgroupId;
 use scxr_kernel::config::Config;
@@ -57,7 +57,12 @@ fn test_of(object: &Object, set: &[(&str, u64)], table: Option<&str>, config: Co
     let model = Model::new(KernelVersion::NEWEST);
     let set = set.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
     let table = table.map(str::to_owned);
-    let options = SchedulerOptions { nr_cpus: 4, set, table, ..SchedulerOptions::default() };
+    let options = SchedulerOptions {
+        nr_cpus: 4,
+        changes: Changes { set, ..Changes::default() },
+        table,
+        ..SchedulerOptions::default()
+    };
     let s = BpfScheduler::load(object, &model, &options).unwrap_or_else(|e| panic!("{e}"));
     let m = Machine::new(Topology::parse("4").expect("a machine"), config, Box::new(NullSink));
     Test { m, s }

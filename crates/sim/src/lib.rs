@@ -23,7 +23,7 @@ use std::rc::Rc;
 
 use scxr_abi::KernelVersion;
 use scxr_analyze::{Analyzer, Options, Place, Report};
-use scxr_bpf::load::Object;
+use scxr_bpf::load::{Changes, Object};
 use scxr_kernel::config::Config;
 use scxr_kernel::cpumask::CpuMask;
 use scxr_kernel::ext::ops::SchedExtOps;
@@ -301,8 +301,11 @@ impl Sim {
         let options = SchedulerOptions {
             nr_cpus: self.topology()?.nr_cpus() as u32,
             seed: self.seed,
-            resize: self.resize.clone(),
-            set: self.settings()?.into_iter().map(|(name, value)| (name, value.to_string())).collect(),
+            changes: Changes {
+                resize: self.resize.clone(),
+                set: self.settings()?.into_iter().map(|(name, value)| (name, value.to_string())).collect(),
+                ..Changes::default()
+            },
             ..SchedulerOptions::default()
         };
         let bpf = BpfScheduler::load(&object, &Model::new(self.kernel), &options).map_err(|e| refused(&e))?;

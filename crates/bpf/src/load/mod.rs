@@ -1,9 +1,10 @@
 //! From an object's bytes to an [`Image`](crate::image::Image).
 //!
 //! [`Object::parse`] reads ELF, BTF and BTF.ext and depends on no kernel: it can be inspected and edited
-//! ([`Object::set_global`], [`Object::resize_map`], [`Object::set_struct_ops_member`]). [`Object::load`] resolves it
+//! ([`Object::set_global`], [`Object::resize_map`], [`Object::set_struct_ops_member`], all in one: [`Object::change`]). [`Object::load`] resolves it
 //! against a kernel's BTF, by the rules of libbpf: externs, CO-RE, struct_ops. Neither panics on any input.
 
+mod changes;
 mod core_patch;
 mod core_relo;
 mod core_spec;
@@ -21,6 +22,7 @@ mod resolve;
 mod said;
 mod value;
 
+pub use changes::{Changes, InnerShape};
 pub use edit::GlobalValue;
 pub use error::LoadError;
 pub use externs::KconfigValue;

@@ -5,14 +5,14 @@
 //! left out, and the number of hotplug events is handed over.
 
 use scxr_bpf::btf::{KernelBtf, Kind as Type};
-use scxr_bpf::load::{GlobalValue, Object, StructOpsInfo};
-use scxr_host::{Edit, Exec, HalfJob, Job};
+use scxr_bpf::load::{Changes, GlobalValue, Object, StructOpsInfo};
+use scxr_host::{Call, Edit, Element, Exec, Fill, HalfJob, Job};
 
 use crate::failure::{Failure, Result};
 use crate::inject;
 use crate::resolve::Request;
 use crate::scheduler::{Kind, Scheduler};
-use crate::session::Keep;
+use crate::session::{self, Keep};
 
 /// The kernel's operations table.
 const OPS: &str = "sched_ext_ops";
@@ -66,7 +66,15 @@ pub(super) fn plan(
         Kind::Bpf(object) => {
             let btf = btf.map(KernelBtf::parse).transpose();
             let btf = btf.map_err(|e| Failure::environment(format_args!("the kernel's BTF: {e}")))?;
-            of_object(job, object, &set, &request.resize, btf.as_ref())
+            let enumerator = |name: &str| btf.as_ref().and_then(|btf| btf.enumerator(name));
+            let plan = session::plan(request, scheduler, object, &enumerator)?;
+            let mut changes = plan.changes;
+            changes.set.extend(set);
+            changes.resize.extend(request.resize.iter().cloned());
+            let values = plan.elements.into_iter().map(|e| Element { map: e.map, key: e.key, value: e.value });
+            let calls = plan.calls.into_iter().map(|c| Call { program: c.program, at_ns: c.at.map(|at| at.max(1)) });
+            let job = Job { elements: values.collect(), calls: calls.collect(), ..job };
+            of_object(job, object, &changes, btf.as_ref())
         }
     }
 }
@@ -77,22 +85,13 @@ fn kernel_name(name: &str) -> String {
 }
 
 /// The changes to an object.
-pub(super) fn of_object(
-    mut job: Job,
-    object: &Object,
-    set: &[(String, String)],
-    resize: &[(String, u32)],
-    btf: Option<&KernelBtf>,
-) -> Result<Planned> {
+pub(super) fn of_object(mut job: Job, object: &Object, changes: &Changes, btf: Option<&KernelBtf>) -> Result<Planned> {
     object.only_struct_ops().map_err(Failure::input)?;
     let mut changed = object.clone();
-    let mut edited: Vec<String> = Vec::new();
-    for (path, value) in set {
-        changed.set_global(path, &GlobalValue::parse(value)).map_err(Failure::input)?;
-        edited.push(path.split(['.', '[']).next().unwrap_or(path).to_owned());
-    }
-    for (map, entries) in resize {
-        changed.resize_map(map, *entries).map_err(Failure::input)?;
+    changed.change(changes).map_err(Failure::input)?;
+    let name = |path: &String| path.split(['.', '[']).next().unwrap_or(path).to_owned();
+    let mut edited: Vec<String> = changes.set.iter().map(|(path, _)| name(path)).collect();
+    for (map, entries) in &changes.resize {
         match changed.globals().iter().find(|g| g.section == *map || g.name == *map).map(|g| g.section.clone()) {
             Some(section) => {
                 let end =
@@ -112,12 +111,42 @@ pub(super) fn of_object(
         let bytes = changed.read_global(&name).map_err(Failure::input)?;
         job.edits.push(Edit { map: global.section, offset: global.offset, bytes });
     }
+    for map in &changes.fill {
+        let shape = object.inner_shape(map).map_err(Failure::input)?;
+        job.fill.push(Fill {
+            map: map.clone(),
+            map_type: shape.map_type,
+            key_size: shape.key_size,
+            value_size: shape.value_size,
+            max_entries: shape.max_entries,
+            flags: shape.flags,
+            slots: shape.slots,
+        });
+    }
+    job.autoload.clone_from(&changes.programs);
+    members(&mut job, object, &changes.members)?;
     let mut notes = Vec::new();
     if let (Some(btf), Some(ops)) = (btf, object.struct_ops().into_iter().find(|o| o.type_name == OPS)) {
         notes = leave_out(&mut job, object, &ops, btf);
     }
     job.uei = exit_record(object);
     Ok(Planned { job, notes })
+}
+
+/// Writes members of the operations table. Operations that are left out take their programs along.
+fn members(job: &mut Job, object: &Object, members: &[(String, Option<u64>)]) -> Result<()> {
+    let ops = object.struct_ops().into_iter().next().ok_or_else(|| Failure::input("there is no table"))?;
+    let types = object.btf();
+    let table = types.find(&ops.type_name, |k| matches!(k, Type::Struct { .. }));
+    for (member, value) in members {
+        let Some(at) = table.and_then(|t| types.field(t, member)) else { continue };
+        let mut bytes = value.unwrap_or(0).to_le_bytes().to_vec();
+        bytes.resize(at.size as usize, 0);
+        job.edits.push(Edit { map: ops.name.clone(), offset: at.offset, bytes });
+        let program = ops.members.iter().find(|(name, _)| name == member).and_then(|(_, p)| p.clone());
+        job.leave_out.extend(program.filter(|_| value.is_none()));
+    }
+    Ok(())
 }
 
 /// Fills in the constants that loaders fill in: `__SCX_NAME` from the kernel's `SCX_NAME`. Their names.
@@ -177,13 +206,14 @@ mod tests {
         let Kind::Bpf(object) = &simple.kind else { panic!() };
         let name =
             object.globals().iter().find(|g| g.read_only && g.size == 8 || g.type_name == "_Bool").unwrap().clone();
-        let set = [(name.name.clone(), "1".to_owned())];
-        let Planned { job, .. } = of_object(Job::default(), object, &set, &[], None).unwrap();
+        let named = [(name.name.clone(), "1".to_owned())];
+        let set = |set: &[(String, String)]| Changes { set: set.to_vec(), ..Changes::default() };
+        let Planned { job, .. } = of_object(Job::default(), object, &set(&named), None).unwrap();
         assert_eq!(job.edits.len(), 1, "{:?}", job.edits);
         assert_eq!((job.edits[0].offset, job.edits[0].bytes[0]), (name.offset, 1));
         let uei = job.uei.unwrap();
         assert!(uei.fields.iter().all(Option::is_some), "{uei:?}");
-        let wrong = of_object(Job::default(), object, &[("nonsense".into(), "1".into())], &[], None);
+        let wrong = of_object(Job::default(), object, &set(&[("nonsense".into(), "1".into())]), None);
         assert_eq!(wrong.err().unwrap().code(), 2);
     }
 }

@@ -12,6 +12,7 @@ use super::vm::{Lab, Work};
 use crate::args::{MachineArgs, VerifyArgs};
 use crate::effects;
 use crate::failure::{Failure, Outcome, Result};
+use crate::loader::Surroundings;
 use crate::report;
 use crate::resolve;
 use crate::scheduler;
@@ -40,6 +41,9 @@ pub(super) fn here(jobs: &[Job]) -> Vec<Said> {
     };
     jobs.iter().map(one).collect()
 }
+
+/// Ticks a second of the kernels that are asked.
+const HZ: u32 = 250;
 
 /// One kernel's word on one object.
 #[derive(Debug, Serialize)]
@@ -137,17 +141,21 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<Outcome> {
 fn ask(lab: &Lab, prepared: &[scheduler::Prepared], quiet: bool) -> Result<Vec<(Said, Vec<String>)>> {
     let btf = lab.btf()?;
     let btf = btf.as_deref().map(KernelBtf::parse).transpose().map_err(Failure::environment)?;
+    let topology = Topology::parse("2").map_err(Failure::input)?;
     let (mut jobs, mut bytes, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
     for (index, object) in prepared.iter().enumerate() {
         let path = format!("/scxr/objects/{index}.bpf.o");
         let base = Job { name: object.name.clone(), object: Some(path.clone().into()), ..Job::default() };
-        let planned = job::of_object(base, &object.object, &[], &[], btf.as_ref())?;
+        let enumerator = |name: &str| btf.as_ref().and_then(|btf| btf.enumerator(name));
+        let around = Surroundings { topology: &topology, hz: HZ, enumerator: &enumerator };
+        let plan = object.loader.as_ref().map(|file| file.plan(&object.object, &around)).transpose()?;
+        let planned = job::of_object(base, &object.object, &plan.unwrap_or_default().changes, btf.as_ref())?;
         jobs.push(planned.job);
         bytes.push((object.bytes.as_slice(), path));
         left_out.push(planned.notes);
     }
     let mut request = resolve::request(&MachineArgs { quiet, ..MachineArgs::default() })?;
-    request.topology = Topology::parse("2").map_err(Failure::input)?;
+    request.topology = topology;
     let work =
         Work { task: Task::Verify { jobs }, files: Vec::new(), bytes, duration_ns: EACH_NS * prepared.len() as u64 };
     let outcome = lab.run(&work, &request, &mut |_| {})?;

@@ -1,9 +1,12 @@
 //! A scheduler loaded for one run.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use indexmap::IndexMap;
+use scxr_bpf::load::{Changes, Object};
 use scxr_kernel::ext::ops::SchedExtOps;
+use scxr_kernel::{Kernel, Machine};
 use scxr_ops::half::{Maps, native_schema, schema};
 use scxr_ops::{BpfScheduler, Model, NativeScheduler, SchedulerOptions, Value};
 use scxr_policy::native::{ItemKind, PolicyDef, StateItem};
@@ -11,6 +14,7 @@ use scxr_runtime::Schema;
 use serde_json::{Value as Json, json};
 
 use crate::failure::Failure;
+use crate::loader::{Call, Plan, Surroundings};
 use crate::resolve::Request;
 use crate::scheduler::{Kind, Scheduler};
 
@@ -26,8 +30,8 @@ pub(super) enum Refusal {
 pub(super) enum Loaded {
     /// None: the fair class alone.
     Eevdf,
-    /// A BPF object.
-    Bpf(Rc<BpfScheduler>),
+    /// A BPF object, and the programs that its loader calls.
+    Bpf(Rc<BpfScheduler>, Vec<Call>),
     /// A native policy.
     Native(Rc<NativeScheduler>),
 }
@@ -72,10 +76,14 @@ pub(super) fn load(request: &Request, scheduler: &Scheduler, seed: u64) -> Resul
             Ok(Loaded::Native(Rc::new(native)))
         }
         Kind::Bpf(object) => {
-            let options = options(request, set, request.resize.clone(), seed);
             let model = Model::new(request.kernel);
+            let plan = plan(request, scheduler, object, &|name| model.btf.enumerator(name)).map_err(Refusal::Input)?;
+            let mut changes = plan.changes;
+            changes.set.extend(set);
+            changes.resize.extend(request.resize.iter().cloned());
+            let options = SchedulerOptions { values: plan.elements, ..options(request, changes, seed) };
             let loaded = BpfScheduler::load(object, &model, &options);
-            loaded.map(Loaded::Bpf).map_err(|e| match e.is_refusal() {
+            loaded.map(|s| Loaded::Bpf(s, plan.calls)).map_err(|e| match e.is_refusal() {
                 true => Refusal::ByKernel(e.to_string()),
                 false => input(&e),
             })
@@ -83,20 +91,26 @@ pub(super) fn load(request: &Request, scheduler: &Scheduler, seed: u64) -> Resul
     }
 }
 
-/// How an object is loaded for a request.
-pub(super) fn options(
+/// What the loader file of a scheduler says of it, if it has one.
+pub(crate) fn plan(
     request: &Request,
-    set: Vec<(String, String)>,
-    resize: Vec<(String, u32)>,
-    seed: u64,
-) -> SchedulerOptions {
+    scheduler: &Scheduler,
+    object: &Object,
+    enumerator: &dyn Fn(&str) -> Option<u64>,
+) -> Result<Plan, Failure> {
+    let around = Surroundings { topology: &request.topology, hz: request.config.hz, enumerator };
+    scheduler.loader.as_ref().map_or_else(|| Ok(Plan::default()), |file| file.plan(object, &around))
+}
+
+/// How an object is loaded for a request.
+pub(super) fn options(request: &Request, changes: Changes, seed: u64) -> SchedulerOptions {
     SchedulerOptions {
         nr_cpus: request.topology.nr_cpus() as u32,
         hz: request.config.hz,
         seed,
         interleave: request.config.interleave,
-        set,
-        resize,
+        changes,
+        values: Vec::new(),
         table: None,
         exec: request.bpf,
         cache: request.cache.clone(),
@@ -119,7 +133,7 @@ impl Loaded {
     pub(super) fn ops(&self) -> Option<Rc<dyn SchedExtOps>> {
         match self {
             Loaded::Eevdf => None,
-            Loaded::Bpf(s) => Some(s.clone()),
+            Loaded::Bpf(s, _) => Some(s.clone()),
             Loaded::Native(s) => Some(s.clone()),
         }
     }
@@ -127,16 +141,38 @@ impl Loaded {
     /// Its state, as a user-space half reaches it, and what it has of it.
     pub(super) fn maps(&self, kind: &Kind) -> Option<(Rc<dyn Maps>, Schema)> {
         match (self, kind) {
-            (Loaded::Bpf(s), Kind::Bpf(object)) => Some((s.clone(), schema(object))),
+            (Loaded::Bpf(s, _), Kind::Bpf(object)) => Some((s.clone(), schema(object))),
             (Loaded::Native(s), Kind::Native(policy)) => Some((s.clone(), native_schema(policy))),
             _ => None,
         }
     }
 
+    /// Makes its loader's calls, or has them made when they are due. What went wrong comes into the list.
+    pub(super) fn call_programs(&self, m: &mut Machine) -> Rc<RefCell<Vec<String>>> {
+        let failed = Rc::default();
+        let Loaded::Bpf(s, calls) = self else { return failed };
+        for call in calls {
+            let (s, program, notes) = (Rc::clone(s), call.program.clone(), Rc::clone(&failed));
+            let run = move |k: &mut Kernel| {
+                let note = match s.run_syscall(k, &program, &mut []) {
+                    Ok(0) => return,
+                    Ok(result) => crate::loader::returned(&program, result as i32),
+                    Err(fault) => format!("the program {program}, which the loader calls: {fault}"),
+                };
+                notes.borrow_mut().push(note);
+            };
+            match call.at {
+                Some(at) => m.at(at, run),
+                None => m.with_kernel(run),
+            }
+        }
+        failed
+    }
+
     /// What it used that is not implemented yet, and that ended it.
     pub(super) fn gap(&self) -> Option<String> {
         match self {
-            Loaded::Bpf(s) => s.gap().map(|what| format!("{}: {what}", s.machine().image().name)),
+            Loaded::Bpf(s, _) => s.gap().map(|what| format!("{}: {what}", s.machine().image().name)),
             Loaded::Eevdf | Loaded::Native(_) => None,
         }
     }
@@ -145,7 +181,7 @@ impl Loaded {
     pub(super) fn globals(&self) -> IndexMap<String, Json> {
         let values = match self {
             Loaded::Eevdf => Vec::new(),
-            Loaded::Bpf(s) => s.globals(),
+            Loaded::Bpf(s, _) => s.globals(),
             Loaded::Native(s) => s.globals(),
         };
         values.into_iter().map(|(name, value)| (name, value_json(value))).collect()

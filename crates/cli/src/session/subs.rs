@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use scxr_bpf::load::Object;
+use scxr_bpf::load::{Changes, Object};
 use scxr_kernel::ext::ops::SchedExtOps;
 use scxr_kernel::{CgroupChange, Machine};
 use scxr_ops::{BpfScheduler, Model};
@@ -55,7 +55,7 @@ pub(super) fn attach(m: &mut Machine, request: &Request, sub: &Sub, seed: u64) -
         set.push((CGROUP_ID.into(), id.0.to_string()));
     }
     let model = Model::new(request.kernel);
-    let loaded = BpfScheduler::load(&object, &model, &options(request, set, Vec::new(), seed));
+    let loaded = BpfScheduler::load(&object, &model, &options(request, Changes { set, ..Changes::default() }, seed));
     let scheduler = loaded.map_err(|e| match e.is_refusal() {
         true => Refusal::ByKernel(e.to_string()),
         false => input(&e),

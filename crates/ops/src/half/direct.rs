@@ -1,5 +1,6 @@
 //! A scheduler that is made for user space, straight in the kernel: what it decides without the way to user space and back.
 
+use crate::clock::shown;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
@@ -38,7 +39,7 @@ impl DirectScheduler {
     fn give(&self, k: &mut Kernel, p: TaskId) {
         let t = k.task(p);
         let (cpu, weight) = (Cpu(t.cpu.0 as i32), t.scx.weight);
-        let task = Task { pid: t.pid as i32, cpu, weight, ran: Ns(t.sum_exec_runtime), at: Ns(k.now()) };
+        let task = Task { pid: t.pid as i32, cpu, weight, ran: Ns(t.sum_exec_runtime), at: Ns(shown(k.now())) };
         self.ask(k, |s| s.enqueue(task));
     }
 }

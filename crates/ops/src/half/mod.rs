@@ -11,6 +11,7 @@ mod direct;
 mod maps;
 mod schema;
 
+use crate::clock::{meant, shown};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -84,7 +85,7 @@ impl Half {
                 owed: Cell::new(0),
                 rings: RefCell::default(),
                 stats_every,
-                stats_due: Cell::new(stats_every),
+                stats_due: Cell::new(shown(stats_every)),
                 done: &record,
             };
             let ended = (def.main)(&Runtime::new(&world, &schema), &args);
@@ -164,7 +165,7 @@ impl SimWorld<'_> {
 
 impl World for SimWorld<'_> {
     fn now(&self) -> Ns {
-        Ns(self.cx.get().now + self.owed.get())
+        Ns(shown(self.cx.get().now + self.owed.get()))
     }
 
     fn sleep(&self, time: Ns) {
@@ -280,6 +281,6 @@ impl World for SimWorld<'_> {
         // A half that was late gives the next ones when they were due anyway.
         let late = stats.at.0.saturating_sub(self.stats_due.get()) / self.stats_every.max(1);
         self.stats_due.set(self.stats_due.get() + (late + 1) * self.stats_every);
-        self.done.stats.borrow_mut().push(stats);
+        self.done.stats.borrow_mut().push(Stats { at: Ns(meant(stats.at.0)), ..stats });
     }
 }

@@ -7,6 +7,7 @@ use scxr_kernel::ids::TaskId;
 
 use super::{KfuncFn, KfuncResult};
 use crate::addr::{Kind, addr, mask};
+use crate::clock::shown;
 use crate::consts::ret_i32;
 use crate::host::Context;
 
@@ -127,7 +128,7 @@ pub(super) const TABLE: &[(&str, KfuncFn)] = &[
     ("scx_bpf_cpu_curr", |c, _, a| Ok(kfunc::scx_bpf_cpu_curr(c.k, a[0] as i32).map_or(0, |p| addr(Kind::Task, p.0)))),
     // Time, events, exit.
     ("scx_bpf_events", events),
-    ("scx_bpf_now", |c, _, _| Ok(kfunc::scx_bpf_now(c.k))),
+    ("scx_bpf_now", |c, _, _| Ok(shown(kfunc::scx_bpf_now(c.k)))),
     ("scx_bpf_error_bstr", |c, m, a| {
         if let Some(msg) = format(c, m, a[0], a[1], a[2])? {
             kfunc::scx_bpf_error(c.k, &msg);

@@ -5,7 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use scxr_abi::KernelVersion;
-use scxr_bpf::load::Object;
+use scxr_bpf::load::{Changes, Object};
 use scxr_kernel::config::{Config, Interleave};
 use scxr_kernel::ext::check::invariants;
 use scxr_kernel::ext::exit::scx_exit;
@@ -122,7 +122,10 @@ impl Sched {
                     nr_cpus: nr_cpus as u32,
                     seed: setup.seed,
                     interleave: setup.interleave,
-                    set: set.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect(),
+                    changes: Changes {
+                        set: set.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect(),
+                        ..Changes::default()
+                    },
                     ..SchedulerOptions::default()
                 };
                 Some(BpfScheduler::load(object, &model(), &options).unwrap_or_else(|e| panic!("{e}")))

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::rc::Rc;
 
-use scxr_bpf::load::Object;
+use scxr_bpf::load::{Changes, Object};
 use scxr_ops::{BpfScheduler, OpsError, SchedulerOptions, Value};
 
 use crate::clang::CLANG;
@@ -50,7 +50,10 @@ pub(crate) fn load(
         nr_cpus,
         seed: setup.seed,
         interleave: setup.interleave,
-        set: set.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect(),
+        changes: Changes {
+            set: set.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect(),
+            ..Changes::default()
+        },
         ..SchedulerOptions::default()
     };
     BpfScheduler::load(object, &model(), &options)

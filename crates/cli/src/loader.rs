@@ -1,0 +1,165 @@
+//! Loader files: what the user-space half of a foreign scheduler does to its object, as a small TOML.
+//!
+//! A file `X.loader.toml` beside `X.bpf.o` is read by itself; `--loader` names another one, or `none`. The files for the
+//! kernel's own tools are in this program.
+
+mod expr;
+mod plan;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use serde::Deserialize;
+use toml::Value;
+
+use crate::failure::{Failure, Result};
+
+pub(crate) use plan::{Call, Plan, Surroundings};
+
+/// Files that come with scxr: the name of the object without `.bpf.o`, and the text.
+const READY: &[(&str, &str)] = &[
+    ("scx_central", include_str!("../loaders/scx_central.toml")),
+    ("scx_flatcg", include_str!("../loaders/scx_flatcg.toml")),
+    ("scx_pair", include_str!("../loaders/scx_pair.toml")),
+    ("scx_qmap", include_str!("../loaders/scx_qmap.toml")),
+];
+
+/// What `--loader` takes for "as the object is".
+const NONE: &str = "none";
+
+/// A loader file, as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LoaderFile {
+    /// Where it is from, for messages.
+    #[serde(skip)]
+    pub(crate) from: String,
+    /// What it is for.
+    #[serde(default)]
+    about: String,
+    /// Arrays of maps that get a map in each slot.
+    #[serde(default)]
+    fill: Vec<String>,
+    /// Entries of maps, elements of arrays.
+    #[serde(default)]
+    entries: IndexMap<String, Value>,
+    /// Global variables.
+    #[serde(default)]
+    globals: IndexMap<String, Value>,
+    /// Members of the operations table.
+    #[serde(default)]
+    members: IndexMap<String, Value>,
+    /// Programs that are loaded, or not.
+    #[serde(default)]
+    programs: IndexMap<String, bool>,
+    /// Elements that maps begin with.
+    #[serde(default)]
+    element: Vec<Element>,
+    /// `syscall` programs to run.
+    #[serde(default)]
+    call: Vec<CallText>,
+}
+
+/// An element of a map, as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Element {
+    map: String,
+    key: Option<Value>,
+    value: Value,
+}
+
+/// A call of a program, as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CallText {
+    program: String,
+    at: Option<String>,
+}
+
+impl LoaderFile {
+    fn parse(from: String, text: &str) -> Result<Arc<LoaderFile>> {
+        let file: LoaderFile =
+            toml::from_str(text).map_err(|e| Failure::input(format_args!("{from}: {}", e.to_string().trim_end())))?;
+        Ok(Arc::new(LoaderFile { from, ..file }))
+    }
+
+    /// A line that says that it is used.
+    pub(crate) fn notice(&self) -> String {
+        let about = if self.about.is_empty() { String::new() } else { format!(" ({})", self.about) };
+        format!("loaded as {} says{about}; `--loader none` leaves that out", self.from)
+    }
+}
+
+/// What is said of a program that did not return 0.
+pub(crate) fn returned(program: &str, result: i32) -> String {
+    format!("the program {program}, which the loader calls, returned {result}")
+}
+
+fn ready(name: &str) -> Option<&'static str> {
+    READY.iter().find(|(n, _)| *n == name).map(|(_, text)| *text)
+}
+
+/// The loader file of the object at `path`: the one that `--loader` names, the one beside it, or one that comes with scxr for
+/// objects of that name.
+pub(crate) fn of_object(path: &Path, asked: Option<&Path>) -> Result<Option<Arc<LoaderFile>>> {
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    let stem = file.split('.').next().unwrap_or_default();
+    if let Some(asked) = asked {
+        let name = asked.to_string_lossy();
+        return match (ready(&name), name == NONE) {
+            (_, true) => Ok(None),
+            (Some(text), _) => LoaderFile::parse(own_name(&name), text).map(Some),
+            (None, _) => read(asked).map(Some),
+        };
+    }
+    let beside: PathBuf = path.with_file_name(format!("{stem}.loader.toml"));
+    if beside.is_file() {
+        return read(&beside).map(Some);
+    }
+    ready(stem).map(|text| LoaderFile::parse(own_name(stem), text)).transpose()
+}
+
+fn own_name(name: &str) -> String {
+    format!("the loader file of {name} that comes with scxr")
+}
+
+fn read(path: &Path) -> Result<Arc<LoaderFile>> {
+    let text = std::fs::read_to_string(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => {
+            let names = READY.iter().map(|(n, _)| *n).collect::<Vec<_>>().join(", ");
+            Failure::input(format_args!(
+                "--loader {}: there is no such file; there come with scxr: {names}",
+                path.display()
+            ))
+        }
+        _ => Failure::file(path, &e),
+    })?;
+    LoaderFile::parse(path.display().to_string(), &text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_come_with_scxr_are_read() {
+        for (name, text) in READY {
+            let file = LoaderFile::parse((*name).into(), text).unwrap();
+            assert!(!file.about.is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn slips_are_told() {
+        for (text, expect) in [
+            ("[global]\nx = 1", "unknown field `global`"),
+            ("[[element]]\nmap = 'a'", "missing field `value`"),
+            ("[programs]\nx = 1", "invalid type"),
+        ] {
+            let e = LoaderFile::parse("f.toml".into(), text).unwrap_err().to_string();
+            assert!(e.starts_with("f.toml: ") && e.contains(expect), "{e}");
+        }
+    }
+}
