@@ -159,6 +159,10 @@ pub(crate) struct MachineArgs {
     /// With --on vm: keep what guests record in this folder, and take it from there where the same run was made before
     #[arg(long, value_name = "DIR")]
     pub(crate) record: Option<PathBuf>,
+    /// With --record: the `scxr` that is the guest's program, in place of this one. What was recorded with it then stays good
+    /// while this one changes
+    #[arg(long, value_name = "PROGRAM", requires = "record")]
+    pub(crate) guest: Option<PathBuf>,
     /// Print one JSON object instead of tables
     #[arg(long)]
     pub(crate) json: bool,

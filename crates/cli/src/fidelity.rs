@@ -145,6 +145,7 @@ fn side(args: &MachineArgs, place: Place) -> Result<Request> {
         cost: is_sim.then_some(cost),
         free_running: args.free_running && !is_sim,
         record: args.record.clone().filter(|_| !is_sim),
+        guest: args.guest.clone().filter(|_| !is_sim),
         ..args.clone()
     })?;
     request.watched = is_sim;

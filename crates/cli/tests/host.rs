@@ -190,7 +190,7 @@ fn workloads_have_groups_policies_and_injections() {
             .unwrap_or_else(|| panic!("{value}"))
     };
     let (game, batch) = (share("/game"), share("/batch/deep"));
-    assert!((0.45..0.55).contains(&(game / (game + batch))), "{game} {batch}");
+    assert!((0.4..0.6).contains(&(game / (game + batch))), "{game} {batch}");
     assert_eq!(left.matches("No such file").count(), 2, "groups are left: {left}");
     // Priority as /proc shows it, nice value, real-time priority, policy.
     let text = part(&out, "policies");
@@ -211,7 +211,7 @@ fn workloads_have_groups_policies_and_injections() {
     let json = &text[text.find('{').expect("an object")..text.rfind('}').expect("its end") + 1];
     let value: Value = serde_json::from_str(json).expect("JSON");
     let rt = value["tasks"].as_array().expect("tasks").iter().find(|t| t["comm"] == "rt").expect("the task");
-    assert!(rt["cpu_ns"].as_u64().is_some_and(|ns| (50_000_000..60_000_000).contains(&ns)), "{rt}");
+    assert!(rt["cpu_ns"].as_u64().is_some_and(|ns| (45_000_000..75_000_000).contains(&ns)), "{rt}");
     assert!(text.trim_end().ends_with("}\n0"), "CPU 1 is offline, and the scheduler was started again: {text}");
     assert_eq!(value["exit"]["kind"], "none", "{}", value["exit"]);
     has(part(&out, "missed"), &["--inject '10ms nice nobody 1': no task has the name 'nobody'", "ended 2"]);

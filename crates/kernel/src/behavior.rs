@@ -103,6 +103,15 @@ pub enum Whom {
     Task(TaskId),
 }
 
+/// A system call that is done in steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// read(2) from a pipe.
+    PipeRead,
+    /// write(2) to one.
+    PipeWrite,
+}
+
 /// One step. Except for `Run`, each is a system call and costs its time.
 pub enum Action {
     /// Compute: `work` ns at full capacity and speed.
@@ -116,6 +125,15 @@ pub enum Action {
     Wait(WaitQueueId),
     /// The same, for a limited time.
     WaitTimeout(WaitQueueId, Ns),
+    /// Begin a system call that is done in steps, in kernel code that can be preempted between them. [`Action::Lock`], `Locked`,
+    /// `Unlock`, `Wait` and `Wake` are its steps, and cost no system call of their own; any other step comes after its end.
+    Call(Call),
+    /// Lock the mutex that is named by this queue (on which nobody waits otherwise). A task holds one at most.
+    Lock(WaitQueueId),
+    /// What is done under a pipe's mutex ([`crate::cost::CostTable::pipe_locked`]).
+    Locked,
+    /// Unlock the mutex that was locked last.
+    Unlock,
     /// Wake up to `nr` waiters, the longest waiting first. `sync`: the caller is about to sleep (WF_SYNC).
     Wake {
         /// Where they wait.

@@ -15,12 +15,26 @@ use crate::topology::Distance;
 pub struct CostTable {
     /// Entry to and exit from the kernel for a system call.
     pub syscall: Ns,
+    /// The same for reading a pipe, and for writing to one.
+    pub pipe_read: Ns,
+    /// See [`CostTable::pipe_read`].
+    pub pipe_write: Ns,
+    /// The part of these in which the task holds the pipe's mutex.
+    pub pipe_locked: Ns,
     /// The scheduler's own work in one pass of schedule(), without the switch.
     pub schedule: Ns,
+    /// Choosing a task besides, where there is one.
+    pub pick: Ns,
+    /// Putting back the running task besides, where it could go on.
+    pub put_prev: Ns,
     /// Switching registers, stack and address space.
     pub context_switch: Ns,
+    /// The same where the CPU goes idle, until it halts.
+    pub idle_enter: Ns,
     /// A wakeup on the waker's side, without CPU selection.
     pub wakeup: Ns,
+    /// In an interrupt, it takes so much longer.
+    pub wakeup_irq: Ns,
     /// Queueing a task in a class.
     pub enqueue: Ns,
     /// Taking it out of its queue.
@@ -72,9 +86,9 @@ pub struct CostTable {
     /// Lowest frequency of a core, of 1024. A scheduler's performance targets move it between this and 1024; 1024: it has one.
     pub freq_min: u32,
     /// The CPUs take turns, as those of a virtual machine whose time is its instructions; this is how long it takes until each
-    /// has had its own. While n CPUs are busy, each executes for an n-th of that time and then waits for the others, with whatever
-    /// it was doing in the kernel; interrupts wait likewise. A task's computing is measured by its own CPU's clock, which
-    /// goes on meanwhile, and so is not affected. 0: no turns.
+    /// has had its own at the latest: one executes at a time, and the others wait with whatever they are doing in the kernel; interrupts
+    /// wait likewise. A task's computing is measured by its own CPU's clock, which goes on meanwhile, and so is not
+    /// affected. 0: no turns.
     pub turn: Ns,
 }
 
@@ -82,9 +96,16 @@ impl Default for CostTable {
     fn default() -> Self {
         CostTable {
             syscall: 150,
+            pipe_read: 150,
+            pipe_write: 150,
+            pipe_locked: 60,
             schedule: 250,
+            pick: 0,
+            put_prev: 0,
             context_switch: 900,
+            idle_enter: 900,
             wakeup: 300,
+            wakeup_irq: 0,
             enqueue: 80,
             dequeue: 80,
             select_cpu_scan: 5,
@@ -120,9 +141,16 @@ impl CostTable {
     pub fn free() -> Self {
         CostTable {
             syscall: 0,
+            pipe_read: 0,
+            pipe_write: 0,
+            pipe_locked: 0,
             schedule: 0,
+            pick: 0,
+            put_prev: 0,
             context_switch: 1,
+            idle_enter: 1,
             wakeup: 0,
+            wakeup_irq: 0,
             enqueue: 0,
             dequeue: 0,
             select_cpu_scan: 0,

@@ -10,12 +10,9 @@ use std::ptr::NonNull;
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
-use rand_core::RngCore as _;
-
 use crate::ids::{CpuId, Ns};
 use crate::lock::LockId;
 use crate::state::State;
-use crate::turn::Turn;
 
 /// Never.
 pub const NEVER: Ns = Ns::MAX;
@@ -173,6 +170,10 @@ impl ExecState {
         }
     }
 
+    pub(crate) fn phase(&self, cpu: CpuId) -> CpuPhase {
+        self.phase[cpu.idx()]
+    }
+
     /// Is `cpu` waiting for an event?
     pub(crate) fn is_waiting(&self, cpu: CpuId) -> bool {
         self.phase[cpu.idx()] == CpuPhase::Waiting
@@ -183,6 +184,29 @@ impl ExecState {
         debug_assert_eq!(self.phase[cpu.idx()], CpuPhase::Blocked);
         self.phase[cpu.idx()] = CpuPhase::Active;
         self.ready.set(cpu, t);
+    }
+}
+
+impl State {
+    /// The CPU that is to run next, if one does before `horizon`; it is made ready.
+    fn next_cpu(&mut self, horizon: Ns) -> Option<CpuId> {
+        self.exec.horizon = horizon;
+        let (at, cpu) = match self.has_turns() {
+            false => Some(self.exec.ready.first()).filter(|(at, _)| *at <= horizon && !self.stop),
+            true if self.stop => None,
+            true => self.next_turn(horizon).map(|cpu| (self.turns.now, cpu)),
+        }
+        .or_else(|| {
+            let stuck = self.exec.ready.first().0 == NEVER && self.exec.phase.contains(&CpuPhase::Blocked);
+            assert!(!stuck, "deadlock: nothing will ever happen, and {}", self.waiting());
+            None
+        })?;
+        let clock = &mut self.cpus[cpu].clock;
+        *clock = (*clock).max(at);
+        self.exec.synced_at = at;
+        self.exec.this_cpu = cpu;
+        self.exec.phase[cpu.idx()] = CpuPhase::Active;
+        Some(cpu)
     }
 }
 
@@ -203,44 +227,26 @@ impl Kernel {
     #[inline]
     pub fn charge(&mut self, ns: Ns) {
         let cpu = self.exec.this_cpu;
-        if self.cost.turn > 0 {
-            self.cpus[cpu].clock = self.turn_of(cpu).spend(self.cpus[cpu].clock, ns);
+        if self.has_turns() {
+            self.spend_turns(ns);
         } else {
             self.cpus[cpu].clock += ns;
         }
     }
 
-    /// Waits until it is this CPU's turn, where CPUs take turns ([`crate::cost::CostTable::turn`]).
-    #[inline]
-    pub(crate) fn await_turn(&mut self) {
-        self.charge(0);
-    }
-
-    /// The turn of `target` begins at time `at`: an inter-processor interrupt ends that of the CPU that sends it.
-    pub(crate) fn begin_turn(&mut self, target: CpuId, at: Ns) {
-        if self.cost.turn > 0 {
-            self.turns_from = self.turn_of(target).rounds_from(at);
+    /// Spends it in this CPU's turns ([`crate::turn`]).
+    #[cold]
+    fn spend_turns(&mut self, mut ns: Ns) {
+        let cpu = self.exec.this_cpu;
+        while self.yielder.is_some() && self.turns.now + ns > self.turns.part_end {
+            ns -= self.turns.part_end.saturating_sub(self.turns.now);
+            self.turns.now = self.turns.now.max(self.turns.part_end);
+            let now = self.turns.now;
+            self.exec.ready.set(cpu, now);
+            self.leave(CpuPhase::Active);
         }
-    }
-
-    /// A timer is due on this CPU: timers come at any time of a round, and end it.
-    pub(crate) fn take_turn(&mut self) {
-        if self.cost.turn > 0 {
-            let cpu = self.exec.this_cpu;
-            let draws = [self.turns.next_u32(), self.turns.next_u32()].map(Ns::from);
-            let turn = self.turn_of(cpu);
-            let begin = self.cpus[cpu].clock + turn.wait(draws[0]);
-            self.turns_from = turn.rounds_from(begin.saturating_sub(turn.into(draws[1])));
-            self.cpus[cpu].clock = begin;
-        }
-    }
-
-    /// When `cpu` executes: busy CPUs one after the other, by number.
-    fn turn_of(&self, cpu: CpuId) -> Turn {
-        let is_busy = |c: CpuId| !self.rqs[c].is_idle();
-        let before = (0..cpu.0).filter(|c| is_busy(CpuId(*c))).count() as Ns;
-        let nr = Ns::from(self.nr_busy + u32::from(!is_busy(cpu)));
-        Turn { from: self.turns_from, round: self.cost.turn, nr, before }
+        self.turns.now = self.turns.now.max(self.cpus[cpu].clock) + ns;
+        self.cpus[cpu].clock = self.turns.now;
     }
 
     /// Waits until time `t` or until something brings this CPU forward. Other CPUs run meanwhile.
@@ -252,6 +258,9 @@ impl Kernel {
     /// Lets CPUs go first whose clocks are behind this one's.
     #[inline]
     pub(crate) fn let_earlier_cpus_run(&mut self) {
+        if self.has_turns() {
+            return; // there is one time for all
+        }
         let now = self.now();
         self.park(CpuPhase::Active, now);
     }
@@ -278,18 +287,38 @@ impl Kernel {
     }
 
     fn park(&mut self, phase: CpuPhase, t: Ns) {
-        let Some(yielder) = self.yielder else {
+        let cpu = self.exec.this_cpu;
+        if self.yielder.is_none() {
             assert_eq!(phase, CpuPhase::Active, "code outside of the run would have to wait until {t}");
             return; // no CPU runs meanwhile
-        };
-        let cpu = self.exec.this_cpu;
+        }
         self.exec.ready.set(cpu, t);
-        if phase != CpuPhase::Blocked && t <= self.exec.horizon && self.exec.ready.first().1 == cpu {
+        if phase != CpuPhase::Blocked && self.goes_on(cpu, t) {
             let clock = &mut self.cpus[cpu].clock;
             *clock = (*clock).max(t);
             self.exec.synced_at = t;
             return; // this CPU would be resumed at once
         }
+        self.leave(phase);
+    }
+
+    /// Would this CPU be the next to run if it waited until `t`?
+    fn goes_on(&mut self, cpu: CpuId, t: Ns) -> bool {
+        if !self.has_turns() {
+            return t <= self.exec.horizon && self.exec.ready.first().1 == cpu;
+        }
+        // Who halts leaves its turn; who computes uses it.
+        let in_part = self.cpus[cpu].user_run.is_some() && t <= self.turns.part_end.min(self.exec.horizon);
+        if in_part {
+            self.turns.now = self.turns.now.max(t);
+        }
+        in_part || t <= self.turns.now
+    }
+
+    /// Other CPUs run, until it is this one's time again.
+    fn leave(&mut self, phase: CpuPhase) {
+        let Some(yielder) = self.yielder else { return };
+        let cpu = self.exec.this_cpu;
         self.exec.phase[cpu.idx()] = phase;
         // SAFETY: the yielder is on the stack of the coroutine that this handle was made for, and so alive. This code runs
         // in that coroutine: handles cannot be sent out of it, and `HandleGuard` sees to it that none is exchanged.
@@ -350,22 +379,7 @@ impl Executor {
     /// Runs all CPUs up to time `t`, or until `stop` is set in the state.
     pub(crate) fn run_until(&mut self, t: Ns) {
         loop {
-            let cpu = {
-                let state = self.state_mut();
-                state.exec.horizon = t;
-                let (at, cpu) = state.exec.ready.first();
-                if at > t || state.stop {
-                    let stuck = at == NEVER && state.exec.phase.contains(&CpuPhase::Blocked);
-                    assert!(!stuck, "deadlock: nothing will ever happen, and {}", state.waiting());
-                    return;
-                }
-                let clock = &mut state.cpus[cpu].clock;
-                *clock = (*clock).max(at);
-                state.exec.synced_at = at;
-                state.exec.this_cpu = cpu;
-                state.exec.phase[cpu.idx()] = CpuPhase::Active;
-                cpu
-            };
+            let Some(cpu) = self.state_mut().next_cpu(t) else { return };
             match self.cpus[cpu.idx()].resume(()) {
                 CoroutineResult::Yield(()) => {}
                 CoroutineResult::Return(()) => unreachable!("{cpu:?} left its main loop"),

@@ -14,6 +14,8 @@ use crate::{ext, fair};
 pub enum Ipi {
     /// Look at need_resched.
     Resched,
+    /// Queue the tasks of the wake list.
+    Wakeups,
     /// Run irq work queued here by another CPU.
     IrqWork(IrqWork),
     /// Balance on behalf of CPUs whose tick is stopped.
@@ -107,10 +109,10 @@ impl CpuIrq {
         self.timers.pop()
     }
 
-    /// Is the next interrupt one of a timer, the tick's among them?
-    fn is_timer_next(&self) -> bool {
-        let ipi = self.ipis.front().map_or(NEVER, |&(t, _)| t);
-        self.works.is_empty() && self.next_event() < ipi
+    /// When the next timer is due.
+    pub(crate) fn next_timer(&self) -> Ns {
+        let timer = self.timers.peek().map_or(NEVER, |Reverse((t, ..))| *t);
+        timer.min(self.next_tick).min(self.hrtick)
     }
 
     /// When the next interrupt comes.
@@ -119,8 +121,7 @@ impl CpuIrq {
             return 0;
         }
         let ipi = self.ipis.front().map_or(NEVER, |&(t, _)| t);
-        let timer = self.timers.peek().map_or(NEVER, |Reverse((t, ..))| *t);
-        ipi.min(timer).min(self.next_tick).min(self.hrtick)
+        ipi.min(self.next_timer())
     }
 }
 
@@ -132,7 +133,6 @@ impl Kernel {
         let me = self.this_cpu();
         let latency = CostTable::by_distance(&self.cost.ipi_latency, self.topology.distance(me, target));
         let at = self.now() + latency;
-        self.begin_turn(target, at);
         self.cpus[target].irq.add_ipi(at, ipi);
         self.exec.bring_forward(target, at);
     }
@@ -183,7 +183,10 @@ impl Kernel {
     pub(crate) fn take_interrupts(&mut self) {
         let me = self.this_cpu();
         while self.cpus[me].irq.next_event() <= self.now() {
-            if self.take_one() == Taken::Tick {
+            self.cpus[me].in_irq = true;
+            let taken = self.take_one();
+            self.cpus[me].in_irq = false;
+            if taken == Taken::Tick {
                 break;
             }
         }
@@ -195,11 +198,6 @@ impl Kernel {
 
     fn take_one(&mut self) -> Taken {
         let me = self.this_cpu();
-        if self.cpus[me].irq.is_timer_next() {
-            self.take_turn();
-        } else {
-            self.await_turn();
-        }
         let now = self.now();
         let (cost, exit, ipi_cost) = (self.cost.interrupt, self.cost.interrupt_exit, self.cost.ipi);
         let irq = &mut self.cpus[me].irq;
@@ -241,6 +239,7 @@ impl Kernel {
         let me = self.this_cpu();
         match ipi {
             Ipi::Resched => {} // the flag is set already
+            Ipi::Wakeups => self.sched_ttwu_pending(me),
             Ipi::IrqWork(work) => self.run_irq_work(work),
             Ipi::NohzBalance => fair::nohz_balance(self, me),
             Ipi::NohzFull => self.reevaluate_tick(me),

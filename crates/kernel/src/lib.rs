@@ -15,6 +15,7 @@ pub mod ids;
 pub mod irq;
 pub mod lock;
 mod machine;
+mod mutex;
 pub mod prio;
 mod rcu;
 pub mod rq;

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use rand_core::RngCore as _;
 use scxr_trace::Sink;
 
 use crate::behavior::TaskSpec;
@@ -16,9 +17,10 @@ use crate::irq::CpuIrq;
 use crate::rq::Rq;
 use crate::state::{Cpu, State};
 use crate::topology::Topology;
+use crate::turn::Turns;
 use crate::{ext, fair, user};
 
-/// Number of the random stream of [`State::turns`].
+/// Number of the random stream of `Turns::phase`.
 const TURN_STREAM: u64 = 0x7475_726e;
 
 /// A simulated machine. Many can live in one process; they have nothing in common.
@@ -31,7 +33,10 @@ impl Machine {
     /// Boots a machine at time 0.
     pub fn new(topology: Topology, config: Config, sink: Box<dyn Sink>) -> Machine {
         let n = topology.nr_cpus();
-        let cpu = |_| Cpu { clock: 0, irq: CpuIrq::default(), user_run: None, idle_since: None };
+        let cpu =
+            |_| Cpu { clock: 0, irq: CpuIrq::default(), user_run: None, idle_since: None, in_irq: false, spins: false };
+        let draw = Ns::from(rand_pcg::Pcg32::new(config.seed, TURN_STREAM).next_u32());
+        let phase = draw.checked_rem(config.cost.turn).unwrap_or(0);
         let mut state = Box::new(State {
             cost: config.cost.clone(),
             cpus: PerCpu::new(n, cpu),
@@ -42,6 +47,7 @@ impl Machine {
             task_list: Default::default(),
             next_pid: 1,
             wait_queues: Default::default(),
+            mutexes: Default::default(),
             exec: ExecState::new(n),
             rcu: Default::default(),
             fair: fair::Fair::new(&topology, &config),
@@ -51,9 +57,7 @@ impl Machine {
             sink,
             nr_events: 0,
             nr_forks_refused: 0,
-            nr_busy: 0,
-            turns_from: 0,
-            turns: rand_pcg::Pcg32::new(config.seed, TURN_STREAM),
+            turns: Turns::new(phase),
             stop: false,
             boot: Boot::default(),
             config,

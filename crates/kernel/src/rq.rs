@@ -56,6 +56,8 @@ pub struct Rq {
     pub nr_switches: u64,
     /// When it went idle last; 0 while busy.
     pub idle_stamp: Ns,
+    /// Tasks that other CPUs have woken and left to this one to queue [ttwu_pending].
+    pub(crate) wake_list: Vec<TaskId>,
     /// Work of the stopper thread.
     pub(crate) stop_works: std::collections::VecDeque<StopWork>,
     pub(crate) balance_callbacks: Vec<BalanceCallback>,
@@ -84,6 +86,7 @@ impl Rq {
             active: true,
             nr_switches: 0,
             idle_stamp: 0,
+            wake_list: Vec::new(),
             stop_works: Default::default(),
             balance_callbacks: Vec::new(),
             fair: fair::CfsRq::default(),

@@ -26,6 +26,10 @@ pub struct Cpu {
     pub(crate) user_run: Option<crate::user::UserRun>,
     /// Idle since, while it waits in idle.
     pub(crate) idle_since: Option<Ns>,
+    /// It is in an interrupt.
+    pub(crate) in_irq: bool,
+    /// It waits for a mutex, and pauses.
+    pub(crate) spins: bool,
 }
 
 /// Everything. A run is a function of it and of nothing else.
@@ -48,6 +52,7 @@ pub struct State {
     pub(crate) task_list: std::collections::BTreeSet<TaskId>,
     pub(crate) next_pid: u32,
     pub(crate) wait_queues: WaitQueues,
+    pub(crate) mutexes: crate::mutex::Mutexes,
     pub(crate) exec: ExecState,
     pub(crate) rcu: crate::rcu::Rcu,
     /// Fair class: domains and what is not per CPU.
@@ -63,12 +68,8 @@ pub struct State {
     pub nr_events: u64,
     /// Forks that failed because there were [`Config::nr_tasks_max`] tasks.
     pub nr_forks_refused: u64,
-    /// CPUs that do not run their idle task.
-    pub(crate) nr_busy: u32,
-    /// A time at which a round of the CPUs' turns begins.
-    pub(crate) turns_from: Ns,
-    /// Stream of where in its turn a timer finds a CPU.
-    pub(crate) turns: rand_pcg::Pcg32,
+    /// Turns of the CPUs, where they take turns.
+    pub(crate) turns: crate::turn::Turns,
     /// Set to end the run early.
     pub stop: bool,
     pub(crate) boot: crate::boot::Boot,

@@ -131,10 +131,17 @@ pub struct Task {
     pub(crate) work_left: Ns,
     /// Cold-cache time to pay when it next runs.
     pub(crate) migration_debt: Ns,
+    /// It is on a wake list, and has come from another CPU [p->sched_remote_wakeup].
+    pub(crate) remote_wakeup: bool,
     /// Number of the current sleep or wait: a timer of an earlier one is stale.
     pub(crate) sleep_seq: u64,
     /// Wait queue on which it blocks.
     pub(crate) waits_on: Option<crate::ids::WaitQueueId>,
+    /// It is in a system call that is done in steps: a lazy request to reschedule waits for its end.
+    pub(crate) in_call: bool,
+    /// Mutex that it is about to lock, and that it holds.
+    pub(crate) wants: Option<crate::ids::WaitQueueId>,
+    pub(crate) holds: Option<crate::ids::WaitQueueId>,
     /// The last wait ended by time.
     pub(crate) timed_out: bool,
     /// Its youngest child.
@@ -181,8 +188,12 @@ impl Task {
             body,
             work_left: 0,
             migration_debt: 0,
+            remote_wakeup: false,
             sleep_seq: 0,
             waits_on: None,
+            in_call: false,
+            wants: None,
+            holds: None,
             timed_out: false,
             last_child: None,
             nr_refs: 1,

@@ -2,7 +2,7 @@
 
 use scxr_trace::EventKind;
 
-use crate::behavior::{Action, TaskCx, Whom};
+use crate::behavior::{Action, Call, TaskCx, Whom};
 use crate::class::{ClassId, wf};
 use crate::cpumask::CpuMask;
 use crate::executor::Kernel;
@@ -29,7 +29,7 @@ pub(crate) fn cpu_main(k: &mut Kernel, cpu: CpuId) {
         k.quiescent_state(cpu);
         k.take_interrupts();
         let curr = k.rqs[cpu].curr;
-        let own_code = matches!(k.task(curr).body, Body::User(_));
+        let own_code = matches!(k.task(curr).body, Body::User(_)) && !k.task(curr).in_call;
         if k.rqs[cpu].need_resched || own_code && k.rqs[cpu].need_resched_lazy {
             k.schedule();
             continue;
@@ -44,6 +44,7 @@ pub(crate) fn cpu_main(k: &mut Kernel, cpu: CpuId) {
             }
             Body::User(_) if k.task(curr).work_left > 0 => k.run_user(cpu, curr),
             Body::User(_) if k.task(curr).is_exiting() => k.die(),
+            Body::User(_) if let Some(m) = k.task(curr).wants => k.mutex_lock(cpu, curr, m),
             Body::User(_) => k.next_step(curr),
         }
     }
@@ -176,21 +177,34 @@ impl Kernel {
     }
 
     fn perform(&mut self, p: TaskId, action: Action) {
-        // What is computed goes on by the CPU's clock, whoever's turn it is; the rest is done in this CPU's own.
-        let asked = self.now();
-        if !matches!(action, Action::Run(_) | Action::CpuTime) {
-            self.await_turn();
+        if !matches!(action, Action::Lock(_) | Action::Locked | Action::Unlock | Action::Wait(_) | Action::Wake { .. })
+        {
+            self.task_mut(p).in_call = false;
         }
         match action {
             Action::Run(work) => return self.task_mut(p).work_left = work,
             Action::Work(ns) => {
                 let pid = self.task(p).pid;
-                let ns = ns + (self.now() - asked);
                 self.emit(EventKind::Work { pid, ns });
                 let cost = self.cost.work;
                 return self.charge(cost);
             }
             Action::CpuTime => return self.task_sched_runtime(p),
+            Action::Call(call) => {
+                self.task_mut(p).in_call = true;
+                let whole = match call {
+                    Call::PipeRead => self.cost.pipe_read,
+                    Call::PipeWrite => self.cost.pipe_write,
+                };
+                return self.charge(whole.saturating_sub(self.cost.pipe_locked));
+            }
+            Action::Lock(mutex) => return self.task_mut(p).wants = Some(mutex),
+            Action::Locked => {
+                let cost = self.cost.pipe_locked;
+                return self.charge(cost);
+            }
+            Action::Unlock => return self.mutex_unlock(p),
+            Action::Wake { queue, nr, sync } if self.task(p).in_call => return self.wake_waiters(queue, nr, sync),
             Action::Wait(queue) => return self.wait_on(p, queue, None),
             Action::WaitTimeout(queue, ns) => return self.wait_on(p, queue, Some(ns)),
             _ => {}
@@ -229,9 +243,7 @@ impl Kernel {
                 self.set_cpu_online(cpu, online).ok();
             }
             Action::Exit => self.begin_exit(),
-            Action::Run(_) | Action::Work(_) | Action::CpuTime | Action::Wait(_) | Action::WaitTimeout(..) => {
-                unreachable!("done above")
-            }
+            _ => unreachable!("done above"),
         }
     }
 
@@ -265,7 +277,7 @@ impl Kernel {
         t.waits_on = Some(queue);
         t.timed_out = false;
         let seq = t.sleep_seq;
-        let cost = self.cost.syscall;
+        let cost = if t.in_call { self.cost.pipe_locked } else { self.cost.syscall };
         self.charge(cost);
         if let Some(ns) = timeout {
             let at = self.now() + ns;

@@ -6,7 +6,9 @@ use std::rc::Rc;
 use scxr_kernel::Machine;
 use scxr_kernel::behavior::{Action, Policy, TaskCx, TaskSpec, Whom};
 use scxr_kernel::config::{Config, Interleave};
+use scxr_kernel::cost::CostTable;
 use scxr_kernel::cpumask::CpuMask;
+use scxr_kernel::ids::CpuId;
 use scxr_kernel::topology::Topology;
 use scxr_trace::{Checker, Event, EventKind, Rules, Sink};
 
@@ -324,4 +326,38 @@ fn a_fifo_task_keeps_its_place_where_its_priority_stays() {
     assert_eq!(fifo_order(|b| Action::SetNice(Whom::Task(b), 5)), "abc");
     assert_eq!(fifo_order(|b| Action::SetPolicy(Whom::Task(b), Policy::RoundRobin(10))), "abc");
     assert_eq!(fifo_order(|b| Action::SetPolicy(Whom::Task(b), Policy::Fifo(9))), "acb");
+}
+
+/// A CPU with nothing to run queues itself who is woken for it, when the interrupt comes [ttwu_queue_wakelist].
+#[test]
+fn an_idle_cpu_queues_who_is_woken_for_it() {
+    const LATENCY: u64 = 50_000;
+    let log = Log::default();
+    let cost = CostTable { ipi_latency: [LATENCY; 4], ..CostTable::default() };
+    let mut m =
+        Machine::new(Topology::parse("2").unwrap(), Config { cost, ..Config::default() }, Box::new(log.clone()));
+    let queue = m.wait_queue();
+    let waiter = move |_: &TaskCx| Action::Wait(queue);
+    let waker = move |cx: &TaskCx| match cx.now / 100_000 % 2 {
+        0 => Action::Run(100_000),
+        _ => Action::Wake { queue, nr: 1, sync: false },
+    };
+    m.spawn(TaskSpec { affinity: Some(CpuMask::of(CpuId(1))), ..TaskSpec::new("waiter", waiter) });
+    m.spawn(TaskSpec { affinity: Some(CpuMask::of(CpuId(0))), ..TaskSpec::new("waker", waker) });
+    m.run_until(20 * MS);
+    let pid = m.state().all_tasks().into_iter().map(|p| m.state().task(p)).find(|t| t.comm == "waiter").unwrap().pid;
+    let (mut woken, mut queued) = (None, 0);
+    for e in log.0.borrow().iter() {
+        match e.kind {
+            EventKind::Waking { pid: p, .. } if p == pid && e.t > MS => woken = Some(e.t),
+            EventKind::Enqueue { pid: p, on, .. } if p == pid => {
+                if let Some(at) = woken.take() {
+                    assert!(on == 1 && e.t >= at + LATENCY, "woken at {at}, queued at {}", e.t);
+                    queued += 1;
+                }
+            }
+            _ => {}
+        }
+    }
+    assert!(queued > 20, "{queued}");
 }

@@ -3,6 +3,7 @@
 //! A workload is read ([`load`]) into a form that says nothing about who will run it ([`ir`]); [`sim`] makes simulated
 //! tasks of it ([`ir::Workload::tasks`]), [`threads`] real ones. It is a pure function of the text, the number of CPUs and the seed.
 
+mod call;
 mod error;
 pub mod ir;
 mod json;

@@ -39,11 +39,6 @@ impl Waiters {
         (nr > 0).then_some(Action::Wake { queue, nr, sync })
     }
 
-    /// The step of a system call that finds nobody waiting here.
-    pub(crate) fn wake_nobody(&self) -> Action {
-        Action::Wake { queue: self.queue, nr: 0, sync: false }
-    }
-
     pub(crate) fn wake_all(&mut self) -> Option<Action> {
         self.wake(u32::MAX, false)
     }
@@ -166,16 +161,17 @@ struct Page {
 enum Room {
     /// A queue in memory holds so many. Whoever waits for room is woken when there is some.
     Messages(usize),
-    /// A pipe of the kernel holds so many pages of so many messages. Whoever waits for room is woken when the pipe was full
-    /// and a page becomes free [pipe_read].
+    /// A pipe of the kernel holds so many pages of so many messages ([`crate::call`]).
     Pages { pages: VecDeque<Page>, max: usize, each: u32 },
 }
 
-/// A bounded queue of messages. A writer wakes a reader and a reader wakes a writer, one at a time.
+/// A bounded queue of messages.
 #[derive(Debug)]
 pub(crate) struct Pipe {
     messages: VecDeque<Msg>,
     room: Room,
+    /// Names the mutex of a pipe of the kernel.
+    pub(crate) mutex: WaitQueueId,
     pub(crate) readers: Waiters,
     pub(crate) writers: Waiters,
 }
@@ -186,51 +182,48 @@ impl Pipe {
         matches!(self.room, Room::Pages { .. })
     }
 
-    /// Puts a message in; `None` if there is no room; otherwise the step that wakes a reader.
-    pub(crate) fn put(&mut self, msg: Msg, sync: bool) -> Option<Option<Action>> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// A queue in memory has no room; a pipe has no page that is free [pipe_full]: there may be room on the last one in use.
+    pub(crate) fn is_full(&self) -> bool {
+        match &self.room {
+            Room::Messages(capacity) => self.messages.len() >= *capacity,
+            Room::Pages { pages, max, .. } => pages.len() >= *max,
+        }
+    }
+
+    /// Puts a message in; false if there is no room.
+    pub(crate) fn push(&mut self, msg: Msg) -> bool {
+        let is_full = self.is_full();
         match &mut self.room {
-            Room::Messages(capacity) if self.messages.len() >= *capacity => return None,
+            Room::Messages(_) if is_full => return false,
             Room::Messages(_) => {}
-            Room::Pages { pages, max, each } => {
-                let is_full = pages.len() >= *max;
-                match pages.back_mut().filter(|p| p.put < *each) {
+            Room::Pages { pages, each, .. } => {
+                match pages.back_mut().filter(|p| p.put < *each && !self.messages.is_empty()) {
                     Some(page) => (page.put, page.left) = (page.put + 1, page.left + 1),
-                    None if is_full => return None,
+                    None if is_full => return false,
                     None => pages.push_back(Page { put: 1, left: 1 }),
                 }
             }
         }
         self.messages.push_back(msg);
-        Some(self.readers.wake(1, sync))
+        true
     }
 
-    /// The step of a writer that was woken and has written: it wakes the next, if there is room still [pipe_write].
-    pub(crate) fn next_writer(&mut self) -> Option<Action> {
-        match &self.room {
-            Room::Pages { pages, max, .. } if pages.len() < *max => self.writers.wake(1, true),
-            _ => None,
-        }
-    }
-
-    /// Takes a message out, with the step that wakes a writer.
-    pub(crate) fn take(&mut self) -> Option<(Msg, Option<Action>)> {
+    /// Takes a message out.
+    pub(crate) fn pop(&mut self) -> Option<Msg> {
         let msg = self.messages.pop_front()?;
-        let wake = match &mut self.room {
-            Room::Messages(_) => self.writers.wake(1, false),
-            Room::Pages { pages, max, .. } => {
-                let was_full = pages.len() >= *max;
-                let page = pages.front_mut().map(|p| {
-                    p.left -= 1;
-                    p.left
-                });
-                let freed = page == Some(0);
-                if freed {
-                    pages.pop_front();
-                }
-                if was_full && freed { self.writers.wake(1, true) } else { None }
+        if let Room::Pages { pages, .. } = &mut self.room
+            && let Some(page) = pages.front_mut()
+        {
+            page.left -= 1;
+            if page.left == 0 {
+                pages.pop_front();
             }
-        };
-        Some((msg, wake))
+        }
+        Some(msg)
     }
 }
 
@@ -269,7 +262,8 @@ impl Shared {
             let of = KernelPipe::new(capacity);
             let pages = Room::Pages { pages: VecDeque::new(), max: of.pages(), each: of.messages_per_page() };
             let room = if kernel[i] { pages } else { Room::Messages(capacity as usize) };
-            Pipe { messages: VecDeque::new(), room, readers: waiters(), writers: waiters() }
+            let mutex = waiters().queue;
+            Pipe { messages: VecDeque::new(), room, mutex, readers: waiters(), writers: waiters() }
         };
         let pipes = resources.pipes.iter().enumerate().map(&mut pipe).collect();
         let cond = |queue| Cond { queue, arriving: VecDeque::new(), queued: VecDeque::new() };
@@ -293,32 +287,28 @@ mod tests {
 
     fn pipe(room: Room) -> Pipe {
         let waiters = || Waiters::new(WaitQueueId(0));
-        Pipe { messages: VecDeque::new(), room, readers: waiters(), writers: waiters() }
+        Pipe { messages: VecDeque::new(), room, mutex: WaitQueueId(0), readers: waiters(), writers: waiters() }
     }
 
     const MSG: Msg = Msg { sent: 0, from: 0 };
 
     #[test]
-    fn a_writer_waits_for_a_whole_page_of_a_kernels_pipe() {
+    fn a_pipe_has_room_when_a_whole_page_is_free() {
         let mut p = pipe(Room::Pages { pages: VecDeque::new(), max: 2, each: 3 });
-        let puts = (0..8).filter(|_| p.put(MSG, true).is_some()).count();
-        assert_eq!(puts, 6);
-        p.writers.wait();
+        assert_eq!((0..8).filter(|_| p.push(MSG)).count(), 6);
         // The first two leave the page in use.
-        for wakes in [false, false, true, false] {
-            let (_, wake) = p.take().unwrap();
-            assert_eq!(wake.is_some(), wakes);
+        for full in [true, true, false, false] {
+            assert!(p.pop().is_some());
+            assert_eq!(p.is_full(), full);
         }
         // A page is free, and what is left is on one of the two.
-        assert_eq!((0..8).filter(|_| p.put(MSG, true).is_some()).count(), 3);
+        assert_eq!((0..8).filter(|_| p.push(MSG)).count(), 3);
     }
 
     #[test]
     fn a_queue_in_memory_has_room_for_each_message_that_left() {
         let mut p = pipe(Room::Messages(2));
-        assert_eq!((0..8).filter(|_| p.put(MSG, false).is_some()).count(), 2);
-        p.writers.wait();
-        assert!(p.take().unwrap().1.is_some());
-        assert!(p.put(MSG, false).is_some());
+        assert_eq!((0..8).filter(|_| p.push(MSG)).count(), 2);
+        assert!(p.pop().is_some() && p.push(MSG) && !p.push(MSG));
     }
 }

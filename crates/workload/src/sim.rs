@@ -7,9 +7,10 @@ use scxr_kernel::behavior::{Action, Behavior, Policy, TaskCx, TaskSpec, Whom};
 use scxr_kernel::cpumask::CpuMask;
 use scxr_kernel::ids::{Ns, WaitQueueId};
 
+use crate::call::{Call, Dir};
 use crate::ir::{Loops, Op, Phase, Since, Target, TaskTemplate, TimerRef, Workload};
 use crate::rng::Stream;
-use crate::shared::{Msg, Shared, Ticket, Timer, Waiters};
+use crate::shared::{Msg, Pipe, Shared, Ticket, Timer};
 
 /// What a step costs that needs no kernel: an uncontended lock, a signal that nobody waits for.
 const FAST_PATH_NS: Ns = 30;
@@ -66,8 +67,7 @@ impl World {
             mark: 0,
             release: 0,
             message: None,
-            waited: false,
-            then: None,
+            call: None,
         };
         TaskSpec {
             comm: template.instance_name(instance),
@@ -142,17 +142,12 @@ struct Interpreter {
     mark: Ns,
     release: Ns,
     message: Option<Msg>,
-    /// The step has waited.
-    waited: bool,
-    /// What comes right after the step.
-    then: Option<Action>,
+    /// The system call that the step is making.
+    call: Option<(Dir, Call)>,
 }
 
 impl Behavior for Interpreter {
     fn next(&mut self, cx: &TaskCx) -> Action {
-        if let Some(action) = self.then.take() {
-            return action;
-        }
         let world = self.world.clone();
         let template = &world.workload.tasks[self.template];
         for _ in 0..FREE_STEPS_MAX {
@@ -354,30 +349,28 @@ impl Interpreter {
             Op::Send { to, sync } => {
                 let pipe = &mut shared.pipes[self.pipe(to)];
                 let msg = Msg { sent: cx.now, from: self.instance };
-                match pipe.put(msg, sync) {
-                    None => {
-                        self.waited = true;
-                        Some(pipe.writers.wait())
-                    }
-                    Some(wake) => {
-                        let next = if self.waited { pipe.next_writer() } else { None };
-                        let call = wake.or_else(|| self.call(pipe.is_kernel(), &pipe.writers));
-                        self.then = next;
-                        self.fast(call)
+                if pipe.is_kernel() {
+                    return self.call(Dir::Write(msg), pipe);
+                }
+                match pipe.push(msg) {
+                    false => Some(pipe.writers.wait()),
+                    true => {
+                        let wake = pipe.readers.wake(1, sync);
+                        self.fast(wake)
                     }
                 }
             }
             Op::Recv { from } => {
                 let pipe = &mut shared.pipes[self.pipe(from)];
-                match pipe.take() {
-                    None => {
-                        self.waited = true;
-                        Some(pipe.readers.wait())
-                    }
-                    Some((msg, wake)) => {
-                        let call = wake.or_else(|| self.call(pipe.is_kernel(), &pipe.readers));
+                if pipe.is_kernel() {
+                    return self.call(Dir::Read, pipe);
+                }
+                match pipe.pop() {
+                    None => Some(pipe.readers.wait()),
+                    Some(msg) => {
+                        let wake = pipe.writers.wake(1, false);
                         self.message = Some(msg);
-                        self.fast(call)
+                        self.fast(wake)
                     }
                 }
             }
@@ -408,7 +401,6 @@ impl Interpreter {
 
     fn done(&mut self, action: Action) -> Option<Action> {
         self.stage = Stage::Done;
-        self.waited = false;
         Some(action)
     }
 
@@ -417,9 +409,16 @@ impl Interpreter {
         self.done(wake.unwrap_or(Action::Run(FAST_PATH_NS)))
     }
 
-    /// The system call in which nobody is woken. One that has waited goes on in that in which it waited.
-    fn call(&mut self, kernel: bool, waiters: &Waiters) -> Option<Action> {
-        (kernel && !self.waited).then(|| waiters.wake_nobody())
+    /// The next step of a system call on a pipe.
+    fn call(&mut self, dir: Dir, pipe: &mut Pipe) -> Option<Action> {
+        let (dir, call) = self.call.get_or_insert_with(|| (dir, Call::default()));
+        let action = call.next(*dir, pipe);
+        if action.is_none() {
+            self.message = call.got.or(self.message);
+            self.call = None;
+            self.stage = Stage::Done;
+        }
+        action
     }
 
     fn pipe(&self, target: Target) -> usize {

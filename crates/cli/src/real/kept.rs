@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use crate::failure::{Failure, Result};
 
 /// Version of the form.
-const SCHEMA: &str = "scxr-kept/1";
+const SCHEMA: &str = "scxr-kept/2";
 /// Digits of the run's digest in a file's name.
 const DIGITS: usize = 12;
 
@@ -22,8 +22,8 @@ const DIGITS: usize = 12;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Key {
     schema: String,
-    /// Version of this program, which is the guest's program, too.
-    scxr: String,
+    /// Digest of the guest's program, which is this one as a rule.
+    pub(super) program: String,
     pub(super) release: String,
     /// Digest of the kernel's image.
     pub(super) image: String,
@@ -35,10 +35,10 @@ pub(super) struct Key {
 }
 
 impl Key {
-    pub(super) fn new(release: String, image: &Path, machine: &str, job: &Job) -> Result<Key> {
+    pub(super) fn new(program: &Path, release: String, image: &Path, machine: &str, job: &Job) -> Result<Key> {
         Ok(Key {
             schema: SCHEMA.into(),
-            scxr: env!("CARGO_PKG_VERSION").into(),
+            program: digest_of(program)?,
             release,
             image: digest_of(image)?,
             machine: machine.to_owned(),
@@ -124,9 +124,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let image = dir.path().join("vmlinuz");
         fs::write(&image, "x").unwrap();
+        let program = dir.path().join("scxr");
+        fs::write(&program, "a program").unwrap();
         let folder = dir.path().join("runs");
         let job = Job { name: "simple".into(), workload: Some("spin:n=2,nice=0/5".into()), ..Job::default() };
-        let key = Key::new("7.2.1".into(), &image, "2x1", &job).unwrap();
+        let key = Key::new(&program, "7.2.1".into(), &image, "2x1", &job).unwrap();
         let kept = Kept { bytes: b"\n\0record\n".to_vec(), findings: vec!["warned".into()] };
         assert_eq!(read(&folder, &key).unwrap(), None);
         write(&folder, &key, &kept).unwrap();
@@ -135,6 +137,7 @@ mod tests {
         assert!(name.starts_with("simple-spin_n_2_nice_0_5-2x1-") && name.ends_with(".scxr"), "{name}");
         for other in [
             Key { machine: "4".into(), ..key.clone() },
+            Key { program: digest(b"another program"), ..key.clone() },
             Key { object: Some(digest(b"x")), ..key.clone() },
             Key { job: Job { seed: 7, ..job }, ..key.clone() },
         ] {

@@ -74,6 +74,7 @@ pub(super) fn run(
     let kept = match &request.record {
         Some(dir) => {
             let mut key = Key::new(
+                &program(request)?,
                 lab.kernel.release.to_string(),
                 lab.kernel.image.as_deref().unwrap_or(Path::new("")),
                 &request.topology.spec,
@@ -92,6 +93,14 @@ pub(super) fn run(
     result.notes.splice(0..0, planned.notes);
     result.notes.extend(kept.findings);
     Ok(result)
+}
+
+/// The guest's program.
+fn program(request: &Request) -> Result<PathBuf> {
+    match &request.guest {
+        Some(path) => Ok(path.clone()),
+        None => std::env::current_exe().map_err(|e| Failure::environment(format_args!("this program: {e}"))),
+    }
 }
 
 /// What was recorded of this run before, or what is recorded now, and kept.
@@ -158,8 +167,7 @@ impl Lab {
     /// Boots a guest that does its work, and powers it off.
     pub(super) fn run(&self, work: &Work<'_>, request: &Request, progress: &mut dyn FnMut(u64)) -> Result<Outcome> {
         let shape = shape(&request.topology)?;
-        let me = std::env::current_exe().map_err(|e| Failure::environment(format_args!("this program: {e}")))?;
-        let mut files = Initramfs::new(&me).map_err(Failure::environment)?;
+        let mut files = Initramfs::new(&program(request)?).map_err(Failure::environment)?;
         files.add_bytes(serde_json::to_vec(&work.task).map_err(Failure::input)?, TASK, 0o644);
         for (bytes, guest) in &work.bytes {
             files.add_bytes(*bytes, guest, 0o644);

@@ -104,6 +104,7 @@ pub(crate) fn take_down(k: &mut Kernel, cpu: CpuId) {
     let stays = |k: &Kernel, p: TaskId| {
         k.find_task(p).is_none_or(|t| t.cpu != cpu || t.on_rq != OnRq::Queued || t.class == ClassId::Stop)
     };
+    k.sched_ttwu_pending(cpu);
     loop {
         let left: Vec<TaskId> = k.all_tasks().into_iter().filter(|&p| !stays(k, p)).collect();
         if left.is_empty() {

@@ -81,6 +81,7 @@ impl Kernel {
             self.block_task(cpu, prev);
         }
         let next = class::pick_next_task(self, cpu);
+        self.charge_pick(cpu, prev, next, blocked);
         self.rqs[cpu].need_resched = false;
         self.rqs[cpu].need_resched_lazy = false;
         self.put_prev_set_next(cpu, prev, next);
@@ -94,6 +95,14 @@ impl Kernel {
             return;
         }
         self.context_switch(cpu, prev, next, blocked);
+    }
+
+    /// Choosing a task costs more than finding none, and so does putting one back that could go on.
+    fn charge_pick(&mut self, cpu: CpuId, prev: TaskId, next: TaskId, blocked: bool) {
+        let idle = self.rqs[cpu].idle;
+        let pick = if next == idle { 0 } else { self.cost.pick };
+        let put = if blocked || prev == next || prev == idle { 0 } else { self.cost.put_prev };
+        self.charge(pick + put);
     }
 
     /// [put_prev_set_next_task]
@@ -112,11 +121,10 @@ impl Kernel {
     fn context_switch(&mut self, cpu: CpuId, prev: TaskId, next: TaskId, blocked: bool) {
         self.rqs[cpu].nr_switches += 1;
         self.rqs[cpu].curr = next;
-        let idle = self.rqs[cpu].idle;
-        self.nr_busy = self.nr_busy + u32::from(prev == idle) - u32::from(next == idle);
         self.emit_switch_out(cpu, prev, blocked);
         self.emit_switch_in(next);
-        let cost = self.cost.context_switch;
+        let idle = next == self.rqs[cpu].idle;
+        let cost = if idle { self.cost.idle_enter } else { self.cost.context_switch };
         self.charge(cost);
         self.task_mut(next).on_cpu = true;
         self.tick_switch(cpu, prev, next);
@@ -165,6 +173,7 @@ impl Kernel {
             let at = now.max(self.cpus[waiter].clock);
             self.exec.unblock(waiter, at);
         }
+        self.owner_stopped(prev);
         class::run_balance_callbacks(self, cpu);
         ext::rq_clock_invalidate(self, cpu);
         self.unlock(LockId::Rq(cpu));

@@ -4,7 +4,9 @@ use scxr_trace::EventKind;
 
 use crate::class::{self, ClassId, enq, wf};
 use crate::executor::Kernel;
+use crate::ext;
 use crate::ids::{CpuId, TaskId};
+use crate::irq::Ipi;
 use crate::lock::LockId;
 use crate::task::{OnRq, TaskState};
 
@@ -17,8 +19,6 @@ impl Kernel {
     /// [try_to_wake_up]: makes a sleeping task runnable; false if it was not sleeping. `flags`: [`wf::SYNC`] or 0.
     pub fn try_to_wake_up(&mut self, p: TaskId, flags: u64) -> bool {
         let flags = flags | wf::TTWU;
-        let cost = self.cost.wakeup;
-        self.charge(cost);
         if self.find_task(p).is_none_or(|t| t.state != TaskState::Sleeping) {
             return false;
         }
@@ -26,6 +26,9 @@ impl Kernel {
         let woken = self.find_task(p).is_some_and(|t| t.state == TaskState::Sleeping);
         if woken {
             self.emit_waking(p, flags);
+            let in_irq = self.cpus[self.this_cpu()].in_irq;
+            let cost = self.cost.wakeup + if in_irq { self.cost.wakeup_irq } else { 0 };
+            self.charge(cost);
             self.wake_sleeper(p, flags);
         }
         self.unlock(LockId::Pi(p));
@@ -43,18 +46,77 @@ impl Kernel {
         if self.task(p).on_rq != OnRq::No && self.wake_queued(p, flags) {
             return;
         }
-        self.wait_until_off_cpu(p);
         self.task_mut(p).state = TaskState::Running;
         let prev = self.task(p).cpu;
+        if self.task(p).on_cpu && self.ttwu_queue_wakelist(p, prev, flags) {
+            return;
+        }
+        self.wait_until_off_cpu(p);
         let (cpu, mut flags) = self.select_task_rq(p, prev, flags);
         if cpu != prev {
             flags |= wf::MIGRATED;
             self.set_task_cpu(p, cpu);
         }
+        if self.ttwu_queue_wakelist(p, cpu, flags) {
+            return;
+        }
         self.lock(LockId::Rq(cpu));
         self.update_rq_clock(cpu);
         self.ttwu_do_activate(cpu, p, flags);
         self.unlock(LockId::Rq(cpu));
+    }
+
+    /// Leaves it to another CPU to queue a task, where that has nothing to run or shares no cache with this one (rule 7.13)
+    /// [ttwu_queue_wakelist, ttwu_queue_cond, scx_allow_ttwu_queue].
+    fn ttwu_queue_wakelist(&mut self, p: TaskId, cpu: CpuId, flags: u64) -> bool {
+        let me = self.this_cpu();
+        let shares = self.topology.cpus[me].llc == self.topology.cpus[cpu].llc;
+        let allowed = match self.task(p).class {
+            ClassId::Stop => false,
+            ClassId::Ext => ext::allows_queued_wakeups(self, p),
+            _ => true,
+        };
+        if cpu == me || !allowed || !self.is_cpu_allowed(p, cpu) || !self.rqs[cpu].active {
+            return false;
+        }
+        if shares && self.rqs[cpu].nr_running > 0 {
+            return false;
+        }
+        self.task_mut(p).remote_wakeup = flags & wf::MIGRATED != 0;
+        let list = &mut self.rqs[cpu].wake_list;
+        list.push(p);
+        if list.len() == 1 {
+            self.send_ipi(cpu, Ipi::Wakeups);
+        }
+        true
+    }
+
+    /// Queues those that other CPUs have woken [sched_ttwu_pending]. Who may not run here any more goes elsewhere.
+    pub(crate) fn sched_ttwu_pending(&mut self, cpu: CpuId) {
+        if self.rqs[cpu].wake_list.is_empty() {
+            return;
+        }
+        let mut others = Vec::new();
+        self.lock(LockId::Rq(cpu));
+        self.update_rq_clock(cpu);
+        for p in std::mem::take(&mut self.rqs[cpu].wake_list) {
+            let flags = if self.task(p).remote_wakeup { wf::MIGRATED } else { 0 };
+            match self.is_cpu_allowed(p, cpu) {
+                true => self.ttwu_do_activate(cpu, p, flags),
+                false => others.push(p),
+            }
+        }
+        self.unlock(LockId::Rq(cpu));
+        for p in others {
+            self.lock(LockId::Pi(p));
+            let to = self.select_fallback_rq(p, cpu);
+            self.set_task_cpu(p, to);
+            self.lock(LockId::Rq(to));
+            self.update_rq_clock(to);
+            self.ttwu_do_activate(to, p, wf::MIGRATED);
+            self.unlock(LockId::Rq(to));
+            self.unlock(LockId::Pi(p));
+        }
     }
 
     /// [ttwu_runnable]: the task is still queued: it has not blocked yet, or its dequeue is delayed.
@@ -64,7 +126,10 @@ impl Kernel {
         if queued {
             self.update_rq_clock(cpu);
             if self.task(p).class == ClassId::Fair && self.task(p).se.is_delayed() {
-                class::enqueue_task(self, cpu, p, enq::NOCLOCK | enq::DELAYED);
+                let flags = enq::NOCLOCK | enq::DELAYED;
+                class::enqueue_task(self, cpu, p, flags);
+                let pid = self.task(p).pid;
+                self.emit_on(cpu, EventKind::Enqueue { pid, on: cpu.0, flags });
             }
             if !self.task(p).on_cpu {
                 class::wakeup_preempt(self, cpu, p, flags);

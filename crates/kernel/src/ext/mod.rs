@@ -65,11 +65,17 @@ pub(crate) use timer::due as own_timer_due;
 pub(crate) use watchdog::{scx_tick, watchdog_timer};
 
 use crate::executor::Kernel;
-use crate::ids::CpuId;
+use crate::ids::{CpuId, TaskId};
 
 /// The clock of `cpu`'s run queue was updated: until its lock is released it serves as the time (E-155)
 /// [scx_rq_clock_update].
 #[inline]
+/// May a wakeup leave the enqueueing of `p`, a task of the class, to another CPU? [scx_allow_ttwu_queue]
+pub(crate) fn allows_queued_wakeups(k: &Kernel, p: TaskId) -> bool {
+    let sched = k.task(p).scx.sched.and_then(|id| k.ext.sched(id));
+    sched.is_none_or(|s| s.flag(flags::ops::ALLOW_QUEUED_WAKEUP))
+}
+
 pub(crate) fn rq_clock_updated(k: &mut Kernel, cpu: CpuId) {
     if k.ext.enabled {
         k.rqs[cpu].scx.clk_valid = true;

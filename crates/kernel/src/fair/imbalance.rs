@@ -262,7 +262,7 @@ pub(super) fn nr_idle_scan(util: u64, n: u64, pct: u64) -> u32 {
 /// May `dst` balance this domain for its group? (rule 8.3) [should_we_balance]
 pub(super) fn should_we_balance(s: &State, d: &Domain, local: usize, dst: CpuId, idle: IdleType) -> bool {
     if idle == IdleType::NewlyIdle {
-        return s.rqs[dst].nr_running == 0;
+        return s.rqs[dst].nr_running == 0 && s.rqs[dst].wake_list.is_empty();
     }
     let group = &s.fair.domains.groups[d.groups[local]];
     let whole_cores = d.level > super::domains::Level::Smt;

@@ -84,7 +84,7 @@ pub(crate) fn is_idle_core(s: &State, cpu: CpuId) -> bool {
 /// Runs nothing and has nothing to run [idle_cpu].
 #[inline]
 pub(crate) fn is_idle_cpu(s: &State, cpu: CpuId) -> bool {
-    s.fair.idle.test(cpu) && s.rqs[cpu].nr_running == 0
+    s.fair.idle.test(cpu) && s.rqs[cpu].nr_running == 0 && s.rqs[cpu].wake_list.is_empty()
 }
 
 /// Adds a CPU to the sums.

@@ -230,6 +230,9 @@ pub(super) fn newidle(k: &mut Kernel, cpu: CpuId) -> Newidle {
     if k.rqs[cpu].idle_stamp == 0 {
         k.rqs[cpu].idle_stamp = clock.max(1);
     }
+    if !k.rqs[cpu].wake_list.is_empty() {
+        return Newidle::Nothing; // somebody comes
+    }
     let lowest = k.fair.domains.of[cpu].first().map(|sd| sd.newidle.max_cost);
     let avg_idle = k.fair.balance[cpu].avg_idle;
     if !k.fair.overloaded || lowest.is_none_or(|cost| avg_idle < cost) || k.rqs[cpu].nr_running > 0 {
