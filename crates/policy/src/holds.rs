@@ -8,7 +8,7 @@ pub struct Holds {
     counted: usize,
 }
 
-/// What the values of a kind of map may hold. [map_check_btf]
+/// What the values of a kind of map may hold. (`map_check_btf` of the kernel)
 #[derive(Clone, Copy, Debug)]
 pub struct Takes {
     locks: bool,
