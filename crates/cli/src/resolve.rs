@@ -195,12 +195,12 @@ pub(crate) fn request(args: &MachineArgs) -> Result<Request> {
     Ok(request)
 }
 
-/// Task groups are told to the trace; nothing shares by them.
+/// Task groups are told to the trace and to schedulers; the fair class does not share by them.
 fn groups_notice(workload: &Workload) -> Option<String> {
     let group = workload.tasks.iter().map(|t| t.cgroup.as_str()).find(|&g| g != "/")?;
     Some(format!(
-        "task groups ('{group}') have no effect on shares yet: tasks compete as if all were in the root group; \
-         schedulers see the groups"
+        "task groups ('{group}') have no effect on shares under the fair class yet: its tasks compete as if all were in the root \
+         group; schedulers of sched_ext see the groups"
     ))
 }
 

@@ -117,7 +117,8 @@ fn task_groups_are_told_to_have_no_effect_yet() {
         std::fs::write(&path, task).expect("a workload");
         let ran = scxr(&["run", "eevdf", "--duration", "10ms", "--workload", path.to_str().expect("a path")]);
         assert_eq!(ran.code, 0, "{}", ran.stderr);
-        let told = ran.stderr.matches("task groups ('/batch') have no effect on shares yet").count();
+        let told =
+            ran.stderr.matches("task groups ('/batch') have no effect on shares under the fair class yet").count();
         assert_eq!(told, usize::from(expect), "{group}: {}", ran.stderr);
     }
 }
