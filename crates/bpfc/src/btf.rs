@@ -214,6 +214,21 @@ impl Btf {
         }
     }
 
+    /// Puts the members of structures in the order of their offsets, which the kernel wants: rustc lists them as they are
+    /// written, and places them as it likes. [btf_struct_check_meta]
+    pub(crate) fn order_members(&mut self) {
+        const LEN: usize = 12;
+        for record in self.records.clone().into_iter().filter(|r| r.kind == kind::STRUCT) {
+            let place = record.at + 12..record.at + 12 + LEN * record.vlen;
+            // Of bit fields, which Rust has not, the upper byte is their size.
+            let is_packed = word(&self.types, record.at + 4).is_some_and(|info| info >> 31 == 1);
+            let offset = |m: &Vec<u8>| word(m, 8).unwrap_or(0) & if is_packed { 0x00ff_ffff } else { u32::MAX };
+            let mut members: Vec<Vec<u8>> = self.types[place.clone()].chunks_exact(LEN).map(<[u8]>::to_vec).collect();
+            members.sort_by_key(offset);
+            self.types[place].copy_from_slice(&members.concat());
+        }
+    }
+
     /// Gives integers the names that C has for them: tools write types of variables into headers by their names.
     pub(crate) fn name_integers(&mut self) {
         for record in self.records.clone().into_iter().filter(|r| r.kind == kind::INT) {

@@ -151,6 +151,8 @@ impl Compiler {
         let name = options.name.clone().unwrap_or_else(|| policy_name(&source));
         let temporary = tempfile::tempdir().map_err(|e| Error::Io { path: std::env::temp_dir(), source: e })?;
         let cache = options.cache.clone().unwrap_or_else(|| temporary.path().join("cache"));
+        // rustc writes paths as they are given, and files of the policy crate are known by theirs
+        let cache = std::path::absolute(&cache).map_err(|source| Error::Io { path: cache, source })?;
         let policy_crate = policy_crate(&self.rustc, RUSTC_FLAGS, &cache)?;
         let front = self.front_end(&source, &name, &policy_crate, temporary.path())?;
         let bytes = self.back_end(&front.bitcode, &source, &name, &policy_crate, options)?;

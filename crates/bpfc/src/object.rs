@@ -68,6 +68,7 @@ fn complete_btf(
     let mut ext = content(".BTF.ext").unwrap_or_else(|| NO_RECORDS.to_vec());
     btf.cut_session();
     btf.sanitize_names();
+    btf.order_members();
     btf.name_integers();
     let places = Places::new(builder);
     btf.place_variables(&places.sections, &places.variables);

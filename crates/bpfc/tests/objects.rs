@@ -92,6 +92,22 @@ fn kernel_fields_are_relocated() {
     }
 }
 
+/// rustc places fields as it likes; the kernel wants them in the order of their offsets.
+#[test]
+fn members_of_structures_are_in_order() {
+    let items = "struct Way { far: bool, cpu: i32, at: u64, k: u8 }\n\
+                 #[inline(never)]\nfn far(way: &Way, n: &(u8, u64, u16)) -> u64 {\n    \
+                     way.at + n.1 + way.cpu as u64 + u64::from(way.far) + u64::from(n.2) + u64::from(way.k) + u64::from(n.0)\n}";
+    let body = "let n = NR.get();\n\
+                let way = |m: u64| Way { far: n > m, cpu: n as i32, at: m, k: n as u8 };\n\
+                NR.set(far(&way(n), &(n as u8, n, 3)) + far(&way(n >> 3), &(1, n >> 5, n as u16)));\n\
+                Dsq::GLOBAL.insert(cx, p, Ns(n), enq_flags);";
+    let object = Object::read(&compile("order", &policy(items, body)).expect("compiles").bytes);
+    let way = object.btf.find(4, "Way");
+    let names: Vec<&str> = way.members.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!((&names[..2], names.len()), (&["at", "cpu"][..], 4), "{names:?}");
+}
+
 /// LLVM writes a relaxed atomic change without what was there before, even where that is used.
 #[test]
 fn what_an_atomic_change_returns_is_what_was_there() {

@@ -12,6 +12,10 @@ const LOG_LINES: usize = 12;
 /// Words of the verifier's, and what to do about them; the first that fits.
 const HINTS: &[(&[&str], &str)] = &[
     (
+        &["on pointer prohibited"],
+        "an array of at most 8 bytes on the stack is indexed by a variable, which LLVM does with `|`: make the array larger (Rust: `[0u8; 16]`), or keep it in a map",
+    ),
+    (
         &["_or_null'", "_or_null expected", "possibly NULL pointer"],
         "a look-up may have found nothing: test the result before it is used (Rust: `if let Some(x)`; C: `if (!x) return`)",
     ),
@@ -281,6 +285,7 @@ mod tests {
             ("R1 cannot write into ptr_task_struct at off=2808 size=4", "not to be written"),
             ("R2 !read_ok", "never set"),
             ("At program exit the register R0 has smin=1 should have been in [0, 0]", "may return"),
+            ("R6 bitwise operator |= on pointer prohibited", "make the array larger"),
             ("a word that nobody has seen", ""),
         ] {
             check(&format!("; x @ a.rs:1\n0: (bf) r3 = r4\n{reason}\n"), reason, "a.rs:1 (`x`)", &[], hint);

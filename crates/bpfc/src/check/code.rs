@@ -36,6 +36,13 @@ pub(crate) fn refusals(module: &Module<'_>, cpu: Cpu, places: &Places<'_>) -> Ve
                 found.insert(Refusal { site: places.site(module, instruction), what: what.to_owned(), hint });
             }
         }
+        if module.returns_several(function) {
+            // LLVM ends the process over most of these
+            let (what, hint) =
+                ("a function that returns several values and is not inlined", "make it #[inline(always)]");
+            let site = module.instructions(function).into_iter().find_map(|i| places.site(module, i));
+            found.insert(Refusal { site, what: what.to_owned(), hint });
+        }
         if let Some(instruction) = module.endless(function) {
             let (what, hint) = ("a loop that does not end", "use a bounded iterator such as bounded!(0..n)");
             found.insert(Refusal { site: places.site(module, instruction), what: what.to_owned(), hint });

@@ -165,6 +165,7 @@ api! {
     LLVMGetLinkage as linkage(v: Value) -> c_int;
     LLVMSetLinkage as set_linkage(v: Value, linkage: c_int);
     LLVMGlobalGetValueType as value_type(v: Value) -> Type;
+    LLVMGetReturnType as return_type(f: Type) -> Type;
     LLVMTypeOf as type_of(v: Value) -> Type;
     LLVMAddFunction as add_function(m: ModuleRef, name: *const c_char, ty: Type) -> Value;
     LLVMAddGlobal as add_global(m: ModuleRef, ty: Type, name: *const c_char) -> Value;

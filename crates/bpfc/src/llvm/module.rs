@@ -358,6 +358,13 @@ impl<'l> Module<'l> {
         self.api.value_type(function)
     }
 
+    /// Does a function return several values, or an array, at once?
+    pub(crate) fn returns_several(&self, function: Value) -> bool {
+        let (structure, array) = (10, 11);
+        let kind = self.api.type_kind(self.api.return_type(self.api.value_type(function)));
+        kind == structure || kind == array
+    }
+
     /// `Some` if the value is a call.
     pub(crate) fn as_call(&self, value: Value) -> Option<Value> {
         self.api.as_call(value).get()
