@@ -303,6 +303,10 @@ scheduler! {
                 scx_error!("CPU %d is to decide, there are %u", cpu, nr_cpus);
                 return Err(Errno(-22));
             }
+            if INTERVAL.get() == Ns::ZERO {
+                scx_error!("an interval of 0 leaves no time for anything else");
+                return Err(Errno(-22));
+            }
             FALLBACK.create(cx)?;
             central().kick(KickFlags::PREEMPT);
             Ok(())

@@ -532,6 +532,10 @@ scheduler! {
                 return Err(Errno(-7));
             }
             let apart = if STRIDE.get() == 0 { nr_cpus / 2 } else { STRIDE.get() };
+            if nr_cpus > 1 && apart >= nr_cpus {
+                scx_error!("a stride of %u makes no pairs of %u CPUs", apart, nr_cpus);
+                return Err(Errno(-22));
+            }
             NR_CPUS.set(nr_cpus);
             APART.set(if apart == 0 { 1 } else { apart });
             if GROUPS.get_or_insert(ROOT).is_none() {

@@ -66,6 +66,16 @@ fn a_cpu_that_is_not_there_cannot_decide() {
 }
 
 #[test]
+fn an_interval_of_nothing_is_refused() {
+    let run = sim("4", "mixed", 200, &["--interval", "0ms"]).object(OBJECT).unwrap();
+    assert_eq!(
+        (run.exit, run.exit_msg.as_str()),
+        (ExitKind::ErrorBpf, "an interval of 0 leaves no time for anything else")
+    );
+    assert!(all_ran(&run), "{run}");
+}
+
+#[test]
 fn bpf_and_native_code_decide_alike() {
     for (machine, workload) in [("1", "mixed"), ("4", "mixed"), ("2x2x2", "hackbench:groups=1"), ("8", "spin:n=20")] {
         for args in [&[][..], &["--cpu", "0", "--slice", "3ms", "--interval", "500us"]] {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use scxr_pair::{NAME, NATIVE, OBJECT, OPTIONS, SETTINGS};
-use scxr_sim::{Event, Run, Sim};
+use scxr_sim::{Event, ExitKind, Run, Sim};
 
 const GROUPS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/groups.json");
 
@@ -76,6 +76,15 @@ fn a_stride_says_which_cpus_are_a_pair() {
         assert_eq!(together(&run.events, |cpu| cpu ^ mate), (0, 0), "{stride}");
         let others = [1, 2, 4].into_iter().filter(|m| *m != mate);
         others.for_each(|m| assert!(together(&run.events, |cpu| cpu ^ m).1 > 10, "{stride} {m}"));
+    }
+}
+
+#[test]
+fn a_stride_that_makes_no_pairs_is_refused() {
+    for stride in ["8", "4294967295"] {
+        let run = sim("8", "mixed", 100, &["--stride", stride]).object(OBJECT).unwrap();
+        let expect = format!("a stride of {stride} makes no pairs of 8 CPUs");
+        assert_eq!((run.exit, run.exit_msg.as_str()), (ExitKind::ErrorBpf, expect.as_str()));
     }
 }
 
