@@ -189,7 +189,6 @@ fn pair_keeps_cgroups_apart_on_linux() {
         let (both, all) = together(&text, |cpu| cpu ^ 2);
         // CPUs that are no pair are not kept apart
         let (others, _) = together(&text, |cpu| cpu ^ 1);
-        println!("{kernel}: {both} of {all} ns in pairs, {others} beside each other");
         assert!(both < all / 10 && 3 * both < others, "{kernel}: {both} of {all} ns, others {others}");
     }
 }
@@ -201,7 +200,6 @@ fn flatcg_shares_on_linux() {
         let weights = ["--inject", "1ms cgroup /a weight 200", "--inject", "1ms cgroup /b weight 600"];
         let report = on_linux("flatcg", kernel, "2", &wide, &[&weights[..], &["--", "--slice", "2ms"]].concat());
         let [a, b, c] = ["a-", "b-", "c-"].map(|name| cpu_ns(&report, name));
-        println!("{kernel}: {a} {b} {c}");
         // 2 : 6 : 1, give or take what the machine's own tasks do
         assert!(4 * b > 5 * a && b > 2 * c, "{kernel}: {a} {b} {c}");
     }

@@ -121,7 +121,6 @@ fn toy_does_on_linux_what_it_does_here() {
         assert!((0..=of("held")).contains(&(of("enqueued") - of("decided") - of("queued"))), "{last}");
         let [decided, user, placed] = ["decided", "user", "placed"].map(of);
         assert!(decided > 0 && placed > 0, "{last}");
-        println!("{place:?}: {last}");
         user
     };
     let (here, linux) = (counted(&[]), counted(&["--on", "vm", "--kernel", "7.2"]));
