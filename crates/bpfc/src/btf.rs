@@ -215,9 +215,19 @@ impl Btf {
     }
 
     /// Puts the members of structures in the order of their offsets, which the kernel wants: rustc lists them as they are
-    /// written, and places them as it likes. [btf_struct_check_meta]
+    /// written, and places them as it likes. A union whose members begin at different places, as an enum's variants and its
+    /// discriminant do, becomes a structure whose members overlap: kernels want 0 in unions. [btf_struct_check_meta]
     pub(crate) fn order_members(&mut self) {
         const LEN: usize = 12;
+        for index in 0..self.records.len() {
+            let record = self.records[index];
+            let offsets = (0..record.vlen).map(|i| word(&self.types, record.at + 12 + LEN * i + 8));
+            if record.kind == kind::UNION && offsets.into_iter().any(|offset| offset != Some(0)) {
+                let info = word(&self.types, record.at + 4).unwrap_or_default();
+                self.put(record.at + 4, info & !(0x1f << 24) | kind::STRUCT << 24);
+                self.records[index].kind = kind::STRUCT;
+            }
+        }
         for record in self.records.clone().into_iter().filter(|r| r.kind == kind::STRUCT) {
             let place = record.at + 12..record.at + 12 + LEN * record.vlen;
             // Of bit fields, which Rust has not, the upper byte is their size.

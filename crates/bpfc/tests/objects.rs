@@ -106,6 +106,16 @@ fn members_of_structures_are_in_order() {
     let way = object.btf.find(4, "Way");
     let names: Vec<&str> = way.members.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!((&names[..2], names.len()), (&["at", "cpu"][..], 4), "{names:?}");
+    // an enum's discriminant has a place of its own beside the variants
+    let items = "enum Way { Stay, Move(u64, bool) }\n\
+                 #[inline(never)]\nfn far(way: &Way) -> u64 { if let Way::Move(n, true) = way { *n + NR.get() } else { 3 } }";
+    let body = "let n = NR.get();\n\
+                let way = |m: u64| if n > m { Way::Move(m, n & 1 == 0) } else { Way::Stay };\n\
+                NR.set(far(&way(n)) + far(&way(n >> 3)));\nDsq::GLOBAL.insert(cx, p, Ns(n), enq_flags);";
+    let object = Object::read(&compile("variants", &policy(items, body)).expect("compiles").bytes);
+    assert_eq!(object.btf.find(4, "Way").members.len(), 1);
+    let wrong = object.btf.types.iter().find(|t| t.kind == 5 && t.third.iter().any(|offset| *offset != 0));
+    assert!(wrong.is_none(), "a union has members that begin elsewhere");
 }
 
 /// LLVM writes a relaxed atomic change without what was there before, even where that is used.
