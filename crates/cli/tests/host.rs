@@ -143,8 +143,9 @@ up; sleep 0.1
 of '^p-' 18,19,40,41 | sort
 wait $p
 echo =inject
-$S run simple --on host --workload spin:n=3 --duration 1500ms --json --inject '100ms affinity spin-0 1' \
-  --inject '100ms policy spin-1 fifo:7' --inject '100ms nice spin-2 5' --inject '200ms rt cpu0 50ms' --inject '1300ms hotplug cpu1 off' & p=$!
+$S run simple --on host --workload spin:n=3 --duration 3s --json --inject '100ms affinity spin-0 1' \
+  --inject '100ms policy spin-1 fifo:7' --inject '100ms nice spin-2 5' --inject '200ms rt cpu0 50ms' --inject '1200ms policy spin-1 other' \
+  --inject '1300ms hotplug cpu1 off' & p=$!
 up; sleep 0.2
 of '^spin' 19,40,41 | sort
 wait $p; cat /sys/devices/system/cpu/online
