@@ -38,6 +38,7 @@
 #![cfg_attr(bpf, no_std)]
 
 mod args;
+mod both;
 mod cid;
 mod cid_ops;
 mod context;
