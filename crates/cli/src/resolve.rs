@@ -182,6 +182,11 @@ pub(crate) fn request(args: &MachineArgs) -> Result<Request> {
         let workload = request.load_workload(request.config.seed)?;
         request.duration = duration(args, workload.duration.unwrap_or(DURATION))?;
         if place == Place::Sim {
+            if let Some(task) = workload.deadline_task() {
+                return Err(Failure::input(format_args!(
+                    "not implemented yet: the deadline class ('{task}' is SCHED_DEADLINE); it runs with --on vm and --on host"
+                )));
+            }
             request.warnings.extend(groups_notice(&workload));
         }
         request.warnings.extend(workload.warnings);

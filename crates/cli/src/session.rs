@@ -14,12 +14,15 @@ use std::time::Instant;
 use indexmap::IndexMap;
 use scxr_analyze::{Analyzer, Options, Report};
 use scxr_host::ExecRecord;
+use scxr_kernel::CgroupChange;
 use scxr_kernel::Machine;
 use scxr_kernel::ext::Events;
 use scxr_kernel::ext::ops::ExitInfo;
 use scxr_kernel::ids::{CpuId, Ns};
 use scxr_kernel::topology::Topology;
 use scxr_trace::{Checker, EventKind, Recorder, Rules, Sink};
+use scxr_workload::Workload;
+use scxr_workload::ir::TaskGroup;
 use serde::Serialize;
 
 use crate::crash::{self, Position};
@@ -198,6 +201,18 @@ pub(crate) fn run(
     }
 }
 
+/// The workload's cgroups that have weights of their own, before the scheduler comes.
+fn make_groups(m: &mut Machine, workload: &Workload) -> Result<()> {
+    for TaskGroup { path, weight } in &workload.groups {
+        let made = m.with_kernel(|k| {
+            k.change_cgroup(path, CgroupChange::Make)?;
+            k.change_cgroup(path, CgroupChange::Weight(*weight))
+        });
+        made.map_err(|e| Failure::input(format_args!("taskgroup {path}: {e:?}")))?;
+    }
+    Ok(())
+}
+
 fn simulate(
     request: &Request,
     scheduler: &Scheduler,
@@ -223,6 +238,7 @@ fn simulate(
     if !request.subs.is_empty() {
         m.expect_sub_schedulers();
     }
+    make_groups(&mut m, &workload)?;
     let mut last_boot_pid = last_pid(&m);
     let nr_tasks = workload.tasks.iter().map(|t| t.instances as usize).sum();
     let watched = request.watched.then(|| watched::spawn(&mut m, nr_tasks));

@@ -17,6 +17,13 @@ pub(crate) fn nr_cpus() -> u32 {
     text.trim().rsplit(['-', ',']).next().and_then(|n| n.parse::<u32>().ok()).map_or(1, |last| last + 1)
 }
 
+/// Possible CPUs that are not online.
+pub(crate) fn offline() -> Vec<u32> {
+    let root = Path::new("/sys/devices/system/cpu");
+    let is_off = |cpu: &u32| fs::read_to_string(root.join(format!("cpu{cpu}/online"))).is_ok_and(|t| t.trim() == "0");
+    (0..nr_cpus()).filter(is_off).collect()
+}
+
 /// Cores, caches and nodes are named by their first CPU or number, which is all that a comparison needs.
 fn place(dir: &Path, cpu: u32) -> Place {
     let first = |file: &str| {

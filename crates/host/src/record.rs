@@ -61,6 +61,9 @@ pub struct Record {
     pub release: String,
     /// Its CPUs.
     pub places: Vec<Place>,
+    /// CPUs that were offline at the end.
+    #[serde(default)]
+    pub offline: Vec<u32>,
     /// Why the object was not loaded; nothing ran then.
     pub refused: Option<LoadError>,
     /// How the scheduler's time ended.
@@ -179,8 +182,14 @@ impl Recording {
             formats.add(event, text)?;
         }
         let r = &self.record;
-        let from =
-            Importer { formats, start_ns: r.start_ns, end_ns: r.end_ns, tasks: r.tasks.clone(), work: r.work.clone() };
+        let from = Importer {
+            formats,
+            start_ns: r.start_ns,
+            end_ns: r.end_ns,
+            tasks: r.tasks.clone(),
+            offline: r.offline.clone(),
+            work: r.work.clone(),
+        };
         Ok(import(&from, &self.pages, sink))
     }
 }

@@ -196,6 +196,7 @@ pub fn run(
     record.end_ns = monotonic_ns();
     record.stopped = stop.load(Ordering::Relaxed);
     tracing.off()?;
+    record.offline = machine::offline();
     let program = match crew {
         Crew::None => None,
         Crew::Threads(workers) => {

@@ -18,6 +18,15 @@ pub enum Policy {
     Batch,
     /// SCHED_IDLE (5).
     Idle,
+    /// SCHED_DEADLINE (6): so much CPU time in each period.
+    Deadline {
+        /// CPU time, ns.
+        runtime: Ns,
+        /// Within so long of the period's begin, ns; not below `runtime`.
+        deadline: Ns,
+        /// The period, ns; not below `deadline`.
+        period: Ns,
+    },
     /// SCHED_EXT (7).
     Ext,
 }
@@ -31,6 +40,7 @@ impl Policy {
             Policy::RoundRobin(_) => 2,
             Policy::Batch => 3,
             Policy::Idle => 5,
+            Policy::Deadline { .. } => 6,
             Policy::Ext => 7,
         }
     }

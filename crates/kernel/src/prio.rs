@@ -26,9 +26,10 @@ pub fn cgroup_weight(weight: u32) -> u32 {
     ((weight * 100 + 512) / 1024).clamp(1, 10_000)
 }
 
-/// Priority as the kernel counts it: 0 to 98 for RT (highest first), 120 + nice for the others.
+/// Priority as the kernel counts it: -1 for deadline tasks, 0 to 98 for RT (highest first), 120 + nice for the others.
 pub fn prio_of(policy: Policy, nice: i8) -> i32 {
     match policy {
+        Policy::Deadline { .. } => -1,
         Policy::Fifo(p) | Policy::RoundRobin(p) => 99 - i32::from(p),
         _ => 120 + i32::from(nice),
     }

@@ -330,7 +330,8 @@ impl Sim {
             None => config.nohz_full,
         };
         let mut m = Machine::new(topology, Config { seed: self.seed, nohz_full, ..config }, Box::new(Rc::clone(&ear)));
-        for (path, weight) in &self.cgroups {
+        let of_workload = workload.groups.iter().map(|g| (&g.path, &g.weight));
+        for (path, weight) in of_workload.chain(self.cgroups.iter().map(|(path, weight)| (path, weight))) {
             let made = m.with_kernel(|k| {
                 k.change_cgroup(path, CgroupChange::Make)?;
                 k.change_cgroup(path, CgroupChange::Weight(*weight))

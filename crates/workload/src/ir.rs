@@ -283,6 +283,15 @@ impl Resources {
     }
 }
 
+/// A cgroup of a workload that is not as cgroups are when they are made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskGroup {
+    /// Its path, which begins with `/`.
+    pub path: String,
+    /// Its weight (cpu.weight), 1 to 10000; 100 without one.
+    pub weight: u32,
+}
+
 /// A workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workload {
@@ -296,6 +305,8 @@ pub struct Workload {
     pub tasks: Vec<TaskTemplate>,
     /// What they share.
     pub resources: Resources,
+    /// Cgroups with weights of their own, those above before those below them.
+    pub groups: Vec<TaskGroup>,
     /// What was accepted and means nothing here; for the user to read.
     pub warnings: Vec<String>,
 }
@@ -309,6 +320,16 @@ impl Workload {
             true => file,
             false => self.name.split(':').next().unwrap_or(&self.name),
         }
+    }
+
+    /// The name of a task that is one of the deadline class at some time.
+    pub fn deadline_task(&self) -> Option<&str> {
+        let is_deadline = |p: &Policy| matches!(p, Policy::Deadline { .. });
+        let task = self.tasks.iter().find(|t| {
+            let mut phases = t.program.phases.iter().filter_map(|p| p.attrs.policy.as_ref());
+            is_deadline(&t.policy) || phases.any(is_deadline)
+        });
+        task.map(|t| t.name.as_str())
     }
 
     /// Which pipes are pipes of the kernel, and not queues in memory: those that are written by tasks that are about to sleep.

@@ -127,7 +127,7 @@ pub(crate) fn load(spec: &str, nr_cpus: usize, seed: u64) -> Result<Workload, Wo
     };
     let params = Params::parse(name, params, preset.params)?;
     let (tasks, resources) = (preset.build)(&params, nr_cpus.max(1))?;
-    Ok(Workload { name: spec.into(), seed, duration: None, tasks, resources, warnings: Vec::new() })
+    Ok(Workload { name: spec.into(), seed, duration: None, tasks, resources, groups: Vec::new(), warnings: Vec::new() })
 }
 
 /// 0 means no end.

@@ -1,4 +1,10 @@
 //! From a kernel's records to our events.
+//!
+//! A CPU that is not online records nothing: the kernel leaves out all tracepoints there [cpu_online in TRACE_EVENT's condition], yet
+//! the CPU still switches tasks and wakes others on its way off and on. What is missing is seen from what follows: a
+//! `sched_wakeup` without its `sched_waking`, a CPU that leaves idle though it was never seen to idle, a sleeper that runs
+//! while such a CPU is away. It is told as happening then, so that a task is not said to run on a CPU that is gone, nor
+//! without having been woken.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -56,6 +62,8 @@ pub struct Importer {
     pub end_ns: u64,
     /// Tasks of the workload.
     pub tasks: Vec<KnownTask>,
+    /// CPUs that were offline at the end.
+    pub offline: Vec<u32>,
     /// Operations of the workload: time, pid, latency.
     pub work: Vec<(u64, u32, u64)>,
 }
@@ -88,8 +96,19 @@ pub fn import(from: &Importer, pages: &[Vec<Vec<u8>>], sink: &mut dyn Sink) -> I
         out.dump.push('\n');
     }
     let known = from.tasks.iter().map(|t| (t.pid, t)).collect();
-    let mut teller = Teller { sink, known, names: names(&raw), running: BTreeMap::new(), nr: 0, told: false };
+    let mut teller = Teller {
+        sink,
+        known,
+        names: names(&raw),
+        running: BTreeMap::new(),
+        woken: BTreeSet::new(),
+        asleep: BTreeSet::new(),
+        away: BTreeSet::new(),
+        nr: 0,
+        told: false,
+    };
     let end = from.end_ns;
+    let mut gone = departures(&raw, &from.offline).into_iter().peekable();
     let mut work = from.work.clone();
     work.sort_by_key(|w| w.0);
     let mut work = work.into_iter().peekable();
@@ -97,11 +116,37 @@ pub fn import(from: &Importer, pages: &[Vec<Vec<u8>>], sink: &mut dyn Sink) -> I
         while let Some((t, pid, ns)) = work.next_if(|w| w.0 <= r.t) {
             teller.work(t.saturating_sub(from.start_ns), pid, ns);
         }
+        while let Some((t, cpu)) = gone.next_if(|g| g.0 < r.t) {
+            teller.gone(t, cpu, from.start_ns);
+        }
         teller.record(r, from.start_ns);
     }
     work.filter(|w| w.0 <= end).for_each(|(t, pid, ns)| teller.work(t.saturating_sub(from.start_ns), pid, ns));
+    gone.filter(|g| g.0 <= end).for_each(|(t, cpu)| teller.gone(t, cpu, from.start_ns));
     out.nr_events = teller.nr;
     out
+}
+
+/// When CPUs went offline, which no record says: after the last one of the task that runs there, where the CPU leaves idle next
+/// without having been seen to idle, or is offline at the end.
+fn departures(raw: &[Raw<'_>], offline: &[u32]) -> Vec<(u64, u32)> {
+    // For each CPU the task that runs there, and its last record.
+    let mut last: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+    let mut gone = Vec::new();
+    for r in raw {
+        let number = |field: &str| r.format.number(&r.record, field);
+        if r.format.name == "sched_switch" {
+            let before = last.insert(r.cpu, (number("next_pid"), r.t));
+            gone.extend(before.filter(|b| b.0 != 0 && number("prev_pid") == 0).map(|b| (b.1, r.cpu)));
+        } else if let Some((pid, t)) = last.get_mut(&r.cpu)
+            && number("common_pid") == *pid
+        {
+            *t = r.t;
+        }
+    }
+    gone.extend(offline.iter().filter_map(|cpu| last.get(cpu).filter(|l| l.0 != 0).map(|l| (l.1, *cpu))));
+    gone.sort_unstable();
+    gone
 }
 
 /// The last name of each task that was forked: what a fork's record has is the name of the parent, until a program or the
@@ -131,6 +176,12 @@ struct Teller<'a> {
     names: BTreeMap<u32, String>,
     /// For each CPU the task on it and since when.
     running: BTreeMap<u32, (u32, u64)>,
+    /// Tasks whose wakeup has begun and not ended.
+    woken: BTreeSet<u32>,
+    /// Tasks that sleep.
+    asleep: BTreeSet<u32>,
+    /// CPUs that are offline, or have switched no task since.
+    away: BTreeSet<u32>,
     nr: u64,
     told: bool,
 }
@@ -172,7 +223,18 @@ impl<'a> Teller<'a> {
             // Who was on the CPU when the run began.
             self.running.insert(r.cpu, (number("next_pid"), 0));
         }
+        match r.format.name.as_str() {
+            "sched_waking" => {
+                self.asleep.remove(&number("pid"));
+                self.woken.insert(number("pid"));
+            }
+            "sched_wakeup" => drop(self.asleep.remove(&number("pid"))),
+            _ => {}
+        }
         if r.t < start {
+            if r.format.name == "sched_wakeup" {
+                self.woken.remove(&number("pid"));
+            }
             return;
         }
         self.first(start);
@@ -184,6 +246,11 @@ impl<'a> Teller<'a> {
                 self.emit(t, cpu, kind);
             }
             "sched_wakeup" | "sched_wakeup_new" => {
+                let begun = self.woken.remove(&number("pid")) || r.format.name == "sched_wakeup_new";
+                if !begun {
+                    // By a CPU that is not online; who ran there is not known.
+                    self.emit(t, cpu, EventKind::Waking { pid: number("pid"), waker: 0, sync: false });
+                }
                 self.emit(t, cpu, EventKind::Enqueue { pid: number("pid"), on: number("target_cpu"), flags: 0 });
             }
             "sched_migrate_task" => {
@@ -211,6 +278,17 @@ impl<'a> Teller<'a> {
         }
     }
 
+    /// A CPU goes offline: it idles as far as anybody can see.
+    fn gone(&mut self, t: u64, cpu: u32, start: u64) {
+        let before = self.running.insert(cpu, (0, t.saturating_sub(start)));
+        self.away.insert(cpu);
+        let Some((pid, since)) = before.filter(|r| r.0 != 0 && t >= start) else { return };
+        let t = t - start;
+        let ran_ns = t.saturating_sub(since);
+        self.emit(t, cpu, EventKind::SwitchOut { pid, why: SwitchOut::Blocked, ran_ns });
+        self.emit(t, cpu, EventKind::IdleIn);
+    }
+
     fn switch(&mut self, r: &Raw<'_>, t: u64) {
         let number = |field: &str| r.format.number(&r.record, field);
         let (prev, next, state) = (number("prev_pid") as u32, number("next_pid") as u32, number("prev_state"));
@@ -223,7 +301,15 @@ impl<'a> Teller<'a> {
                 s if s & DEAD != 0 => SwitchOut::Dead,
                 _ => SwitchOut::Blocked,
             };
+            if why == SwitchOut::Blocked {
+                self.asleep.insert(prev);
+            }
             self.emit(t, r.cpu, EventKind::SwitchOut { pid: prev, why, ran_ns: t.saturating_sub(since) });
+        }
+        self.away.remove(&r.cpu);
+        if self.asleep.remove(&next) && !self.away.is_empty() {
+            self.emit(t, r.cpu, EventKind::Waking { pid: next, waker: 0, sync: false });
+            self.emit(t, r.cpu, EventKind::Enqueue { pid: next, on: r.cpu, flags: 0 });
         }
         match next {
             0 => self.emit(t, r.cpu, EventKind::IdleIn),
@@ -255,7 +341,14 @@ mod tests {
         let mut formats = Formats::default();
         formats.add("sched_switch", SWITCH).unwrap();
         let task = KnownTask { pid: 7, comm: "seven".into(), group: "/".into(), weight: 100, ..KnownTask::default() };
-        let from = Importer { formats, start_ns: 115, end_ns: 1000, tasks: vec![task], work: vec![(131, 7, 9)] };
+        let from = Importer {
+            formats,
+            start_ns: 115,
+            end_ns: 1000,
+            tasks: vec![task],
+            work: vec![(131, 7, 9)],
+            offline: vec![],
+        };
         // 7 came at 110, before the start; it is preempted at 120, comes again at 130, blocks at 140; 2000 is too late.
         let page = page(&[(10, 0, 0, 7), (10, 7, 0x100, 0), (10, 0, 0, 7), (10, 7, 1, 0), (1860, 0, 0, 7)]);
         let mut recorder = Recorder::new();
@@ -276,5 +369,87 @@ mod tests {
             ]
         );
         assert_eq!((out.nr_events, out.lost), (8, false));
+    }
+    const WAKING: &str = "ID: 2\nfield:unsigned short common_type;\toffset:0;\tsize:2;\nfield:int common_pid;\toffset:4;\tsize:4;\n\
+        field:pid_t pid;\toffset:8;\tsize:4;\nfield:int target_cpu;\toffset:12;\tsize:4;\n";
+
+    /// A page from time 0 on of records of 16 bytes: when, and what is in them.
+    fn records(all: &[(u32, [u32; 4])]) -> Vec<u8> {
+        let mut out = 0u64.to_le_bytes().to_vec();
+        out.extend((all.len() as u64 * 20).to_le_bytes());
+        let mut before = 0;
+        for (t, words) in all {
+            out.extend((4 | (t - before) << 5).to_le_bytes());
+            words.iter().for_each(|w| out.extend(w.to_le_bytes()));
+            before = *t;
+        }
+        out
+    }
+
+    fn told(pages: [Vec<u8>; 2], offline: Vec<u32>) -> Vec<String> {
+        let mut formats = Formats::default();
+        formats.add("sched_switch", SWITCH).unwrap();
+        formats.add("sched_waking", WAKING).unwrap();
+        formats.add("sched_wakeup", &WAKING.replace("ID: 2", "ID: 3")).unwrap();
+        let from = Importer { formats, end_ns: 1000, offline, ..Importer::default() };
+        let (mut recorder, mut checker) = (Recorder::new(), crate::Checker::new(rules()));
+        let pages = pages.map(|p| vec![p]);
+        import(&from, &pages, &mut recorder);
+        import(&from, &pages, &mut checker);
+        assert_eq!(checker.finish(1000), []);
+        crate::text::write(&recorder.finish()).lines().skip(1).map(str::to_owned).collect()
+    }
+
+    fn rules() -> crate::Rules {
+        crate::Rules { preemptible: true, ..crate::Rules::default() }
+    }
+
+    /// `inject` (111) on CPU 0 takes CPU 1 offline, whose stopper (24) is the last that is seen there, and wakes it when the CPU is gone.
+    #[test]
+    fn what_a_cpu_does_on_its_way_offline_is_not_recorded() {
+        let cpu0 = [
+            (10, [1, 0, 0, 111]),  // 111 comes
+            (20, [2, 111, 24, 1]), // and wakes 24
+            (30, [1, 111, 2, 0]),  // and sleeps
+            (50, [3, 0, 111, 0]),  // its wakeup has an end, and no beginning
+            (60, [1, 0, 0, 111]),
+            (70, [1, 111, 1, 0]),
+        ];
+        let cpu1 = [(22, [3, 0, 24, 1]), (25, [1, 0, 0, 24])];
+        let off = [
+            "10 0 idle_out",
+            "10 0 switch_in pid=111",
+            "20 0 waking pid=24 waker=111 sync=0",
+            "22 1 enqueue pid=24 on=1 flags=0x0",
+            "25 1 idle_out",
+            "25 1 switch_in pid=24",
+            "25 1 switch_out pid=24 why=blocked ran_ns=0",
+            "25 1 idle_in",
+            "30 0 switch_out pid=111 why=blocked ran_ns=20",
+            "30 0 idle_in",
+            "50 0 waking pid=111 waker=0 sync=0",
+            "50 0 enqueue pid=111 on=0 flags=0x0",
+            "60 0 idle_out",
+            "60 0 switch_in pid=111",
+            "70 0 switch_out pid=111 why=blocked ran_ns=10",
+            "70 0 idle_in",
+        ];
+        assert_eq!(told([records(&cpu0), records(&cpu1)], vec![1]), off);
+        // It comes back, and wakes who sleeps on CPU 0 before it is online; the next that is seen there is its idle task.
+        let cpu0 = [cpu0.as_slice(), &[(80, [1, 0, 0, 111]), (85, [1, 111, 1, 0])]].concat();
+        let back = [cpu1.as_slice(), &[(90, [2, 0, 24, 1]), (91, [3, 0, 24, 1]), (95, [1, 0, 0, 24])]].concat();
+        let on = [
+            "80 0 idle_out",
+            "80 0 waking pid=111 waker=0 sync=0",
+            "80 0 enqueue pid=111 on=0 flags=0x0",
+            "80 0 switch_in pid=111",
+            "85 0 switch_out pid=111 why=blocked ran_ns=5",
+            "85 0 idle_in",
+            "90 1 waking pid=24 waker=0 sync=0",
+            "91 1 enqueue pid=24 on=1 flags=0x0",
+            "95 1 idle_out",
+            "95 1 switch_in pid=24",
+        ];
+        assert_eq!(told([records(&cpu0), records(&back)], vec![]), [off.as_slice(), &on].concat());
     }
 }

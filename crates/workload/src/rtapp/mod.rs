@@ -14,9 +14,9 @@ use scxr_kernel::behavior::Policy;
 use scxr_kernel::ids::Ns;
 
 use crate::error::WorkloadError;
-use crate::ir::Workload;
+use crate::ir::{TaskGroup, TaskTemplate, Workload};
 use crate::json::{self, Pos};
-use object::Object;
+use object::{Object, fault_at};
 
 /// Reads a file.
 pub(crate) fn load(path: &str, nr_cpus: usize, seed: u64) -> Result<Workload, WorkloadError> {
@@ -102,7 +102,7 @@ const RESOURCE_KINDS: &[&str] = &[
 impl Reader {
     fn workload(&mut self, root: &json::Node, seed: u64) -> Result2<Workload> {
         let root = Object::of(root, "the file")?;
-        root.only(&["tasks", "global", "resources"], &[])?;
+        root.only(&["tasks", "global", "resources", "taskgroups"], &[])?;
         let duration = match root.get("global")? {
             Some(m) => self.global(&Object::of_member(m)?)?,
             None => None,
@@ -124,6 +124,10 @@ impl Reader {
             return Err(tasks.fault(Some("tasks"), "there is no task"));
         }
         let tasks = self.tasks(&tasks)?;
+        let groups = match root.get("taskgroups")? {
+            Some(m) => groups(&Object::of_member(m)?, &tasks)?,
+            None => Vec::new(),
+        };
         let names = std::mem::take(&mut self.names);
         Ok(Workload {
             name: String::new(),
@@ -131,6 +135,7 @@ impl Reader {
             duration,
             resources: names.resources(),
             tasks,
+            groups,
             warnings: std::mem::take(&mut self.warnings),
         })
     }
@@ -144,6 +149,11 @@ impl Reader {
             self.warnings.push(format!("global: without effect in a simulation: {list}"));
         }
         if let Some((pos, name)) = global.string("default_policy")? {
+            if name == "SCHED_DEADLINE" {
+                let why = "SCHED_DEADLINE cannot be the default policy: each task has times of its own; write it there"
+                    .into();
+                return Err(Fault { pos, key: Some("default_policy".into()), why });
+            }
             self.default_policy = task::policy(global, pos, "default_policy", name)?;
         }
         match global.integer("duration", -1, i64::from(u32::MAX))? {
@@ -151,4 +161,33 @@ impl Reader {
             Some(seconds) => Ok(Some(seconds as Ns * 1_000_000_000)),
         }
     }
+}
+
+/// `taskgroups`, which rt-app has not: weights of the cgroups that tasks name as their `taskgroup`, or that those are in.
+fn groups(all: &Object<'_>, tasks: &[TaskTemplate]) -> Result2<Vec<TaskGroup>> {
+    let mut groups = Vec::new();
+    for m in all.members {
+        let group = Object::of_member(m)?;
+        all.get(&m.key)?; // not twice
+        group.only(&["weight"], &[])?;
+        let path = m.key.trim_end_matches('/');
+        let used =
+            |t: &TaskTemplate| t.cgroup == path || t.cgroup.strip_prefix(path).is_some_and(|r| r.starts_with('/'));
+        if !path.starts_with('/') || !tasks.iter().any(used) {
+            let mut named: Vec<&str> = tasks.iter().map(|t| t.cgroup.as_str()).filter(|g| *g != "/").collect();
+            named.sort_unstable();
+            named.dedup();
+            let have = if named.is_empty() {
+                "no task has one".to_owned()
+            } else {
+                format!("tasks have {}", named.join(", "))
+            };
+            return Err(fault_at(m, format!("this is the \"taskgroup\" of no task; {have}")));
+        }
+        if let Some(weight) = group.integer("weight", 1, 10_000)? {
+            groups.push(TaskGroup { path: path.into(), weight: weight as u32 });
+        }
+    }
+    groups.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(groups)
 }

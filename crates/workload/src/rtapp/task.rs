@@ -16,8 +16,23 @@ const BOTH: &[&str] = &["loop", "policy", "priority", "cpus", "taskgroup"];
 /// Settings of a task only.
 const TASK: &[&str] = &["instance", "delay", "phases"];
 /// Settings that the simulated kernel has no use for.
-const IGNORED: &[&str] =
-    &["nodes_membind", "util_min", "util_max", "dl-runtime", "dl-period", "dl-deadline", "period", "deadline"];
+const IGNORED: &[&str] = &[
+    "nodes_membind",
+    "membind_nodes",
+    "util_min",
+    "util_max",
+    "dl-runtime",
+    "dl-period",
+    "dl-deadline",
+    "period",
+    "deadline",
+];
+/// Those of them that the deadline policy has a use for.
+const DEADLINE: &[&str] = &["dl-runtime", "dl-period", "dl-deadline", "period", "deadline"];
+/// Longest time of a deadline task, us (an hour).
+const DEADLINE_US_MAX: i64 = 3_600_000_000;
+/// Shortest CPU time that the kernel grants, us [__checkparam_dl].
+const DEADLINE_US_MIN: i64 = 2;
 /// Most instances of one task.
 const INSTANCES_MAX: i64 = 1_000_000;
 /// Longest initial delay, us (a day).
@@ -26,7 +41,8 @@ const DELAY_US_MAX: i64 = 86_400_000_000;
 const POLICIES: &[&str] =
     &["SCHED_OTHER", "SCHED_BATCH", "SCHED_IDLE", "SCHED_RR", "SCHED_FIFO", "SCHED_EXT", "SCHED_DEADLINE"];
 
-/// A policy by its name; `SCHED_EXT` besides rt-app's own. RT ones have rt-app's default priority.
+/// A policy by its name; `SCHED_EXT` besides rt-app's own. RT ones have rt-app's default priority; a deadline needs more than
+/// a name.
 pub(super) fn policy(o: &Object<'_>, pos: Pos, key: &str, name: &str) -> Result2<Policy> {
     Ok(match o.one_of(pos, key, name, POLICIES)? {
         0 => Policy::Normal,
@@ -35,10 +51,33 @@ pub(super) fn policy(o: &Object<'_>, pos: Pos, key: &str, name: &str) -> Result2
         3 => Policy::RoundRobin(10),
         4 => Policy::Fifo(10),
         5 => Policy::Ext,
-        _ => {
-            return Err(Fault { pos, key: Some(key.into()), why: "not implemented yet: the deadline class".into() });
-        }
+        _ => deadline(o, pos, key)?,
     })
+}
+
+/// SCHED_DEADLINE with its times, us: a period that is not given is as long as the CPU time, a deadline as the period.
+fn deadline(o: &Object<'_>, pos: Pos, key: &str) -> Result2<Policy> {
+    let time = |keys: [&str; 2], low: i64| -> Result2<Option<i64>> {
+        match o.integer(keys[0], low, DEADLINE_US_MAX)? {
+            None => o.integer(keys[1], low, DEADLINE_US_MAX),
+            given => Ok(given),
+        }
+    };
+    let Some(runtime) = o.integer("dl-runtime", DEADLINE_US_MIN, DEADLINE_US_MAX)? else {
+        let why = "SCHED_DEADLINE needs \"dl-runtime\" (CPU time in each \"dl-period\", us) beside it";
+        return Err(Fault { pos, key: Some(key.into()), why: why.into() });
+    };
+    let period = time(["dl-period", "period"], 1)?.unwrap_or(runtime);
+    let deadline = time(["dl-deadline", "deadline"], 1)?.unwrap_or(period);
+    if runtime > deadline || deadline > period {
+        let why = format!(
+            "\"dl-runtime\" ({runtime} us) may not be longer than \"dl-deadline\" ({deadline} us), nor that than \"dl-period\" \
+             ({period} us)"
+        );
+        return Err(Fault { pos, key: Some(key.into()), why });
+    }
+    let [runtime, deadline, period] = [runtime, deadline, period].map(|us| us as u64 * 1000);
+    Ok(Policy::Deadline { runtime, deadline, period })
 }
 
 /// Policy and nice value as far as an object sets them.
@@ -96,7 +135,7 @@ impl Reader {
         for m in o.members {
             let known = [BOTH, TASK, IGNORED].concat();
             if known.contains(&m.key.as_str()) {
-                self.ignored(&m.key);
+                self.ignored(&m.key, o);
             } else if event_of(&m.key).is_some() {
                 let why = "a task with \"phases\" has its events there, not beside them";
                 return Err(fault_at(m, why));
@@ -131,7 +170,7 @@ impl Reader {
         let mut ops = vec![Op::Mark];
         for m in o.members {
             if settings.contains(&m.key.as_str()) {
-                self.ignored(&m.key);
+                self.ignored(&m.key, o);
             } else if let Some(event) = event_of(&m.key) {
                 let steps = self.event(m, event, of, &settings, &ops)?;
                 ops.extend(steps);
@@ -146,8 +185,9 @@ impl Reader {
         Ok(ops)
     }
 
-    fn ignored(&mut self, key: &str) {
-        if IGNORED.contains(&key) {
+    fn ignored(&mut self, key: &str, o: &Object<'_>) {
+        let is_deadline = matches!(o.string("policy"), Ok(Some((_, "SCHED_DEADLINE"))));
+        if IGNORED.contains(&key) && !(is_deadline && DEADLINE.contains(&key)) {
             let text = format!("tasks: without effect in a simulation: {key}");
             if !self.warnings.contains(&text) {
                 self.warnings.push(text);
@@ -246,6 +286,10 @@ fn sched(o: &Object<'_>, default: Option<Policy>) -> Result2<Sched> {
         Some(Policy::Fifo(p)) => {
             let p = o.integer("priority", 1, 99)?.map_or(p, |n| n as u8);
             Ok(Sched { policy: Some(Policy::Fifo(p)), nice: None })
+        }
+        Some(Policy::Deadline { .. }) => {
+            o.integer("priority", 0, 0)?;
+            Ok(Sched { policy: named, nice: None })
         }
         Some(Policy::RoundRobin(p)) => {
             let p = o.integer("priority", 1, 99)?.map_or(p, |n| n as u8);

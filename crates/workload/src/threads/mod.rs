@@ -106,6 +106,8 @@ struct World {
     /// When they began.
     start_ns: std::sync::atomic::AtomicU64,
     records: Mutex<Vec<Record>>,
+    /// What was refused to no thread in particular.
+    refused: Vec<String>,
     ready: mpsc::Sender<()>,
 }
 
@@ -129,7 +131,12 @@ impl Crew {
     pub fn new(workload: &Workload, speed: Speed) -> Result<Crew, CrewError> {
         let (ready, is_ready) = mpsc::channel();
         let shared = Shared::new(workload).map_err(|source| CrewError::Pipe { source })?;
+        let refused = workload.groups.iter().filter_map(|group| {
+            let error = sys::set_group_weight(&group.path, group.weight).err()?;
+            Some(format!("taskgroup {}: weight {}: {error}", group.path, group.weight))
+        });
         let world = Arc::new(World {
+            refused: refused.collect(),
             workload: workload.clone(),
             shared,
             speed,
@@ -167,7 +174,7 @@ impl Crew {
 
     /// What they did up to now. They go on until their process ends.
     pub fn collect(&self) -> Work {
-        let mut work = Work::default();
+        let mut work = Work { refused: self.world.refused.clone(), ..Work::default() };
         for record in lock(&self.world.records).iter() {
             let record = lock(record);
             work.tasks.push(record.task.clone());

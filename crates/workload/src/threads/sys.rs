@@ -92,7 +92,37 @@ fn pid(tid: u32) -> io::Result<Pid> {
 }
 
 pub(super) fn set_policy(policy: Policy) -> io::Result<()> {
-    set_policy_of(tid(), policy.number(), policy.priority())
+    match policy {
+        Policy::Deadline { runtime, deadline, period } => set_deadline([runtime, deadline, period]),
+        _ => set_policy_of(tid(), policy.number(), policy.priority()),
+    }
+}
+
+/// SCHED_DEADLINE for the calling thread: CPU time, deadline and period, ns. Its children are ordinary tasks: the kernel lets a
+/// deadline task fork no other way.
+fn set_deadline([runtime, deadline, period]: [u64; 3]) -> io::Result<()> {
+    const RESET_ON_FORK: u64 = 1;
+    let attr = libc::sched_attr {
+        size: size_of::<libc::sched_attr>() as u32,
+        sched_policy: libc::SCHED_DEADLINE as u32,
+        sched_flags: RESET_ON_FORK,
+        sched_nice: 0,
+        sched_priority: 0,
+        sched_runtime: runtime,
+        sched_deadline: deadline,
+        sched_period: period,
+    };
+    // SAFETY: the call only reads `attr`, which outlives it and says how long it is.
+    if unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attr, 0) } == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    let why = match error.raw_os_error() {
+        Some(libc::EBUSY) => "all deadline tasks together would take more CPU time than the kernel grants them (95 %)",
+        Some(libc::EPERM) => "a deadline task may use all CPUs; it has \"cpus\", or scxr is not root",
+        _ => return Err(error),
+    };
+    Err(io::Error::new(error.kind(), why))
 }
 
 pub(super) fn set_policy_of(tid: u32, number: u32, priority: u8) -> io::Result<()> {
@@ -146,6 +176,12 @@ pub fn make_group(group: &str) -> io::Result<PathBuf> {
         let _ = std::fs::write(parent.join("cgroup.subtree_control"), "+cpu");
     }
     Ok(path)
+}
+
+/// Sets a cgroup's weight (cpu.weight); it is made where it is not there.
+pub(super) fn set_group_weight(group: &str, weight: u32) -> io::Result<()> {
+    let file = make_group(group)?.join("cpu.weight");
+    std::fs::write(&file, weight.to_string()).map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", file.display())))
 }
 
 /// The folder of a cgroup below that of this process, whether it is there or not.

@@ -245,7 +245,16 @@ fn errors_say_where_and_what_instead() {
         ("{\"tasks\": {\"a\": {\"policy\": \"SCHED_FIFA\", \"run\": 1}}}", "did you mean 'SCHED_FIFO'?"),
         (
             "{\"tasks\": {\"a\": {\"policy\": \"SCHED_DEADLINE\", \"run\": 1}}}",
-            "not implemented yet: the deadline class",
+            "\"policy\": SCHED_DEADLINE needs \"dl-runtime\"",
+        ),
+        (
+            "{\"tasks\": {\"a\": {\"policy\": \"SCHED_DEADLINE\", \"dl-runtime\": 20, \"dl-period\": 10, \"run\": 1}}}",
+            "\"dl-runtime\" (20 us) may not be longer than \"dl-deadline\" (10 us)",
+        ),
+        ("{\"tasks\": {\"a\": {\"policy\": \"SCHED_DEADLINE\", \"dl-runtime\": 1, \"run\": 1}}}", "from 2 to"),
+        (
+            "{\"global\": {\"default_policy\": \"SCHED_DEADLINE\"}, \"tasks\": {\"a\": {\"run\": 1}}}",
+            "times of its own",
         ),
         ("{\"tasks\": {\"a\": {\"policy\": \"SCHED_FIFO\", \"priority\": 0, \"run\": 1}}}", "from 1 to 99"),
         ("{\"tasks\": {\"a\": {\"priority\": 20, \"run\": 1}}}", "from -20 to 19"),
@@ -284,4 +293,47 @@ fn values_may_be_left_out_where_they_say_nothing() {
 fn resuming_nobody_is_a_warning() {
     let w = read(r#"{"tasks": {"worker": {"resume": "wroker"}}}"#);
     assert_eq!(w.warnings, ["resume: there is no task 'wroker' (did you mean 'worker'?), so it does nothing"]);
+}
+
+#[test]
+fn deadline_tasks_have_times() {
+    use scxr_kernel::behavior::Policy;
+    for (keys, runtime, deadline, period) in [
+        (r#""dl-runtime": 2000"#, 2, 2, 2),
+        (r#""dl-runtime": 2000, "dl-period": 10000"#, 2, 10, 10),
+        (r#""dl-runtime": 2000, "dl-deadline": 5000, "dl-period": 10000"#, 2, 5, 10),
+        // Under their old names.
+        (r#""dl-runtime": 2000, "deadline": 5000, "period": 10000"#, 2, 5, 10),
+    ] {
+        let w = read(&format!(r#"{{"tasks": {{"a": {{"policy": "SCHED_DEADLINE", {keys}, "run": 1}}}}}}"#));
+        let [runtime, deadline, period] = [runtime, deadline, period].map(|ms| ms * 1_000_000);
+        assert_eq!(w.tasks[0].policy, Policy::Deadline { runtime, deadline, period }, "{keys}");
+        assert_eq!(w.deadline_task(), Some("a"), "{keys}");
+        assert_eq!(w.warnings, [""; 0], "{keys}");
+    }
+    let phase = r#"{"tasks": {"a": {"phases": {"p": {"run": 1}, "q": {"policy": "SCHED_DEADLINE", "dl-runtime": 9, "run": 1}}}}}"#;
+    assert_eq!(read(phase).deadline_task(), Some("a"));
+    let unused = read(r#"{"tasks": {"a": {"dl-runtime": 9, "run": 1}}}"#);
+    assert_eq!(unused.deadline_task(), None);
+    assert_eq!(unused.warnings, ["tasks: without effect in a simulation: dl-runtime"]);
+}
+
+#[test]
+fn taskgroups_have_weights() {
+    let tasks = r#""tasks": {"a": {"taskgroup": "/x/a", "run": 1}, "b": {"run": 1}}"#;
+    let w = read(&format!(
+        r#"{{"taskgroups": {{"/x/a": {{"weight": 300}}, "/x": {{"weight": 50}}, "/x/a/": {{}}}}, {tasks}}}"#
+    ));
+    let groups: Vec<(&str, u32)> = w.groups.iter().map(|g| (g.path.as_str(), g.weight)).collect();
+    assert_eq!(groups, [("/x", 50), ("/x/a", 300)]);
+    for (groups, expect) in [
+        (r#""/y": {"weight": 3}"#, "this is the \"taskgroup\" of no task; tasks have /x/a"),
+        (r#""/": {"weight": 3}"#, "of no task"),
+        (r#""/x": {"weight": 0}"#, "from 1 to 10000"),
+        (r#""/x": {"wieght": 3}"#, "did you mean 'weight'?"),
+        (r#""/x": {}, "/x": {}"#, "given twice"),
+    ] {
+        let e = try_read(&format!("{{\"taskgroups\": {{{groups}}}, {tasks}}}")).unwrap_err();
+        assert!(e.contains(expect), "{groups}\n{e}");
+    }
 }
