@@ -4,6 +4,7 @@
 //! package) and `kernel.json` (origin, checksums, judgement). It is put there whole or not at all. Kernels that cannot be
 //! used stay there without their image, so that they are neither fetched again nor forgotten.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -76,10 +77,14 @@ pub enum KernelError {
         want: String,
     },
     /// A cached kernel was changed.
-    #[error("the cached kernel {path} is corrupt; `scxr kernels fetch SERIES` fetches it again")]
+    #[error(
+        "the cached kernel is corrupt ({path} is not what was fetched); `scxr kernels fetch {series}` fetches it again"
+    )]
     CorruptCache {
-        /// Its folder.
+        /// Its file.
         path: PathBuf,
+        /// Its series.
+        series: String,
     },
     /// A package holds no image where one is expected.
     #[error("package {package} holds no kernel image")]
@@ -150,6 +155,9 @@ struct Record {
     version: String,
     package_sha256: String,
     image_sha256: Option<String>,
+    /// Sums of the files beside the image, by name.
+    #[serde(default)]
+    files_sha256: BTreeMap<String, String>,
     judgement: Judgement,
 }
 
@@ -292,17 +300,21 @@ impl Store {
         }
         let staged = staging.keep();
         fs::rename(&staged, &folder).map_err(io_at(&folder))?;
-        let record = read_record(&folder).ok_or(KernelError::CorruptCache { path: folder.clone() })?;
+        let record = read_record(&folder).ok_or_else(|| corrupt(folder.join("kernel.json"), &candidate.release))?;
         Ok(kernel_of(&folder, record))
     }
 
-    /// The kernel, if its image is what was put into the cache.
+    /// The kernel, if its files are what was put into the cache.
     fn intact(&self, kernel: Kernel) -> Result<Kernel, KernelError> {
         let folder = self.kernels().join(kernel.release.as_str());
-        let want = read_record(&folder).and_then(|r| r.image_sha256);
-        let have = kernel.image.as_ref().and_then(|p| sha256(p).ok());
-        if have.is_none() || have != want {
-            return Err(KernelError::CorruptCache { path: folder });
+        let record = read_record(&folder).ok_or_else(|| corrupt(folder.join("kernel.json"), &kernel.release))?;
+        let image = ("vmlinuz", record.image_sha256.unwrap_or_default());
+        let beside = record.files_sha256.iter().map(|(name, want)| (name.as_str(), want.clone()));
+        for (name, want) in [image].into_iter().chain(beside) {
+            let path = folder.join(name);
+            if sha256(&path).ok() != Some(want) {
+                return Err(corrupt(path, &kernel.release));
+            }
         }
         Ok(kernel)
     }
@@ -378,6 +390,8 @@ fn write_record(folder: &Path, candidate: &Candidate) -> Result<(), KernelError>
         fs::remove_file(&image).map_err(io_at(&image))?;
         None
     };
+    let beside = ["btf", "config"].into_iter().map(|name| (name, folder.join(name))).filter(|(_, path)| path.exists());
+    let beside = beside.map(|(name, path)| Ok((name.to_owned(), sha256(&path)?)));
     let record = Record {
         schema: RECORD_SCHEMA,
         release: candidate.release.clone(),
@@ -386,11 +400,17 @@ fn write_record(folder: &Path, candidate: &Candidate) -> Result<(), KernelError>
         version: candidate.image.version.clone(),
         package_sha256: candidate.image.sha256.clone(),
         image_sha256,
+        files_sha256: beside.collect::<io::Result<_>>().map_err(io_at(folder))?,
         judgement,
     };
     let path = folder.join("kernel.json");
     let text = serde_json::to_string_pretty(&record).map_err(io::Error::from).map_err(io_at(&path))?;
     fs::write(&path, text + "\n").map_err(io_at(&path))
+}
+
+fn corrupt(path: PathBuf, release: &Release) -> KernelError {
+    let (major, minor, _) = release.numbers();
+    KernelError::CorruptCache { path, series: format!("{major}.{minor}") }
 }
 
 /// A folder's record; `None`: there is none, or one of other rules than ours.
@@ -478,6 +498,7 @@ mod tests {
             version: "1".into(),
             package_sha256: String::new(),
             image_sha256,
+            files_sha256: BTreeMap::new(),
             judgement,
         }
     }
@@ -509,6 +530,25 @@ mod tests {
         fs::write(root.path().join("kernels/7.2.11/vmlinuz"), b"other").unwrap();
         let error = store.resolve(&"7.2".parse().unwrap(), &mut silent).unwrap_err();
         assert!(matches!(error, KernelError::CorruptCache { .. }), "{error}");
+        assert!(error.to_string().contains("7.2.11/vmlinuz") && error.to_string().contains("fetch 7.2`"), "{error}");
+    }
+
+    #[test]
+    fn files_beside_the_image_are_checked_too() {
+        let root = tempfile::tempdir().unwrap();
+        let sum = |bytes: &[u8]| Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect::<String>();
+        let mut whole = record("7.2.11", Judgement::default(), Some(sum(b"image")));
+        whole.files_sha256.insert("btf".into(), sum(b"types"));
+        put(root.path(), &whole, Some(b"image"));
+        let store = Store::new(root.path());
+        let spec: KernelSpec = "7.2".parse().unwrap();
+        for (bytes, sound) in [(&b"types"[..], true), (b"typos", false), (b"", false)] {
+            fs::write(root.path().join("kernels/7.2.11/btf"), bytes).unwrap();
+            let resolved = store.resolve(&spec, &mut |_| {});
+            assert_eq!(resolved.is_ok(), sound, "{resolved:?}");
+        }
+        fs::remove_file(root.path().join("kernels/7.2.11/btf")).unwrap();
+        assert!(store.resolve(&spec, &mut |_| {}).is_err());
     }
 
     #[test]
