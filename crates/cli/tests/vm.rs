@@ -101,6 +101,38 @@ fn the_model_is_as_close_to_both_kernels_as_is_allowed() {
     }
 }
 
+/// A CPU that is not online records nothing: what is missing in the kernel's trace is told all the same, and no rule is broken.
+#[test]
+fn cpus_that_go_and_come_leave_a_sound_trace() {
+    let args = ["run", "eevdf", "--on", "vm", "--kernel", "7.2", "--machine", "2", "--workload", "spin:n=3"];
+    let inject = ["--inject", "100ms hotplug cpu1 off", "--inject", "300ms hotplug cpu1 on"];
+    let ran = run(&[&args[..], &inject, &["--duration", "600ms"]].concat());
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(!ran.stderr.contains("broken"), "{}", ran.stderr);
+}
+
+/// Deadline tasks and weights of cgroups are the kernel's own.
+#[test]
+fn deadlines_and_weights_of_groups_hold_in_the_guest() {
+    let text = r#"{
+        "taskgroups": { "/heavy": { "weight": 300 } },
+        "tasks": {
+            "dl": { "policy": "SCHED_DEADLINE", "dl-runtime": 3000, "dl-period": 10000, "loop": -1, "run": 1000 },
+            "heavy": { "taskgroup": "/heavy", "loop": -1, "run": 1000 },
+            "light": { "taskgroup": "/light", "loop": -1, "run": 1000 }
+        }
+    }"#;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("deadline.json");
+    std::fs::write(&file, text).unwrap();
+    let args = ["run", "eevdf", "--on", "vm", "--kernel", "7.2", "--machine", "1", "--workload", file.to_str().unwrap()];
+    let value = json(&[&args[..], &["--duration", "1s", "--json"]].concat(), 0);
+    let [dl, heavy, light] = ["dl", "heavy", "light"].map(|comm| cpu_ns(&value, comm) as f64);
+    let all = dl + heavy + light;
+    assert!((0.24..0.36).contains(&(dl / all)), "{dl} of {all}");
+    assert!((2.2..3.8).contains(&(heavy / light)), "{heavy} {light}");
+}
+
 /// Every example of what policies can do is taken by the verifiers of the oldest kernel and of the newest; `newest` is for the
 /// latter alone. One boot for each.
 #[test]

@@ -22,7 +22,7 @@ pub(crate) enum Step {
     /// Disable the root scheduler, or the sub-scheduler of a cgroup, and wait until that is done.
     Disable(Option<CgroupId>),
     /// Start a task of the workload.
-    Fork(TaskSpec),
+    Fork(Box<TaskSpec>),
 }
 
 type PlannedEvent = Box<dyn FnOnce(&mut Kernel)>;
@@ -96,7 +96,7 @@ fn run_loader(k: &mut Kernel, me: TaskId) -> KthreadNext {
     match k.boot.steps.pop_front() {
         None => KthreadNext::Block,
         Some(Step::Fork(spec)) => {
-            k.fork(spec);
+            k.fork(*spec);
             KthreadNext::Again
         }
         Some(Step::Enable(ops)) => crate::ext::enable::request(k, ops, me),

@@ -95,7 +95,7 @@ impl Machine {
 
     /// Has the loader task fork a task of the workload, after the steps asked for before.
     pub fn spawn(&mut self, spec: TaskSpec) {
-        self.step(Step::Fork(spec));
+        self.step(Step::Fork(Box::new(spec)));
     }
 
     /// Tasks given to [`Machine::spawn`] whose turn has not come yet.

@@ -1,9 +1,10 @@
-//! The tasks by which a run in a virtual machine is watched, for a simulation that is compared with one: what they take, they
-//! take on both sides.
+//! The tasks by which a run in a virtual machine is watched, and its kernel's own, for a simulation that is compared with one: what
+//! they take, they take on both sides.
 
 use scxr_kernel::Machine;
 use scxr_kernel::behavior::{Action, Behavior, Policy, TaskCx, TaskSpec};
-use scxr_kernel::ids::{Ns, WaitQueueId};
+use scxr_kernel::cpumask::CpuMask;
+use scxr_kernel::ids::{CpuId, Ns, WaitQueueId};
 use scxr_workload::threads::stretch;
 
 const MS: Ns = 1_000_000;
@@ -23,6 +24,18 @@ fn periodic(period: Ns, phase: Ns, run: Ns) -> impl FnMut(&TaskCx) -> Action {
         }
     }
 }
+
+/// The kernel's own threads, which every scheduler serves: RCU's grace periods after a start (the first of them 6.7 ms on, one
+/// each 8 ms, two ticks), and on each CPU a worker twice a second. When and for how long they ran was seen in the guest.
+const RCU_FIRST_NS: Ns = 6_700_000;
+const RCU_EACH_NS: Ns = 8 * MS;
+const RCU_NR: u64 = 4;
+const RCU_NS: Ns = 18_000;
+const WORKER_EACH_NS: Ns = 500 * MS;
+const WORKER_FIRST_NS: Ns = 74 * MS;
+/// Workers of neighbouring CPUs are apart by so much.
+const WORKER_NEXT_NS: Ns = 376 * MS;
+const WORKER_NS: Ns = 30_000;
 
 /// Time for the fork of a task, and for what comes before the first.
 const FORK_NS: Ns = 200_000;
@@ -96,5 +109,19 @@ pub(super) fn spawn(m: &mut Machine, nr_tasks: usize) -> (u32, Gate) {
     beat.policy = Policy::Fifo(98);
     m.spawn(watch);
     m.spawn(beat);
-    (3, Gate(gate))
+    let start = SETUP_NS + FORK_NS * nr_tasks as Ns;
+    let mut rcu = periodic(RCU_EACH_NS, start + RCU_FIRST_NS, RCU_NS);
+    let mut steps = 0;
+    m.spawn(TaskSpec::new("rcu", move |cx: &TaskCx| {
+        steps += 1;
+        if steps > 2 * RCU_NR { Action::Exit } else { rcu(cx) }
+    }));
+    let cpus: Vec<CpuId> = m.state().possible().iter().collect();
+    for cpu in &cpus {
+        let first = (WORKER_FIRST_NS + WORKER_NEXT_NS * u64::from(cpu.0)) % WORKER_EACH_NS;
+        let mut worker = TaskSpec::new("kworker", periodic(WORKER_EACH_NS, start + first, WORKER_NS));
+        worker.affinity = Some(CpuMask::of(*cpu));
+        m.spawn(worker);
+    }
+    (4 + cpus.len() as u32, Gate(gate))
 }

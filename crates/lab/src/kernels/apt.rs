@@ -222,9 +222,21 @@ impl Apt {
         if status.success() {
             return Ok(out);
         }
+        tidy(&self.dir);
         let verb = args.iter().find(|a| a.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') && !a.starts_with('-'));
         let command = format!("{program} {}", verb.unwrap_or(&""));
         Err(AptError::Failed { command, reason: self.reason(&errors) })
+    }
+}
+
+/// Removes what apt leaves half-written in our folder where it fails.
+fn tidy(dir: &Path) {
+    let unfinished = |name: &str| name.starts_with("pkgcache.bin.");
+    for entry in fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok) {
+        if unfinished(&entry.file_name().to_string_lossy()) {
+            // What cannot be removed is in nobody's way.
+            let _ = fs::remove_file(entry.path());
+        }
     }
 }
 
@@ -335,6 +347,18 @@ fn io_at(path: &Path) -> impl Fn(io::Error) -> AptError + '_ {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn half_written_files_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["pkgcache.bin", "pkgcache.bin.sbmUJm", "refreshed"] {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        tidy(dir.path());
+        let mut left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["pkgcache.bin", "refreshed"]);
+    }
 
     fn stanza(name: &str, version: &str, size: u64) -> String {
         format!("Package: {name}\nVersion: {version}\nDescription: x\n more\nSize: {size}\nSHA256: {size:064x}\n\n")
