@@ -125,7 +125,8 @@ fn deadlines_and_weights_of_groups_hold_in_the_guest() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("deadline.json");
     std::fs::write(&file, text).unwrap();
-    let args = ["run", "eevdf", "--on", "vm", "--kernel", "7.2", "--machine", "1", "--workload", file.to_str().unwrap()];
+    let args =
+        ["run", "eevdf", "--on", "vm", "--kernel", "7.2", "--machine", "1", "--workload", file.to_str().unwrap()];
     let value = json(&[&args[..], &["--duration", "1s", "--json"]].concat(), 0);
     let [dl, heavy, light] = ["dl", "heavy", "light"].map(|comm| cpu_ns(&value, comm) as f64);
     let all = dl + heavy + light;

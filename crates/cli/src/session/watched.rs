@@ -91,11 +91,15 @@ impl Behavior for Thread {
 /// `scxr_host` and of the guest's init, times were measured there.
 pub(super) fn spawn(m: &mut Machine, nr_tasks: usize) -> (u32, Gate) {
     let gate = m.wait_queue();
+    let cpus: Vec<CpuId> = m.state().possible().iter().collect();
+    let nr = 4 + cpus.len();
+    // All are forked by then, these here too.
+    let start = SETUP_NS + FORK_NS * (nr_tasks + nr) as Ns;
     let mut step = 0;
     let open = move |_: &TaskCx| {
         step += 1;
         match step {
-            1 => Action::SleepUntil(SETUP_NS + FORK_NS * nr_tasks as Ns),
+            1 => Action::SleepUntil(start),
             2 => Action::Wake { queue: gate, nr: u32::MAX, sync: false },
             _ => Action::Exit,
         }
@@ -109,19 +113,17 @@ pub(super) fn spawn(m: &mut Machine, nr_tasks: usize) -> (u32, Gate) {
     beat.policy = Policy::Fifo(98);
     m.spawn(watch);
     m.spawn(beat);
-    let start = SETUP_NS + FORK_NS * nr_tasks as Ns;
     let mut rcu = periodic(RCU_EACH_NS, start + RCU_FIRST_NS, RCU_NS);
     let mut steps = 0;
     m.spawn(TaskSpec::new("rcu", move |cx: &TaskCx| {
         steps += 1;
         if steps > 2 * RCU_NR { Action::Exit } else { rcu(cx) }
     }));
-    let cpus: Vec<CpuId> = m.state().possible().iter().collect();
     for cpu in &cpus {
         let first = (WORKER_FIRST_NS + WORKER_NEXT_NS * u64::from(cpu.0)) % WORKER_EACH_NS;
         let mut worker = TaskSpec::new("kworker", periodic(WORKER_EACH_NS, start + first, WORKER_NS));
         worker.affinity = Some(CpuMask::of(*cpu));
         m.spawn(worker);
     }
-    (4 + cpus.len() as u32, Gate(gate))
+    (nr as u32, Gate(gate))
 }
