@@ -3,7 +3,7 @@
 CARGO ?= cargo
 SCXR = target/release/scxr
 
-.PHONY: run test lint bench fuzz loaders setup clean
+.PHONY: run test lint bench fuzz loaders soak setup clean
 
 # Sets up what is missing, builds, and shows EEVDF beside simple on a simulated machine.
 run:
@@ -30,6 +30,14 @@ bench:
 loaders:
 	@scripts/setup loaders
 	$(CARGO) test --locked -p scxr --test loaders -- --include-ignored --test-threads 1 --nocapture
+
+# Random schedulers under random tasks, judged on the way: SOAK_SEEDS seeds of SOAK_EVENTS events each, an hour and more.
+SOAK_SEEDS ?= 0..200
+SOAK_EVENTS ?= 1000000
+soak:
+	@scripts/setup run
+	SCXR_SOAK_SEEDS=$(SOAK_SEEDS) SCXR_SOAK_EVENTS=$(SOAK_EVENTS) \
+		$(CARGO) test --locked -p scxr-kernel --test soak -- --ignored --nocapture
 
 # Runs each fuzz target for FUZZ_SECONDS seconds.
 FUZZ_SECONDS ?= 60

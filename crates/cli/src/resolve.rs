@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use scxr_abi::KernelVersion;
 use scxr_bpf::vm::{CodeCache, Exec};
-use scxr_kernel::config::{Config, Interleave, Preemption};
+use scxr_kernel::config::{Config, Interleave};
 use scxr_kernel::cpumask::CpuMask;
 use scxr_kernel::ids::Ns;
 use scxr_kernel::topology::Topology;
@@ -182,11 +182,6 @@ pub(crate) fn request(args: &MachineArgs) -> Result<Request> {
         let workload = request.load_workload(request.config.seed)?;
         request.duration = duration(args, workload.duration.unwrap_or(DURATION))?;
         if place == Place::Sim {
-            if let Some(task) = workload.deadline_task() {
-                return Err(Failure::input(format_args!(
-                    "not implemented yet: the deadline class ('{task}' is SCHED_DEADLINE); it runs with --on vm and --on host"
-                )));
-            }
             request.warnings.extend(groups_notice(&workload));
         }
         request.warnings.extend(workload.warnings);
@@ -270,15 +265,12 @@ fn duration(args: &MachineArgs, unless_given: Ns) -> Result<Ns> {
     }
 }
 
-/// The settings of a kernel: lazy preemption is Debian's choice since 6.13; slices have their own timer since 7.1.
+/// The settings of a kernel, and what the user says about the machine.
 fn config(args: &MachineArgs, nr_cpus: usize, kernel: KernelVersion) -> Result<Config> {
-    let since = |major, minor| (kernel.major, kernel.minor) >= (major, minor);
     let mut config = Config {
         seed: args.seed.unwrap_or(SEED),
-        preemption: if since(6, 13) { Preemption::Lazy } else { Preemption::Full },
-        hrtick: since(7, 1),
         cost: cost::table(args.cost.as_deref().unwrap_or(cost::SERVER))?,
-        ..Config::default()
+        ..Config::of_kernel(kernel.major.into(), kernel.minor.into())
     };
     if let Some(hz) = args.hz {
         if !(100..=1000).contains(&hz) {

@@ -113,6 +113,8 @@ pub(crate) struct Setup {
     pub(crate) started: usize,
     /// Forks that failed for want of room, at any time.
     pub(crate) forks_refused: u64,
+    /// Changes of policy that tasks asked for and did not get.
+    pub(crate) policies_refused: u64,
 }
 
 /// What came out of a run.
@@ -293,6 +295,7 @@ fn simulate(
     let dumps = m.state().ext.dumps.asked_for().map(str::to_owned).collect();
     setup.started = setup.tasks - m.nr_spawns_pending().min(setup.tasks);
     setup.forks_refused = m.state().nr_forks_refused;
+    setup.policies_refused = m.state().nr_policies_refused;
     drop(m);
     let interference = sink.borrow().interference.as_ref().map_or(0, |(i, _)| i.nr());
     let (mut report, trace) = sink.borrow_mut().finish(end);

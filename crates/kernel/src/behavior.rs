@@ -18,13 +18,14 @@ pub enum Policy {
     Batch,
     /// SCHED_IDLE (5).
     Idle,
-    /// SCHED_DEADLINE (6): so much CPU time in each period.
+    /// SCHED_DEADLINE (6): so much runtime in each period, to be had before the deadline; all in ns, from the beginning of a
+    /// period. A period of 0 is as long as the deadline.
     Deadline {
-        /// CPU time, ns.
+        /// Runtime that each period grants [sched_runtime].
         runtime: Ns,
-        /// Within so long of the period's begin, ns; not below `runtime`.
+        /// When it is to have been had [sched_deadline].
         deadline: Ns,
-        /// The period, ns; not below `deadline`.
+        /// Length of a period [sched_period].
         period: Ns,
     },
     /// SCHED_EXT (7).

@@ -26,6 +26,24 @@ pub enum Preemption {
     Lazy,
 }
 
+/// Which classes have a server of the deadline class on each CPU, so that real-time tasks do not starve them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Servers {
+    /// The fair class: kernels since 6.12 [fair_server].
+    pub fair: bool,
+    /// The extensible class: kernels since 7.0 [ext_server].
+    pub ext: bool,
+    /// The extensible class's has bandwidth only while a scheduler is enabled, the fair class's only while it may have tasks:
+    /// kernels since 7.2. Before, both have it always [dl_server_swap_bw].
+    pub exchanged: bool,
+}
+
+impl Default for Servers {
+    fn default() -> Self {
+        Servers { fair: true, ext: true, exchanged: true }
+    }
+}
+
 /// Settings of a run.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -38,6 +56,8 @@ pub struct Config {
     /// Slices of the fair class end when they are over, by a timer of their own, and not at the next tick (rule 3.7) [HRTICK].
     /// Kernels have it on since 7.2 where interrupts re-arm timers late [CONFIG_HRTIMER_REARM_DEFERRED], as on x86.
     pub hrtick: bool,
+    /// Deadline servers.
+    pub servers: Servers,
     /// CPUs whose tick stops while one task runs (nohz_full).
     pub nohz_full: CpuMask,
     /// Stop the tick on idle CPUs (NO_HZ_IDLE).
@@ -60,6 +80,7 @@ impl Default for Config {
             hz: 250,
             preemption: Preemption::default(),
             hrtick: true,
+            servers: Servers::default(),
             nohz_full: CpuMask::EMPTY,
             nohz_idle: true,
             interleave: Interleave::Callback,
@@ -70,6 +91,17 @@ impl Default for Config {
 }
 
 impl Config {
+    /// What is different from one kernel to the next, as Debian builds them; the defaults are those of 7.2.
+    pub fn of_kernel(major: u32, minor: u32) -> Config {
+        let since = |a, b| (major, minor) >= (a, b);
+        Config {
+            preemption: if since(6, 13) { Preemption::Lazy } else { Preemption::Full },
+            hrtick: since(7, 1),
+            servers: Servers { fair: since(6, 12), ext: since(7, 0), exchanged: since(7, 2) },
+            ..Config::default()
+        }
+    }
+
     /// Length of a tick [TICK_NSEC].
     pub fn tick_ns(&self) -> Ns {
         1_000_000_000 / Ns::from(self.hz)

@@ -252,6 +252,8 @@ impl Kernel {
     /// Waits until time `t` or until something brings this CPU forward. Other CPUs run meanwhile.
     #[inline]
     pub(crate) fn suspend_until(&mut self, t: Ns) {
+        let me = self.exec.this_cpu;
+        self.quiescent_state(me); // a grace period that began since the outermost loop was left does not wait for who waits
         self.park(CpuPhase::Waiting, t);
     }
 

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
+use crate::class::dl;
 use crate::cost::CostTable;
 use crate::executor::{Kernel, NEVER};
 use crate::ext::SchedId;
@@ -52,6 +53,10 @@ pub enum Timer {
     ScxBypassLb(SchedId),
     /// A timer of a scheduler's own, by its number and that of the arming.
     ScxOwn(SchedId, u64, u64),
+    /// New runtime for a deadline task, if the timer has that number still.
+    Deadline(TaskId, u64),
+    /// Bandwidth of a task that left the deadline class is free.
+    DeadlineBandwidth(u64),
     /// A planned event, by number.
     Event(usize),
 }
@@ -75,6 +80,8 @@ pub(crate) struct CpuIrq {
     pub(crate) next_tick: Ns,
     /// When the slice of the running fair task ends [rq->hrtick_timer]; NEVER while nothing is to be seen to then.
     pub(crate) hrtick: Ns,
+    /// When a deadline server of this CPU is to be looked at; NEVER while none is.
+    pub(crate) servers: Ns,
     /// A balancing softirq is pending.
     pub(crate) balance_softirq: bool,
 }
@@ -88,6 +95,7 @@ impl Default for CpuIrq {
             timer_seq: 0,
             next_tick: NEVER,
             hrtick: NEVER,
+            servers: NEVER,
             balance_softirq: false,
         }
     }
@@ -112,7 +120,7 @@ impl CpuIrq {
     /// When the next timer is due.
     pub(crate) fn next_timer(&self) -> Ns {
         let timer = self.timers.peek().map_or(NEVER, |Reverse((t, ..))| *t);
-        timer.min(self.next_tick).min(self.hrtick)
+        timer.min(self.next_tick).min(self.hrtick).min(self.servers)
     }
 
     /// When the next interrupt comes.
@@ -208,15 +216,20 @@ impl Kernel {
         }
         let timer_at = irq.timers.peek().map_or(NEVER, |Reverse((t, ..))| *t);
         match irq.ipis.front() {
-            Some(&(t, ipi)) if t <= timer_at.min(irq.next_tick).min(irq.hrtick) => {
+            Some(&(t, ipi)) if t <= timer_at.min(irq.next_tick).min(irq.hrtick).min(irq.servers) => {
                 irq.ipis.pop_front();
                 self.charge(ipi_cost);
                 self.run_ipi(ipi);
             }
+            _ if irq.servers < timer_at.min(irq.next_tick).min(irq.hrtick) => {
+                self.charge(cost);
+                dl::servers_due(self, me);
+                self.charge(exit);
+            }
             _ if irq.hrtick < timer_at.min(irq.next_tick) => {
                 irq.hrtick = NEVER;
                 self.charge(cost);
-                fair::hrtick(self, me);
+                crate::class::hrtick(self, me);
                 self.charge(exit);
             }
             _ if timer_at <= irq.next_tick => {
@@ -273,6 +286,8 @@ impl Kernel {
             Timer::ScxWatchdog => ext::watchdog_timer(self),
             Timer::ScxBypassLb(sched) => ext::lb_timer(self, sched),
             Timer::ScxOwn(sched, id, seq) => ext::own_timer_due(self, sched, id, seq),
+            Timer::Deadline(p, seq) => dl::task_timer(self, p, seq),
+            Timer::DeadlineBandwidth(bandwidth) => dl::released(self, bandwidth),
             Timer::Event(i) => self.run_planned_event(i),
         }
     }

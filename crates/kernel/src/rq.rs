@@ -1,6 +1,7 @@
 //! Run queues.
 
-use crate::class::{ClassId, rt};
+use crate::class::{ClassId, dl, rt};
+use crate::config::Servers;
 use crate::ids::{CpuId, Ns, TaskId};
 use crate::lock::SimLock;
 use crate::{ext, fair};
@@ -12,6 +13,10 @@ pub enum BalanceCallback {
     PushRt,
     /// Pull RT tasks.
     PullRt,
+    /// Push deadline tasks away.
+    PushDl,
+    /// Pull deadline tasks.
+    PullDl,
     /// The ext class's deferred work.
     ScxDeferred,
     /// The ext class waits for kicked CPUs.
@@ -65,12 +70,14 @@ pub struct Rq {
     pub fair: fair::CfsRq,
     /// RT class.
     pub rt: rt::RtRq,
+    /// Deadline class.
+    pub dl: dl::DlRq,
     /// Ext class.
     pub scx: ext::ScxRq,
 }
 
 impl Rq {
-    pub(crate) fn new(cpu: CpuId, stop: TaskId) -> Rq {
+    pub(crate) fn new(cpu: CpuId, stop: TaskId, servers: Servers) -> Rq {
         let idle = TaskId(cpu.0);
         Rq {
             cpu,
@@ -91,6 +98,7 @@ impl Rq {
             balance_callbacks: Vec::new(),
             fair: fair::CfsRq::default(),
             rt: rt::RtRq::default(),
+            dl: dl::DlRq::new(servers),
             scx: ext::ScxRq::new(),
         }
     }

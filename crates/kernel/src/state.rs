@@ -63,11 +63,15 @@ pub struct State {
     pub cgroups: Cgroups,
     /// RT class: what is not per CPU.
     pub(crate) rt: crate::class::rt::Rt,
+    /// Deadline class: what is not per CPU.
+    pub(crate) dl: crate::class::dl::Dl,
     pub(crate) sink: Box<dyn Sink>,
     /// Events emitted so far.
     pub nr_events: u64,
     /// Forks that failed because there were [`Config::nr_tasks_max`] tasks.
     pub nr_forks_refused: u64,
+    /// Changes of policy that tasks asked for and did not get.
+    pub nr_policies_refused: u64,
     /// Turns of the CPUs, where they take turns.
     pub(crate) turns: crate::turn::Turns,
     /// Set to end the run early.

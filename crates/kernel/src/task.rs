@@ -123,6 +123,8 @@ pub struct Task {
     pub se: fair::Entity,
     /// RT entity.
     pub rt: crate::class::rt::Entity,
+    /// Deadline entity.
+    pub dl: crate::class::dl::Entity,
     /// Ext entity.
     pub scx: ext::Entity,
     /// What runs when it runs.
@@ -184,6 +186,7 @@ impl Task {
             yielding: false,
             se: fair::Entity::default(),
             rt: Default::default(),
+            dl: Default::default(),
             scx: ext::Entity::default(),
             body,
             work_left: 0,
@@ -226,6 +229,9 @@ impl Task {
         self.policy = policy;
         self.nice = nice;
         self.prio = prio::prio_of(policy, nice);
+        if let Policy::Deadline { runtime, deadline, period } = policy {
+            self.dl.set_params(runtime, deadline, period);
+        }
     }
 
     /// Sets the affinity.

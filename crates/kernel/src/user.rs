@@ -234,7 +234,7 @@ impl Kernel {
             }
             Action::SetPolicy(w, policy) => {
                 let nice = self.find_task(whom(w)).map_or(0, |t| t.nice);
-                self.set_scheduler(whom(w), policy, nice).ok();
+                self.ask_for_policy(whom(w), policy, nice);
             }
             Action::Cgroup(path, change) => {
                 self.change_cgroup(&path, *change).ok();

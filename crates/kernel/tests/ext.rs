@@ -17,6 +17,8 @@ mod core_and_class;
 mod cpu_preempt;
 #[path = "ext/custody.rs"]
 mod custody;
+#[path = "ext/deadline.rs"]
+mod deadline;
 #[path = "ext/dump.rs"]
 mod dump;
 #[path = "ext/errors.rs"]

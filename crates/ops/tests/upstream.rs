@@ -653,3 +653,99 @@ fn qmap_below_qmap() {
     t.detach();
     assert_eq!(t.kind(), ExitKind::Unreg);
 }
+
+fn pinned(comm: &str, policy: Policy, cpu: u32) -> TaskSpec {
+    let mut spec = TaskSpec::new(comm, |_: &TaskCx| Action::Run(MS));
+    (spec.policy, spec.affinity) = (policy, Some(CpuMask::of(CpuId(cpu))));
+    spec
+}
+
+/// A spinner beside a FIFO hog: the deadline servers leave it 4 % at least, without and with a scheduler, twice.
+#[test]
+fn rt_stall() {
+    for attached in [false, true, false, true] {
+        let Some(mut t) = test("selftests/rt_stall.bpf.o") else { return };
+        if attached {
+            t.attach();
+            t.sleep(10 * MS);
+        }
+        t.m.spawn(pinned("plain", Policy::Normal, 0));
+        t.m.spawn(pinned("fifo", Policy::Fifo(50), 0));
+        t.sleep(5 * S);
+        t.assert_running();
+        let state = t.m.state();
+        let ran = |comm| {
+            let tasks = state.all_tasks();
+            tasks.iter().map(|&p| state.task(p)).find(|t| t.comm == comm).map_or(0, |t| t.sum_exec_runtime)
+        };
+        let (plain, fifo) = (ran("plain"), ran("fifo"));
+        let percent = plain * 100 / (plain + fifo);
+        assert!((4..=6).contains(&percent), "attached: {attached}, {percent} %");
+    }
+}
+
+/// Each CPU's reservation is the fair server's without a scheduler and the ext server's with one.
+#[test]
+fn total_bw() {
+    let Some(mut t) = test("selftests/minimal.bpf.o") else { return };
+    let one = (50 << 20) / 1000;
+    for i in 0..4 {
+        t.m.spawn(pinned(&format!("busy{i}"), Policy::Normal, i));
+    }
+    t.sleep(100 * MS);
+    assert_eq!(t.m.state().deadline_bandwidth(), 4 * one);
+    t.attach();
+    t.sleep(100 * MS);
+    t.assert_running();
+    assert_eq!(t.m.state().deadline_bandwidth(), 4 * one);
+    t.detach();
+    assert_eq!(t.m.state().deadline_bandwidth(), 4 * one);
+}
+
+/// A full-nohz CPU ticks again for a slice that ends, after one that does not and after idleness.
+#[test]
+fn nohz_tick() {
+    let Some(object) = object("selftests/nohz_tick.bpf.o") else { return };
+    let mut object = object;
+    let table = object.only_struct_ops().expect("one table").to_owned();
+    object.set_struct_ops_member(&table, "flags", 1 << 3 | 1 << 1).expect("flags");
+    let config = Config { nohz_full: CpuMask::of(CpuId(1)), ..Config::default() };
+    let mut t = test_of(&object, &[("test_cpu", 1)], None, config);
+    let stop = Rc::new(Cell::new(0));
+    let worker = |n: u32, stop: &Rc<Cell<u32>>| {
+        let stop = stop.clone();
+        let mut spec = TaskSpec::new(format!("worker{n}"), move |_: &TaskCx| match stop.get() >= n {
+            true => Action::Exit,
+            false => Action::Run(100 * US),
+        });
+        (spec.policy, spec.affinity) = (Policy::Ext, Some(CpuMask::of(CpuId(1))));
+        spec
+    };
+    t.attach();
+    t.m.spawn(worker(1, &stop));
+    t.sleep(S);
+    assert!(t.global("nr_inf_running") >= 1);
+    stop.set(1); // the selftest stops it by a signal
+    t.sleep(100 * MS);
+    let at = t.m.now() + MS;
+    let s = t.s.clone();
+    let phase = object.global("finite_phase").expect("a global");
+    t.m.at(at, move |_| {
+        let machine = s.machine();
+        let section = machine.map_index(&phase.section).expect("its section");
+        let base = machine.map_value_addr(section, &0u32.to_le_bytes(), 0).expect("its address");
+        assert!(machine.write_bytes(base + u64::from(phase.offset), &[1]));
+    });
+    t.sleep(10 * MS);
+    let mut before = (0, 0);
+    for n in 2..=3 {
+        t.m.spawn(worker(n, &stop));
+        t.sleep(S);
+        let now = (t.global("nr_finite_running"), t.global("nr_finite_ticks"));
+        assert!(now.0 > before.0 && now.1 >= before.1 + 3, "{before:?} {now:?}");
+        stop.set(n);
+        t.sleep(100 * MS);
+        before = (t.global("nr_finite_running"), t.global("nr_finite_ticks"));
+    }
+    t.assert_running();
+}

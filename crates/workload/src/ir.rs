@@ -322,16 +322,6 @@ impl Workload {
         }
     }
 
-    /// The name of a task that is one of the deadline class at some time.
-    pub fn deadline_task(&self) -> Option<&str> {
-        let is_deadline = |p: &Policy| matches!(p, Policy::Deadline { .. });
-        let task = self.tasks.iter().find(|t| {
-            let mut phases = t.program.phases.iter().filter_map(|p| p.attrs.policy.as_ref());
-            is_deadline(&t.policy) || phases.any(is_deadline)
-        });
-        task.map(|t| t.name.as_str())
-    }
-
     /// Which pipes are pipes of the kernel, and not queues in memory: those that are written by tasks that are about to sleep.
     pub(crate) fn kernel_pipes(&self) -> Vec<bool> {
         fn mark(ops: &[Op], instances: u32, kernel: &mut [bool]) {

@@ -119,7 +119,7 @@ pub(super) fn result(
         exit,
         exec: record.exec.clone(),
         subs: Vec::new(),
-        setup: Setup { tasks: record.tasks.len(), started: record.tasks.len(), forks_refused: 0 },
+        setup: Setup { tasks: record.tasks.len(), started: record.tasks.len(), ..Setup::default() },
         report,
         globals: keep.globals.then(|| globals(scheduler, &record.maps)),
         counters: record.counters.iter().cloned().collect(),

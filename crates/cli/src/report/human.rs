@@ -186,6 +186,12 @@ fn setup(s: &Setup) -> String {
         let (refused, max) = (count(s.forks_refused), count(NR_TASKS_MAX as u64));
         out += &format!("{refused} forks failed: a machine has room for {max} tasks at a time\n\n");
     }
+    if s.policies_refused > 0 {
+        let refused = count(s.policies_refused);
+        out += &format!(
+            "{refused} changes of policy were refused (bandwidth or affinity of deadline tasks, or the scheduler); the tasks went on\n\n"
+        );
+    }
     out
 }
 
@@ -391,9 +397,9 @@ mod tests {
     #[test]
     fn a_workload_that_did_not_come_up() {
         let check = |tasks, started, forks_refused, expect: &str| {
-            assert!(setup(&Setup { tasks, started, forks_refused }).starts_with(expect));
+            assert!(setup(&Setup { tasks, started, forks_refused, policies_refused: 0 }).starts_with(expect));
         };
-        assert_eq!(setup(&Setup { tasks: 5, started: 5, forks_refused: 0 }), "");
+        assert_eq!(setup(&Setup { tasks: 5, started: 5, ..Setup::default() }), "");
         check(10_000, 1_500, 0, "only 1,500 of 10,000 tasks of the workload had been started");
         check(1, 1, 7, "7 forks failed: a machine has room for 1,048,576 tasks");
     }

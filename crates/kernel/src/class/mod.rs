@@ -3,10 +3,12 @@
 //! Each class is a module with functions of the kernel's names. This module calls the right one; a class that has
 //! nothing to do for a hook is simply absent from that `match`.
 
+pub mod dl;
 pub mod rt;
 
 use crate::executor::Kernel;
 use crate::ids::{CpuId, TaskId};
+use crate::lock::LockId;
 use crate::rq::BalanceCallback;
 use crate::{ext, fair};
 
@@ -38,6 +40,7 @@ pub mod enq {
     pub const DELAYED: u64 = 0x20;
     pub const CLASS: u64 = 0x40;
     pub const HEAD: u64 = 0x1_0000;
+    pub const REPLENISH: u64 = 0x2_0000;
     pub const MIGRATED: u64 = 0x4_0000;
     pub const INITIAL: u64 = 0x8_0000;
     pub const RQ_SELECTED: u64 = 0x10_0000;
@@ -90,7 +93,8 @@ pub(crate) fn enqueue_task(k: &mut Kernel, cpu: CpuId, p: TaskId, flags: u64) {
         ClassId::Rt => rt::enqueue_task(k, cpu, p, flags),
         ClassId::Fair => fair::enqueue_task(k, cpu, p, flags),
         ClassId::Ext => ext::enqueue_task(k, cpu, p, flags),
-        ClassId::Dl | ClassId::Idle => unreachable!("nothing enqueues into {:?}", k.task(p).class),
+        ClassId::Dl => dl::enqueue_task(k, cpu, p, flags),
+        ClassId::Idle => unreachable!("nothing enqueues into {:?}", k.task(p).class),
     }
     k.reevaluate_tick(cpu);
 }
@@ -110,7 +114,8 @@ pub(crate) fn dequeue_task(k: &mut Kernel, cpu: CpuId, p: TaskId, flags: u64) ->
         ClassId::Rt => rt::dequeue_task(k, cpu, p, flags),
         ClassId::Fair => fair::dequeue_task(k, cpu, p, flags),
         ClassId::Ext => ext::dequeue_task(k, cpu, p, flags),
-        ClassId::Dl | ClassId::Idle => unreachable!("nothing dequeues from {:?}", k.task(p).class),
+        ClassId::Dl => dl::dequeue_task(k, cpu, p),
+        ClassId::Idle => unreachable!("nothing dequeues from {:?}", k.task(p).class),
     }
 }
 
@@ -119,6 +124,8 @@ pub(crate) fn update_curr(k: &mut Kernel, cpu: CpuId) {
     match k.curr(cpu).class {
         ClassId::Fair => fair::update_curr(k, cpu),
         ClassId::Ext => ext::update_curr(k, cpu),
+        ClassId::Dl => dl::update_curr(k, cpu),
+        ClassId::Idle => dl::update_idle(k, cpu),
         _ => {}
     }
 }
@@ -129,7 +136,8 @@ pub(crate) fn yield_task(k: &mut Kernel, cpu: CpuId) {
         ClassId::Rt => rt::yield_task(k, cpu),
         ClassId::Fair => fair::yield_task(k, cpu),
         ClassId::Ext => ext::yield_task(k, cpu),
-        ClassId::Stop | ClassId::Dl | ClassId::Idle => {}
+        ClassId::Dl => dl::yield_task(k, cpu),
+        ClassId::Stop | ClassId::Idle => {}
     }
 }
 
@@ -151,7 +159,8 @@ fn class_wakeup_preempt(k: &mut Kernel, class: ClassId, cpu: CpuId, p: TaskId, w
         ClassId::Fair => fair::wakeup_preempt(k, cpu, p, wake_flags),
         ClassId::Ext => ext::wakeup_preempt(k, cpu, p, wake_flags),
         ClassId::Idle => k.resched_curr(cpu),
-        ClassId::Stop | ClassId::Dl => {}
+        ClassId::Dl => dl::wakeup_preempt(k, cpu, p),
+        ClassId::Stop => {}
     }
 }
 
@@ -159,7 +168,7 @@ fn class_wakeup_preempt(k: &mut Kernel, class: ClassId, cpu: CpuId, p: TaskId, w
 fn active_classes(k: &Kernel) -> impl Iterator<Item = ClassId> + use<> {
     let skip_fair = k.ext.switched_all();
     let skip_ext = !k.ext.enabled();
-    [ClassId::Stop, ClassId::Rt, ClassId::Fair, ClassId::Ext]
+    [ClassId::Stop, ClassId::Dl, ClassId::Rt, ClassId::Fair, ClassId::Ext]
         .into_iter()
         .filter(move |&c| !(c == ClassId::Fair && skip_fair || c == ClassId::Ext && skip_ext))
 }
@@ -167,10 +176,12 @@ fn active_classes(k: &Kernel) -> impl Iterator<Item = ClassId> + use<> {
 /// [__pick_next_task]: the task to run next on this CPU. Rq lock held; a class may drop and retake it.
 pub(crate) fn pick_next_task(k: &mut Kernel, cpu: CpuId) -> TaskId {
     'again: loop {
+        dl::balance(k, cpu);
         rt::balance(k, cpu);
         for class in active_classes(k) {
             let pick = match class {
                 ClassId::Stop => pick_stop_task(k, cpu),
+                ClassId::Dl => dl::pick_task(k, cpu),
                 ClassId::Rt => rt::pick_task(k, cpu),
                 ClassId::Fair => fair::pick_task(k, cpu),
                 _ => ext::pick_task(k, cpu),
@@ -208,10 +219,11 @@ pub(crate) fn put_prev_task(k: &mut Kernel, cpu: CpuId, p: TaskId, next: Option<
         ClassId::Fair => fair::put_prev_task(k, cpu, p),
         ClassId::Ext => ext::put_prev_task(k, cpu, p, next),
         ClassId::Idle => {
+            dl::update_idle(k, cpu);
             fair::update_idle(k, cpu, false);
             ext::idle::update_idle(k, cpu, false, true);
         }
-        ClassId::Dl => {}
+        ClassId::Dl => dl::put_prev_task(k, cpu, p),
     }
 }
 
@@ -230,7 +242,7 @@ pub(crate) fn set_next_task(k: &mut Kernel, cpu: CpuId, p: TaskId, first: bool) 
             fair::update_idle(k, cpu, true);
             ext::idle::update_idle(k, cpu, true, true);
         }
-        ClassId::Dl => {}
+        ClassId::Dl => dl::set_next_task(k, cpu, p, first),
     }
 }
 
@@ -240,7 +252,8 @@ pub(crate) fn select_task_rq(k: &mut Kernel, p: TaskId, prev: CpuId, wake_flags:
         ClassId::Rt => rt::select_task_rq(k, p, prev, wake_flags),
         ClassId::Fair => fair::select_task_rq(k, p, prev, wake_flags),
         ClassId::Ext => ext::select_task_rq(k, p, prev, wake_flags),
-        ClassId::Stop | ClassId::Dl | ClassId::Idle => k.task(p).cpu,
+        ClassId::Dl => dl::select_task_rq(k, p, prev, wake_flags),
+        ClassId::Stop | ClassId::Idle => k.task(p).cpu,
     }
 }
 
@@ -249,6 +262,7 @@ pub(crate) fn task_woken(k: &mut Kernel, cpu: CpuId, p: TaskId) {
     match k.task(p).class {
         ClassId::Rt => rt::task_woken(k, cpu, p),
         ClassId::Ext => ext::task_woken(k, cpu),
+        ClassId::Dl => dl::task_woken(k, cpu, p),
         _ => {}
     }
 }
@@ -262,8 +276,26 @@ pub(crate) fn task_tick(k: &mut Kernel, cpu: CpuId) {
         }
         ClassId::Fair => fair::task_tick(k, cpu),
         ClassId::Ext => ext::task_tick(k, cpu),
+        ClassId::Dl => dl::task_tick(k, cpu, false),
+        ClassId::Idle => dl::update_idle(k, cpu),
+        ClassId::Stop => {}
+    }
+}
+
+/// The timer of slices and runtimes has fired on this CPU, which is `cpu` [hrtick].
+pub(crate) fn hrtick(k: &mut Kernel, cpu: CpuId) {
+    k.lock(LockId::Rq(cpu));
+    k.update_rq_clock(cpu);
+    match k.curr(cpu).class {
+        ClassId::Fair => {
+            fair::update_curr(k, cpu);
+            k.resched_curr(cpu);
+        }
+        ClassId::Dl => dl::task_tick(k, cpu, true),
         _ => {}
     }
+    ext::rq_clock_invalidate(k, cpu);
+    k.unlock(LockId::Rq(cpu));
 }
 
 /// [set_cpus_allowed]: the affinity of `p` has become `p.cpus`; the class is told. Rq lock held.
@@ -285,6 +317,10 @@ pub(crate) fn switched_from(k: &mut Kernel, cpu: CpuId, p: TaskId, old: ClassId)
     match old {
         ClassId::Fair => fair::switched_from(k, cpu, p),
         ClassId::Ext => ext::switched_from(k, p),
+        ClassId::Dl => {
+            dl::release_bandwidth(k, cpu, p);
+            k.rqs[cpu].queue_balance_callback(BalanceCallback::PullDl);
+        }
         _ => {}
     }
 }
@@ -301,6 +337,7 @@ pub(crate) fn switched_to(k: &mut Kernel, cpu: CpuId, p: TaskId) {
     match k.task(p).class {
         ClassId::Rt => rt::switched_to(k, cpu, p),
         ClassId::Fair => fair::switched_to(k, cpu, p),
+        ClassId::Dl => dl::switched_to(k, cpu, p),
         _ => {}
     }
 }
@@ -310,6 +347,7 @@ pub(crate) fn prio_changed(k: &mut Kernel, cpu: CpuId, p: TaskId, old_prio: i32)
     match k.task(p).class {
         ClassId::Rt => rt::prio_changed(k, cpu, p, old_prio),
         ClassId::Fair => fair::prio_changed(k, cpu, p, old_prio),
+        ClassId::Dl => dl::prio_changed(k, cpu, p),
         _ => {}
     }
 }
@@ -330,6 +368,8 @@ pub(crate) fn run_balance_callbacks(k: &mut Kernel, cpu: CpuId) {
             match cb {
                 BalanceCallback::PushRt => rt::push_tasks(k, cpu),
                 BalanceCallback::PullRt => rt::pull_tasks(k, cpu),
+                BalanceCallback::PushDl => dl::push_tasks(k, cpu),
+                BalanceCallback::PullDl => dl::pull_tasks(k, cpu),
                 BalanceCallback::ScxDeferred => ext::run_deferred(k, cpu),
                 BalanceCallback::ScxKickSync => ext::kick::kick_sync_wait(k, cpu),
             }

@@ -3,6 +3,7 @@
 use scxr_trace::EventKind;
 
 use crate::behavior::Policy;
+use crate::class::dl::{self, ParamsError};
 use crate::class::{self, ClassId, deq, enq};
 use crate::cpumask::CpuMask;
 use crate::executor::Kernel;
@@ -21,6 +22,10 @@ pub enum AttrError {
     NoUsableCpu,
     /// The scheduler does not take the task (EACCES).
     NotPermitted,
+    /// A deadline task is to have parameters that make no sense, an affinity, or more bandwidth than there is.
+    Deadline(ParamsError),
+    /// The deadline class places its tasks on all CPUs (EBUSY).
+    DeadlineAffinity,
 }
 
 /// What a change bracket remembers between its two halves.
@@ -105,6 +110,9 @@ impl Kernel {
         if self.find_task(p).is_none_or(|t| t.state == TaskState::Dead) {
             return Err(AttrError::NoSuchTask);
         }
+        if !dl::check_params(policy) {
+            return Err(AttrError::Deadline(ParamsError::Invalid));
+        }
         self.lock(LockId::Pi(p));
         let cpu = self.lock_task_rq(p);
         let result = self.change_scheduler(cpu, p, policy, nice.clamp(-20, 19));
@@ -112,6 +120,12 @@ impl Kernel {
         self.unlock(LockId::Rq(cpu));
         self.unlock(LockId::Pi(p));
         result
+    }
+
+    /// The same for a task that does not look at the result, which is counted.
+    pub(crate) fn ask_for_policy(&mut self, p: TaskId, policy: Policy, nice: i8) {
+        let refused = |e| e != AttrError::NoSuchTask;
+        self.nr_policies_refused += u64::from(self.set_scheduler(p, policy, nice).is_err_and(refused));
     }
 
     fn change_scheduler(&mut self, cpu: CpuId, p: TaskId, policy: Policy, nice: i8) -> Result<(), AttrError> {
@@ -122,9 +136,11 @@ impl Kernel {
         if (t.policy, t.nice) == (policy, nice) {
             return Ok(());
         }
+        dl::admit(self, p, policy).map_err(AttrError::Deadline)?;
+        let t = self.task(p);
         let class = self.class_for(policy);
-        if t.policy == policy && class == ClassId::Rt {
-            self.task_mut(p).set_attributes(policy, nice); // for later: it means nothing to an RT task [set_user_nice]
+        if t.policy == policy && matches!(class, ClassId::Rt | ClassId::Dl) {
+            self.task_mut(p).set_attributes(policy, nice); // for later: it means nothing to these tasks [set_user_nice]
         } else {
             self.change_class(cpu, p, policy, nice, class);
         }
@@ -139,7 +155,7 @@ impl Kernel {
     fn change_class(&mut self, cpu: CpuId, p: TaskId, policy: Policy, nice: i8, class: ClassId) {
         let t = self.task(p);
         let (old, new) = (t.prio, prio::prio_of(policy, nice));
-        let rt = t.class == ClassId::Rt && class == ClassId::Rt;
+        let rt = t.class == class && matches!(class, ClassId::Rt | ClassId::Dl);
         let mut flags = if class == t.class { deq::SAVE } else { deq::SAVE | deq::CLASS };
         flags |= if rt && old == new { 0 } else { deq::MOVE };
         let mut c = self.sched_change_begin(p, flags);
@@ -155,6 +171,7 @@ impl Kernel {
     /// [__setscheduler_class]
     pub(crate) fn class_for(&self, policy: Policy) -> ClassId {
         match policy {
+            Policy::Deadline { .. } => ClassId::Dl,
             Policy::Fifo(_) | Policy::RoundRobin(_) => ClassId::Rt,
             _ if crate::ext::task_should_scx(self, policy) => ClassId::Ext,
             _ => ClassId::Fair,
@@ -173,6 +190,9 @@ impl Kernel {
         let Some(first) = valid.first() else {
             return Err(AttrError::NoUsableCpu);
         };
+        if self.task(p).class == ClassId::Dl && dl::confined(self, &mask) {
+            return Err(AttrError::DeadlineAffinity);
+        }
         self.lock(LockId::Pi(p));
         let cpu = self.lock_task_rq(p);
         if self.task(p).cpus != mask {

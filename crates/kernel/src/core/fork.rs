@@ -2,7 +2,7 @@
 
 use scxr_trace::EventKind;
 
-use crate::behavior::TaskSpec;
+use crate::behavior::{Policy, TaskSpec};
 use crate::class::ClassId;
 use crate::executor::Kernel;
 use crate::ids::TaskId;
@@ -80,7 +80,10 @@ impl Kernel {
         t.parent = Some(parent);
         t.cpu = cpu;
         t.cgroup = cgroup;
-        t.set_attributes(spec.policy, spec.nice);
+        // A deadline task does not fork one: the child asks for its policy when it is there [sched_fork].
+        let deadline = matches!(spec.policy, Policy::Deadline { .. });
+        let policy = if deadline { Policy::Normal } else { spec.policy };
+        t.set_attributes(policy, spec.nice);
         if spec.thread {
             t.tgid = tgid;
         }
@@ -91,7 +94,7 @@ impl Kernel {
         }
         t.se.set_recent_used_cpu(recent);
         ext::pre_fork(self);
-        let class = self.class_for(spec.policy);
+        let class = self.class_for(policy);
         self.task_mut(child).class = class;
         self.task_mut(parent).last_child = Some(child);
         self.emit_fork(child);
@@ -107,6 +110,9 @@ impl Kernel {
         self.task_list.insert(child);
         ext::post_fork(self, child);
         self.wake_up_new_task(child);
+        if deadline {
+            self.ask_for_policy(child, spec.policy, spec.nice);
+        }
         Some(child)
     }
 

@@ -32,6 +32,8 @@ pub enum HotplugError {
     FirstCpu,
     /// The caller runs on it (EBUSY).
     OwnCpu,
+    /// Deadline tasks were promised more bandwidth than the others have (EBUSY).
+    Bandwidth,
 }
 
 impl Kernel {
@@ -47,14 +49,16 @@ impl Kernel {
         self.wait_asleep(|k| !k.hotplug.writer);
         self.hotplug.writer = true;
         self.wait_asleep(|k| k.hotplug.readers == 0);
+        let mut result = Ok(());
         match (self.online.test(cpu), online) {
+            (true, false) if !class::dl::check_deactivation(self, cpu) => result = Err(HotplugError::Bandwidth),
             (true, false) => self.cpu_down(cpu),
             (false, true) => self.cpu_up(cpu),
             _ => {}
         }
         self.hotplug.writer = false;
         ext::hotplug_done(self);
-        Ok(())
+        result
     }
 
     /// Waits for other CPUs as a task that sleeps does: nobody who waits for this CPU waits in vain.
@@ -114,6 +118,11 @@ pub(crate) fn take_down(k: &mut Kernel, cpu: CpuId) {
             push_away(k, cpu, p);
         }
     }
+    k.lock(LockId::Rq(cpu));
+    for which in class::dl::Which::ALL {
+        class::dl::stop_server(k, cpu, which);
+    }
+    k.unlock(LockId::Rq(cpu));
     let target = k.online.iter().find(|&c| c != cpu && k.rqs[c].active).unwrap_or(CpuId(0));
     while let Some(Reverse((at, _, timer))) = k.cpus[cpu].irq.pop_timer() {
         k.start_timer_on(target, at, timer);

@@ -116,6 +116,9 @@ impl Kernel {
     /// [try_to_block_task]: the running task leaves the run queue, or stays delayed.
     fn block_task(&mut self, cpu: CpuId, prev: TaskId) {
         class::dequeue_task(self, cpu, prev, deq::SLEEP | deq::NOCLOCK).then(|| self.task_mut(prev).on_rq = OnRq::No);
+        if self.task(prev).class == ClassId::Dl && self.task(prev).state == TaskState::Dead {
+            class::dl::release_bandwidth(self, cpu, prev);
+        }
     }
 
     fn context_switch(&mut self, cpu: CpuId, prev: TaskId, next: TaskId, blocked: bool) {

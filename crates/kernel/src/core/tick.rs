@@ -50,11 +50,12 @@ impl Kernel {
         }
     }
 
-    /// [sched_can_stop_tick] for a full-nohz CPU: RT tasks need it if two share a time slice, and hide what is below them;
+    /// [sched_can_stop_tick] for a full-nohz CPU: deadline tasks need it; RT tasks need it if two share a time slice, and hide what is below them;
     /// else the ext class decides (E-151), and the fair class needs it for two tasks.
     pub(crate) fn can_stop_tick(&self, cpu: CpuId) -> bool {
         let rq = &self.rqs[cpu];
         let by_classes = || match rq.rt.nr_running() {
+            _ if rq.dl.nr_running() > 0 => false,
             0 => ext::can_stop_tick(self, cpu) && rq.fair.nr_queued() <= 1,
             _ => rq.rt.nr_round_robin() <= 1,
         };

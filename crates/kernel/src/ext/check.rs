@@ -15,7 +15,23 @@ pub fn invariants(s: &State) -> Result<(), String> {
     for p in s.all_tasks() {
         task_is_consistent(s, p)?;
     }
+    for cpu in (0..s.nr_cpus() as u32).map(CpuId) {
+        counts_add_up(s, cpu)?;
+    }
     Ok(())
+}
+
+/// A run queue's tasks are those of its classes.
+fn counts_add_up(s: &State, cpu: CpuId) -> Result<(), String> {
+    let rq = &s.rqs[cpu];
+    let stop = u32::from(s.task(rq.stop).on_rq == OnRq::Queued);
+    let of_classes = [stop, rq.dl.nr_tasks(), rq.rt.nr_running(), rq.fair.nr_queued, rq.scx.nr_running];
+    match rq.lock.owner() {
+        None if of_classes.iter().sum::<u32>() != rq.nr_running => {
+            Err(format!("{cpu} counts {} tasks, its classes, from above, {of_classes:?}", rq.nr_running))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn dsq_is_consistent(s: &State, dsq: u32) -> Result<(), String> {

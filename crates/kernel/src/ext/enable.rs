@@ -22,7 +22,7 @@ use super::task::{
 };
 use super::{cgroup, idle, watchdog};
 use crate::cgroup::CgroupId;
-use crate::class::{self, ClassId, deq};
+use crate::class::{self, ClassId, deq, dl};
 use crate::executor::Kernel;
 use crate::ids::{CpuId, PerCpu, TaskId};
 use crate::lock::LockId;
@@ -191,14 +191,16 @@ fn helper_thread(k: &mut Kernel, _me: TaskId) -> KthreadNext {
             k.wake_up_process(helper);
         }
     }
-    let root = |k: &Kernel| k.ext.work.disabling.iter().position(|&s| k.ext.scheds[s].parent.is_none());
-    if !k.ext.has_subs()
-        && !k.ext.work.mutex
+    let root = |k: &Kernel| {
+        let is_ready = |&s: &SchedId| k.ext.scheds[s].parent.is_none() && !k.ext.is_parent(s);
+        k.ext.work.disabling.iter().position(is_ready)
+    };
+    if !k.ext.work.mutex
         && let Some(at) = root(k)
     {
         disable_with_mutex(k, at, finish_disable);
     }
-    match k.ext.work.disable || root(k).is_some() && !k.ext.has_subs() && !k.ext.work.mutex {
+    match k.ext.work.disable || root(k).is_some() && !k.ext.work.mutex {
         true => KthreadNext::Again,
         false => KthreadNext::Block,
     }
@@ -208,7 +210,7 @@ fn helper_thread(k: &mut Kernel, _me: TaskId) -> KthreadNext {
 fn sub_helper_thread(k: &mut Kernel, _me: TaskId) -> KthreadNext {
     let sub = |k: &Kernel| {
         let subs = k.ext.work.disabling.iter().enumerate().filter(|(_, s)| k.ext.scheds[**s].parent.is_some());
-        let ready = subs.filter(|(_, s)| k.ext.sub_scheds(**s).next().is_none());
+        let ready = subs.filter(|(_, s)| !k.ext.is_parent(**s));
         ready.min_by_key(|(_, s)| Reverse(k.ext.scheds[**s].level)).map(|(at, _)| at)
     };
     if !k.ext.work.mutex
@@ -288,6 +290,7 @@ fn root_enable(k: &mut Kernel, ops: Rc<dyn SchedExtOps>, attrs: OpsAttrs) -> Res
     k.hotplug.readers -= 1;
     result?;
     validate_ops(k, sched)?;
+    attach_servers(k).map_err(|err| Refused::Late(sched, err))?;
     bypass(k, sched, true);
     let s = &mut k.ext.scheds[sched];
     s.active = s.attrs.ops;
@@ -316,9 +319,33 @@ fn root_enable(k: &mut Kernel, ops: Rc<dyn SchedExtOps>, attrs: OpsAttrs) -> Res
     }
     k.ext.state = EnableState::Enabled;
     k.ext.switched_all = k.ext.switching_all;
+    if k.ext.switched_all && k.config.servers.exchanged {
+        for_each_rq(k, |k, cpu| dl::detach_server(k, cpu, dl::Which::Fair));
+    }
     k.frequencies_changed();
     k.ext.enable_seq += 1;
     Ok(())
+}
+
+/// Does something under the lock of each run queue, offline ones too.
+pub(super) fn for_each_rq(k: &mut Kernel, mut f: impl FnMut(&mut Kernel, CpuId)) {
+    for cpu in (0..k.nr_cpus() as u32).map(CpuId) {
+        k.lock(LockId::Rq(cpu));
+        k.update_rq_clock(cpu);
+        f(k, cpu);
+        super::rq_clock_invalidate(k, cpu);
+        k.unlock(LockId::Rq(cpu));
+    }
+}
+
+/// The class's deadline servers get their bandwidth, or the scheduler is not enabled (E-153).
+fn attach_servers(k: &mut Kernel) -> std::result::Result<(), i32> {
+    if !k.config.servers.exchanged {
+        return Ok(());
+    }
+    let mut all = true;
+    for_each_rq(k, |k, cpu| all = all && dl::attach_server(k, cpu, dl::Which::Ext));
+    if all { Ok(()) } else { Err(-errno::EBUSY) }
 }
 
 /// E-195 [scx_alloc_and_add_sched]

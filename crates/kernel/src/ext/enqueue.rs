@@ -10,7 +10,7 @@ use super::flags::{self, deq, dsq_id, task};
 use super::ops::Op;
 use super::sched::SchedId;
 use super::{idle, reenq};
-use crate::class::{enq, wf};
+use crate::class::{dl, enq, wf};
 use crate::executor::Kernel;
 use crate::ids::{CpuId, TaskId};
 use crate::irq::IrqWork;
@@ -119,6 +119,9 @@ pub(crate) fn enqueue_task(k: &mut Kernel, cpu: CpuId, p: TaskId, core_flags: u6
         }
         if enq_flags & enq::WAKEUP != 0 {
             touch_core_sched(k, p);
+        }
+        if k.rqs[cpu].scx.nr_running == 1 {
+            dl::start_server(k, cpu, dl::Which::Ext);
         }
         do_enqueue_task(k, sched, cpu, p, enq_flags, sticky);
     }

@@ -7,7 +7,7 @@ use scxr_trace::{EventKind, ExitKind};
 use super::bypass::bypass;
 use super::call;
 use super::dump::dump_exit;
-use super::enable::wake_helper;
+use super::enable::{for_each_rq, wake_helper};
 use super::flags::consts;
 use super::ops::{ExitInfo, Op, OpSet};
 use super::sched::{Sched, SchedId};
@@ -15,6 +15,7 @@ use super::state::EnableState;
 use super::task::{disable_and_exit_task, find_by_tid, fork_write_lock, fork_write_unlock};
 use super::{cgroup, idle};
 use crate::class::deq;
+use crate::class::dl::{self, Which};
 use crate::executor::Kernel;
 use crate::ids::{CpuId, Ns, TaskId};
 use crate::irq::IrqWork;
@@ -187,7 +188,7 @@ pub(crate) fn begin_disable(k: &mut Kernel) -> Vec<SchedId> {
 
 /// Second half (E-200, E-201) [scx_root_disable].
 pub(crate) fn finish_disable(k: &mut Kernel, sched: SchedId) {
-    k.ext.switched_all = false;
+    let was_switched_all = std::mem::take(&mut k.ext.switched_all);
     k.frequencies_changed();
     k.ext.switching_all = false;
     cgroup::cgroup_lock(k);
@@ -200,6 +201,12 @@ pub(crate) fn finish_disable(k: &mut Kernel, sched: SchedId) {
         release_task(k, p);
     }
     fork_write_unlock(k);
+    if k.config.servers.exchanged {
+        for_each_rq(k, |k, cpu| match was_switched_all {
+            true => _ = dl::swap_servers(k, cpu, Which::Ext, Which::Fair),
+            false => dl::detach_server(k, cpu, Which::Ext),
+        });
+    }
     k.ext.enabled = false;
     k.ext.scheds[sched].dump_disabled = true;
     k.ext.scheds[sched].active = OpSet::default();
@@ -246,6 +253,7 @@ impl Kernel {
 /// A scheduler is gone, but for those who still look at it (E-241).
 pub(super) fn forget(k: &mut Kernel, sched: SchedId) {
     let s = &mut k.ext.scheds[sched];
+    s.gone = true;
     s.bypass_lb_due = Ns::MAX;
     s.timers = Default::default();
     let ops = Rc::clone(&s.ops);

@@ -7,12 +7,22 @@ use super::enqueue::{do_enqueue_task, maybe_queue_balance_callback, ops_dequeue,
 use super::flags::{consts, deq, enq, task};
 use super::ops::{Op, PreemptReason};
 use super::sched::SchedId;
-use crate::class::{ClassId, Pick};
+use crate::class::{ClassId, Pick, dl};
 use crate::executor::Kernel;
 use crate::ids::{CpuId, TaskId};
 
 /// The task to run next (E-116, E-117) [do_pick_task_scx]. Rq lock held; dropped and retaken.
 pub(crate) fn pick_task(k: &mut Kernel, cpu: CpuId) -> Pick {
+    do_pick_task(k, cpu, false)
+}
+
+/// The same for the class's deadline server: tasks of higher classes that came in meanwhile do not matter (E-132)
+/// [ext_server_pick_task].
+pub(crate) fn pick_task_for_server(k: &mut Kernel, cpu: CpuId) -> Pick {
+    do_pick_task(k, cpu, true)
+}
+
+fn do_pick_task(k: &mut Kernel, cpu: CpuId, for_server: bool) -> Pick {
     let prev = k.rqs[cpu].curr;
     k.rqs[cpu].scx.kick_sync += 1;
     if k.rqs[cpu].next_class > ClassId::Ext {
@@ -21,7 +31,7 @@ pub(crate) fn pick_task(k: &mut Kernel, cpu: CpuId) -> Pick {
     k.rqs[cpu].scx.clk_valid = false;
     let verdict = balance_one(k, cpu, prev);
     maybe_queue_balance_callback(k, cpu);
-    if k.rqs[cpu].next_class > ClassId::Ext {
+    if !for_server && k.rqs[cpu].next_class > ClassId::Ext {
         return Pick::Retry;
     }
     if verdict == Verdict::Prev && k.task(prev).class == ClassId::Ext {
@@ -151,6 +161,7 @@ pub(crate) fn update_curr(k: &mut Kernel, cpu: CpuId) {
             touch_core_sched(k, curr);
         }
     }
+    dl::update_server(k, cpu, dl::Which::Ext, delta);
 }
 
 /// A tick hit an ext task (E-139) [task_tick_scx]. Rq lock held.

@@ -86,6 +86,8 @@ pub struct Sched {
     pub(crate) owns_cgroup: bool,
     /// It is among its parent's children [scx_link_sched].
     pub(crate) linked: bool,
+    /// It has ended, and its parent need not wait for it.
+    pub(crate) gone: bool,
     /// The parent has accepted it.
     pub(crate) attached: bool,
     /// Operations that may be called now (E-27).
@@ -150,6 +152,7 @@ impl Sched {
             cgroup_path: "/".into(),
             owns_cgroup: false,
             linked: false,
+            gone: false,
             attached: false,
             active: OpSet::default(),
             exit_kind: ExitKind::None,

@@ -52,6 +52,11 @@ impl Ext {
         self.scheds.iter().any(|(_, s)| s.linked)
     }
 
+    /// Does a sub-scheduler of `sched` have to end yet, be it one that was never linked? It uses its parent until then.
+    pub(crate) fn is_parent(&self, sched: SchedId) -> bool {
+        self.scheds.iter().any(|(_, s)| s.parent == Some(sched) && !s.gone)
+    }
+
     /// The sub-scheduler that was attached to a cgroup [scx_find_sub_sched].
     pub(crate) fn sub_of(&self, cgroup: u64) -> Option<SchedId> {
         let there = |s: &Sched| s.linked && u64::from(s.cgroup.0) == cgroup;

@@ -141,7 +141,8 @@ fn find_work(k: &mut Kernel, pass: &mut Pass) -> bool {
     let local = k.fair.domains.of[pass.this][pass.at].local;
     let s: &State = k;
     let d = pass.domain(s);
-    if pass.excluded.test(pass.this) || !imbalance::should_we_balance(s, d, local, pass.this, pass.idle) {
+    let usable = s.rqs[pass.this].active && !pass.excluded.test(pass.this);
+    if !usable || !imbalance::should_we_balance(s, d, local, pass.this, pass.idle) {
         pass.amount = -1;
         return false;
     }

@@ -1,11 +1,9 @@
 //! The timer that ends a slice when it is over (rule 3.7), where the kernel has one ([`crate::config::Config::hrtick`]).
 
-use crate::class::ClassId;
 use crate::executor::{Kernel, NEVER};
-use crate::fair::queue::{self, queued_curr};
+use crate::fair::queue::queued_curr;
 use crate::ids::{CpuId, Ns};
 use crate::irq::Ipi;
-use crate::lock::LockId;
 
 /// A slice is not timed shorter than this, ns [hrtick_start].
 const MIN_NS: Ns = 10_000;
@@ -41,16 +39,4 @@ pub(super) fn update(k: &mut Kernel, cpu: CpuId) {
     if k.config.hrtick && k.cpus[cpu].irq.hrtick == NEVER && k.rqs[cpu].fair.curr.is_some() {
         start(k, cpu);
     }
-}
-
-/// The timer has fired on this CPU [hrtick].
-pub(crate) fn timer(k: &mut Kernel, cpu: CpuId) {
-    k.lock(LockId::Rq(cpu));
-    k.update_rq_clock(cpu);
-    if k.curr(cpu).class == ClassId::Fair {
-        queue::update_curr(k, cpu);
-        k.resched_curr(cpu);
-    }
-    crate::ext::rq_clock_invalidate(k, cpu);
-    k.unlock(LockId::Rq(cpu));
 }

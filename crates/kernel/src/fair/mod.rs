@@ -40,7 +40,7 @@ mod vruntime;
 pub use entity::{CfsRq, Entity};
 
 pub(crate) use balance::active_balance;
-pub(crate) use hrtick::{start as hrtick_start, timer as hrtick};
+pub(crate) use hrtick::start as hrtick_start;
 pub(crate) use idle::update_idle;
 pub(crate) use load::update_rt;
 pub(crate) use preempt::{prio_changed, switched_to, wakeup_preempt};

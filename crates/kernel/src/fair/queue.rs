@@ -1,6 +1,6 @@
 //! Entities come to a queue and leave it; the running one is accounted.
 
-use crate::class::{Pick, deq, enq};
+use crate::class::{Pick, deq, dl, enq};
 use crate::executor::Kernel;
 use crate::fair::entity::{CfsRq, Terms};
 use crate::fair::vruntime::vdelta;
@@ -44,6 +44,7 @@ pub(crate) fn update_curr(k: &mut Kernel, cpu: CpuId) {
     if q.nr_queued > 1 && (reached || se.vruntime >= se.vprot) {
         k.resched_curr_lazy(cpu);
     }
+    dl::update_server(k, cpu, dl::Which::Fair, delta);
 }
 
 /// A task comes to the queue (rule 4.6) [enqueue_task_fair, enqueue_entity].
@@ -79,6 +80,9 @@ pub(crate) fn enqueue_task(k: &mut Kernel, cpu: CpuId, p: TaskId, flags: u64) {
     let idle_policy = u32::from(t.se.idle_policy);
     k.fair.nr_idle_policy += idle_policy;
     mru::push_head(k, cpu, p);
+    if k.rqs[cpu].fair.nr_queued == 1 {
+        dl::start_server(k, cpu, dl::Which::Fair);
+    }
     k.rqs[cpu].nr_running += 1;
     trigger::note_overload(k, cpu);
     hrtick::update(k, cpu);

@@ -230,8 +230,8 @@ pub(super) fn newidle(k: &mut Kernel, cpu: CpuId) -> Newidle {
     if k.rqs[cpu].idle_stamp == 0 {
         k.rqs[cpu].idle_stamp = clock.max(1);
     }
-    if !k.rqs[cpu].wake_list.is_empty() {
-        return Newidle::Nothing; // somebody comes
+    if !k.rqs[cpu].wake_list.is_empty() || !k.rqs[cpu].active {
+        return Newidle::Nothing; // somebody comes, or nobody may
     }
     let lowest = k.fair.domains.of[cpu].first().map(|sd| sd.newidle.max_cost);
     let avg_idle = k.fair.balance[cpu].avg_idle;
@@ -258,7 +258,8 @@ pub(super) fn newidle(k: &mut Kernel, cpu: CpuId) -> Newidle {
 }
 
 fn higher_class_waits(k: &mut Kernel, cpu: CpuId) -> bool {
-    k.task(k.rqs[cpu].stop).on_rq == OnRq::Queued || rt::pick_task(k, cpu) != Pick::None
+    let rq = &k.rqs[cpu];
+    k.task(rq.stop).on_rq == OnRq::Queued || rq.dl.nr_running() > 0 || rt::pick_task(k, cpu) != Pick::None
 }
 
 /// Goes through the domains bottom up; true if something was pulled, and what the search cost.

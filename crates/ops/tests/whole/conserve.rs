@@ -9,6 +9,8 @@ use scxr_trace::EventKind;
 
 const BUILTIN: u64 = 1 << 63;
 const LOCAL_ON: u64 = 3 << 62;
+/// From a CPU's last look at the queues to its idling, at most.
+const IDLE_ENTRY_NS: Ns = 2_000;
 
 /// The cost of a wake-up: an interrupt to the farthest CPU, the way out of the deepest idle state, one pass through the
 /// scheduler, the switch; and each lock on the way passed on once by each other CPU.
@@ -37,6 +39,8 @@ pub(crate) struct Conservation {
     idle_since: Vec<Option<Ns>>,
     /// Queue of each waiting task, and since when.
     waiting: BTreeMap<u32, (u64, Ns)>,
+    /// When a CPU was last selected for each task.
+    selected: BTreeMap<u32, Ns>,
     affinity: BTreeMap<u32, CpuMask>,
     pub(crate) worst: Worst,
 }
@@ -46,6 +50,7 @@ impl Conservation {
         Conservation {
             idle_since: vec![Some(0); nr_cpus],
             waiting: BTreeMap::new(),
+            selected: BTreeMap::new(),
             affinity: BTreeMap::new(),
             worst: Worst::default(),
         }
@@ -58,6 +63,7 @@ impl Conservation {
             }
             EventKind::IdleIn => self.idle_since[cpu as usize] = Some(t),
             EventKind::IdleOut => self.busy(t, cpu),
+            EventKind::Select { pid, .. } => _ = self.selected.insert(pid, t),
             EventKind::Insert { pid, dsq, .. } => self.wait(t, pid, dsq),
             EventKind::Move { pid, to, .. } => self.wait(t, pid, to),
             EventKind::SwitchIn { pid } => {
@@ -97,7 +103,10 @@ impl Conservation {
         let serves = dsq & BUILTIN == 0 || dsq & LOCAL_ON == LOCAL_ON && dsq as u32 == cpu;
         let may = self.affinity.get(&pid).is_none_or(|m| m.test(CpuId(cpu)));
         let ns = t.saturating_sub(since.max(idle));
-        if serves && may && ns > self.worst.ns {
+        // A CPU that looked for work after it was passed over as busy, and before the task was in the queue, has missed it: a
+        // scheduler that kicks nobody leaves it at that.
+        let missed = self.selected.get(&pid).is_some_and(|&at| at <= idle && idle <= since + IDLE_ENTRY_NS);
+        if serves && may && !missed && ns > self.worst.ns {
             self.worst = Worst { ns, pid, cpu, dsq, t };
         }
     }

@@ -308,13 +308,13 @@ fn deadline_tasks_have_times() {
         let w = read(&format!(r#"{{"tasks": {{"a": {{"policy": "SCHED_DEADLINE", {keys}, "run": 1}}}}}}"#));
         let [runtime, deadline, period] = [runtime, deadline, period].map(|ms| ms * 1_000_000);
         assert_eq!(w.tasks[0].policy, Policy::Deadline { runtime, deadline, period }, "{keys}");
-        assert_eq!(w.deadline_task(), Some("a"), "{keys}");
         assert_eq!(w.warnings, [""; 0], "{keys}");
     }
     let phase = r#"{"tasks": {"a": {"phases": {"p": {"run": 1}, "q": {"policy": "SCHED_DEADLINE", "dl-runtime": 9, "run": 1}}}}}"#;
-    assert_eq!(read(phase).deadline_task(), Some("a"));
+    let second = read(phase).tasks[0].program.phases[1].attrs.policy;
+    assert!(matches!(second, Some(Policy::Deadline { runtime: 9_000, .. })), "{second:?}");
     let unused = read(r#"{"tasks": {"a": {"dl-runtime": 9, "run": 1}}}"#);
-    assert_eq!(unused.deadline_task(), None);
+    assert_eq!(unused.tasks[0].policy, Policy::Normal);
     assert_eq!(unused.warnings, ["tasks: without effect in a simulation: dl-runtime"]);
 }
 
