@@ -242,7 +242,7 @@ fn text(verdicts: &[Verdict]) -> String {
             let Some(p) = v.programs.iter().find(|p| p.report.name == name) else { continue };
             let insns = format!("{}{}", p.report.insns, Change::shown(p.change, |c| c.insns));
             let states = format!("{}{}", p.report.states, Change::shown(p.change, |c| c.states));
-            let (stack, time) = (format!("{} B", p.report.stack), format!("{} us", p.report.usec));
+            let (stack, time) = (stack(&p.report.stack), format!("{} us", p.report.usec));
             programs.add_row([first.take().unwrap_or_default(), v.kernel.clone(), insns, states, stack, time]);
         }
     }
@@ -275,9 +275,23 @@ fn finish(mut table: Table, nr_left: usize) -> String {
     lines.join("\n") + "\n\n"
 }
 
+/// The stack as kernels tell it: up to 7.0 a number for each function (`32+0`), then the program's own and the most that it and what it
+/// calls take together (`8 max 16`), which is what counts.
+fn stack(said: &str) -> String {
+    let most = said.split_once(" max ").map_or(said, |(_, most)| most);
+    format!("{} B", most.trim())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_stack_that_counts_is_shown() {
+        for (said, shown) in [("8", "8 B"), ("32+0", "32+0 B"), ("8 max 16", "16 B")] {
+            assert_eq!(stack(said), shown);
+        }
+    }
 
     fn verdict(kernel: &str, programs: &[(&str, u64)], before: &[Verdict]) -> Verdict {
         let report = |(name, insns): &(&str, u64)| ProgramReport {

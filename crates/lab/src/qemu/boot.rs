@@ -276,8 +276,11 @@ type OnBytes<'a> = &'a mut dyn FnMut((Option<&str>, &[u8]));
 /// Run a machine until it powers off or its wall time is over.
 pub(super) fn run_machine(qemu: &Qemu, machine: &Machine<'_>, on: OnBytes<'_>) -> Result<Ran, VmError> {
     let start = Instant::now();
-    let dir = tempfile::Builder::new().prefix("scxr-vm-").tempdir().map_err(io_at(&std::env::temp_dir()))?;
+    remove_orphans(&std::env::temp_dir(), ORPHAN);
+    let dir = tempfile::Builder::new().prefix(PREFIX).tempdir().map_err(io_at(&std::env::temp_dir()))?;
     let file = |name: &str| dir.path().join(name);
+    let lock = fs::File::create(file(LOCK)).map_err(io_at(dir.path()))?;
+    lock.lock().map_err(io_at(dir.path()))?;
     let mut args = machine.shape.args(machine.memory_mib, machine.caches)?;
     args.extend(machine.accelerator.args(machine.caches, machine.shape.cpus()));
     args.extend(devices(dir.path()));
@@ -331,6 +334,27 @@ pub(super) fn run_machine(qemu: &Qemu, machine: &Machine<'_>, on: OnBytes<'_>) -
     }
     ran.stderr.poll().map_err(io_at(dir.path()))?;
     Ok(ran)
+}
+
+/// Folders of machines are called so, and have this file, which is locked as long as their process is there.
+const PREFIX: &str = "scxr-vm-";
+const LOCK: &str = "lock";
+/// A folder that is younger may not be locked yet.
+const ORPHAN: Duration = Duration::from_secs(60);
+
+/// Removes the folders of processes that were killed.
+fn remove_orphans(all: &Path, age: Duration) {
+    for entry in fs::read_dir(all).into_iter().flatten().filter_map(Result::ok) {
+        if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            continue;
+        }
+        let Ok(lock) = fs::File::open(entry.path().join(LOCK)) else { continue };
+        let is_old = lock.metadata().and_then(|m| m.modified()).is_ok_and(|at| at.elapsed().is_ok_and(|e| e >= age));
+        if is_old && lock.try_lock().is_ok() {
+            // Somebody else's stays where it is.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// QEMU's command; where `setpriv` is there, the kernel ends QEMU even when we are killed.
@@ -500,6 +524,29 @@ fn io_at(path: &Path) -> impl Fn(io::Error) -> VmError + '_ {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn folders_of_killed_processes_are_removed() {
+        let all = tempfile::tempdir().unwrap();
+        let make = |name: &str, has_lock: bool| {
+            fs::create_dir(all.path().join(name)).unwrap();
+            has_lock.then(|| fs::File::create(all.path().join(name).join(LOCK)).unwrap())
+        };
+        let held = make("scxr-vm-held", true).unwrap();
+        held.lock().unwrap();
+        drop(make("scxr-vm-killed", true));
+        make("scxr-vm-other", false);
+        drop(make("something", true));
+        let left = || {
+            let mut names: Vec<_> = fs::read_dir(all.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        remove_orphans(all.path(), Duration::from_secs(600));
+        assert_eq!(left().len(), 4);
+        remove_orphans(all.path(), Duration::ZERO);
+        assert_eq!(left(), ["scxr-vm-held", "scxr-vm-other", "something"]);
+    }
 
     #[test]
     fn events_come_in_pieces() {
