@@ -19,6 +19,8 @@ mod cpu_preempt;
 mod custody;
 #[path = "ext/deadline.rs"]
 mod deadline;
+#[path = "ext/demands.rs"]
+mod demands;
 #[path = "ext/dump.rs"]
 mod dump;
 #[path = "ext/errors.rs"]
