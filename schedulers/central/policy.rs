@@ -33,6 +33,8 @@ state! {
     static NR_LOCALS as "nr_locals": Global<u64> = 0;
     /// Tasks that wait for a decision.
     static NR_QUEUED as "nr_queued": Global<i64> = 0;
+    /// 1: of them, one woke up since the last time that none waited.
+    static WOKEN as "woken": Global<u32> = 0;
     /// CPUs that wait for one.
     static NR_WANTING as "nr_wanting": Global<i64> = 0;
     /// Of them, those that found the queue full.
@@ -122,11 +124,18 @@ fn decide(cx: &Dispatch, cpu: Cpu) -> bool {
     false
 }
 
+/// For how long the deciding CPU's own task may run while others wait. Where one of them woke up it is a short time: no other CPU makes room before a slice is
+/// over, and whoever sleeps much needs little.
+#[inline(always)]
+fn quantum() -> Ns {
+    if WOKEN.get() != 0 && INTERVAL.get().0 < SLICE.get().0 { INTERVAL.get() } else { SLICE.get() }
+}
+
 /// Lets the deciding CPU's own task go on, which had to make room for a decision only.
 #[inline(always)]
 fn goes_on(prev: Option<Task<'_>>) -> bool {
     let (Some(p), Some(ctx)) = (prev, CPUS.get()) else { return false };
-    let goes_on = p.is_queued() && (Ns::now() - ctx.started_at.get()).0 < SLICE.get().0;
+    let goes_on = p.is_queued() && (Ns::now() - ctx.started_at.get()).0 < quantum().0;
     if goes_on {
         p.set_slice(Ns::SLICE_INF);
     }
@@ -145,6 +154,9 @@ fn decide_for_all(cx: &Dispatch, this: Cpu, prev: Option<Task<'_>>) {
         if ctx.wants.get() != 0 && Cpu(cpu) != this && decide(cx, Cpu(cpu)) {
             satisfied(&ctx);
         }
+    }
+    if NR_QUEUED.get() <= 0 && WOKEN.get() != 0 {
+        WOKEN.set(0);
     }
     let goes_on = goes_on(prev);
     if Dsq::nr_slots(cx) == 0 {
@@ -184,7 +196,8 @@ fn look(_cx: &Unlocked) {
         let cpu = Cpu(first.wrapping_add(i as u32).checked_rem(nr_cpus).unwrap_or(0) as i32);
         let Some(ctx) = CPUS.on(cpu) else { continue };
         let started_at = ctx.started_at.get();
-        if started_at == Ns::ZERO || ((now - started_at).0 as i64) < SLICE.get().0 as i64 {
+        let limit = if cpu == central() { quantum() } else { SLICE.get() };
+        if started_at == Ns::ZERO || ((now - started_at).0 as i64) < limit.0 as i64 {
             continue;
         }
         if others_wait(cpu, &mut budget) {
@@ -240,6 +253,9 @@ scheduler! {
                 NR_OVERFLOWS.fetch_add(1);
                 FALLBACK.insert(cx, p, Ns::SLICE_INF, enq_flags);
                 wake_idle(p);
+            }
+            if enq_flags.contains(EnqFlags::WAKEUP) && WOKEN.get() == 0 {
+                WOKEN.set(1);
             }
             // where nobody wants it, the timer makes room. A task that comes as its CPU's last one leaves that idle.
             if NR_WANTING.get() > 0 || enq_flags.contains(EnqFlags::LAST) {

@@ -1,32 +1,15 @@
 //! central, the user-space half: its options.
 
-use scxr_runtime::{Opt, Setting, Takes};
-
-/// Name of the scheduler.
-pub const NAME: &str = "central";
+use scxr_runtime::{Ns, Opt};
 
 /// Its options.
 pub const OPTIONS: &[Opt] = &[
-    Opt {
-        long: "slice",
-        short: Some('s'),
-        takes: Takes::Time,
-        default: 20_000_000,
-        help: "time after which a task makes room, if another waits",
-    },
-    Opt { long: "cpu", short: Some('c'), takes: Takes::Number, default: 0, help: "number of the CPU that decides" },
-    Opt {
-        long: "interval",
-        short: Some('i'),
-        takes: Takes::Time,
-        default: 1_000_000,
-        help: "how often that CPU looks who ran for long enough",
-    },
-];
-
-/// The variables that they set.
-pub const SETTINGS: &[Setting] = &[
-    Setting { option: "slice", variable: "slice" },
-    Setting { option: "cpu", variable: "central_cpu" },
-    Setting { option: "interval", variable: "interval" },
+    Opt::time("slice", Ns::from_ms(20), "time after which a task makes room, if another waits")
+        .short('s')
+        .sets("slice"),
+    Opt::cpu("cpu", 0, "number of the CPU that decides").short('c').sets("central_cpu"),
+    Opt::time("interval", Ns::from_ms(1), "how often that CPU looks who ran for long enough")
+        .short('i')
+        .within(50_000, 1_000_000_000)
+        .sets("interval"),
 ];

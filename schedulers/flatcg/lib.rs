@@ -5,13 +5,4 @@
 pub mod policy;
 pub mod user;
 
-pub use user::{NAME, OPTIONS, SETTINGS};
-
-/// What it does, in a line.
-pub const SUMMARY: &str = "cgroups by weight, their hierarchy flattened into one tree";
-
-/// The BPF object, as built from `policy.rs`.
-pub const OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/flatcg.bpf.o"));
-
-/// The same policy, natively.
-pub const NATIVE: &scxr_policy::native::PolicyDef = &policy::POLICY;
+scxr_runtime::bundle!("flatcg", "cgroups by weight, their hierarchy flattened into one tree", options: user::OPTIONS);

@@ -2,6 +2,11 @@
 
 use scxr_policy::prelude::*;
 
+#[path = "../undertaker.rs"]
+mod undertaker;
+
+use undertaker::{make_queue, removed};
+
 /// Tasks that may not run everywhere.
 const FALLBACK: Dsq<Fifo> = Dsq::fifo(0);
 /// The root of all cgroups.
@@ -16,10 +21,7 @@ const MAX_CGROUPS: i64 = 4096;
 const MAX_LEVELS: i32 = 64;
 /// Cgroups that a CPU looks at for a task at most.
 const TRIES: i32 = 1024;
-/// After what time nobody looks at a removed cgroup's queue any more.
-const BURY_AFTER: Ns = Ns::from_ms(1000);
-/// `EEXIST`, `ENOMEM` and `ENOSPC`.
-const EXISTS: i32 = -17;
+/// `ENOMEM` and `ENOSPC`.
 const NO_MEMORY: i32 = -12;
 const NO_SPACE: i32 = -28;
 
@@ -129,8 +131,16 @@ state! {
     static NR_NO_MEMORY as "nr_no_memory": Global<u64> = 0;
     /// Cgroups that there are.
     static NR_CGROUPS as "nr_cgroups": Global<i64> = 0;
-    /// Cgroups that there was no room for.
+    /// Cgroups that there was no room for: their tasks are the root's.
     static NR_CGRP_REFUSED as "nr_cgrp_refused": Global<u64> = 0;
+    /// Removed cgroups whose queues are still there.
+    pub(crate) static NR_DEAD as "nr_dead": Global<i64> = 0;
+    /// Removed cgroups whose queues stay until the scheduler ends: there were too many at a time.
+    pub(crate) static NR_NOT_BURIED as "nr_not_buried": Global<u64> = 0;
+    /// Of `dead`, those that were there at the last beat of the timer.
+    pub(crate) static RIPE as "ripe": Global<i64> = 0;
+    /// 1: the timer runs.
+    pub(crate) static BURYING as "burying": Global<u32> = 0;
 
     /// Cgroups that CPUs look at, out of the tree.
     static NR_IN_HAND as "nr_in_hand": Global<i64> = 0;
@@ -144,9 +154,9 @@ state! {
     /// Cgroups that have tasks, by virtual time.
     static TREE as "tree": Tree<Node>;
     /// Removed cgroups whose queues are still there.
-    static DEAD as "dead": Queue<u64, 4096>;
+    pub(crate) static DEAD as "dead": Queue<u64, 4096>;
     /// Ends queues of removed cgroups.
-    static UNDERTAKER as "undertaker": Timer;
+    pub(crate) static UNDERTAKER as "undertaker": Timer;
     /// Why the scheduler ended.
     static UEI as "uei": ExitRecord;
 }
@@ -155,6 +165,12 @@ state! {
 #[inline(always)]
 fn queue(cgid: u64) -> Dsq {
     Dsq::user(cgid)
+}
+
+/// Is there such a cgroup?
+#[inline(always)]
+fn is_known(cgid: u64) -> bool {
+    CGROUPS.get(cgid).is_some()
 }
 
 /// Makes what a cgroup has in its parent's sum agree with whether it is active. Several CPUs may be at it: the last one to look sees how it is.
@@ -419,16 +435,6 @@ fn fall_back(cx: &Enqueue, p: Task<'_>, enq_flags: EnqFlags) {
     }
 }
 
-/// Ends queues of cgroups that were removed some time ago. One that is in use again stays.
-fn bury(_cx: &Unlocked) {
-    for _ in bounded!(0..4096) {
-        let Some(cgid) = DEAD.pop() else { return };
-        if CGROUPS.get(cgid).is_none() {
-            queue(cgid).destroy();
-        }
-    }
-}
-
 /// A cgroup comes to be known.
 #[inline(always)]
 fn add(cx: &Init, cgid: u64, parent: u64, weight: Weight) -> Result<(), Errno> {
@@ -437,10 +443,7 @@ fn add(cx: &Init, cgid: u64, parent: u64, weight: Weight) -> Result<(), Errno> {
     cg.parent.set(parent);
     cg.hweight.set(ONE);
     cg.cvtime.set(CVTIME_NOW.get());
-    match queue(cgid).create(cx) {
-        Err(errno) if errno.0 != EXISTS => Err(errno),
-        _ => Ok(()),
-    }
+    make_queue(cx, cgid)
 }
 
 scheduler! {
@@ -563,18 +566,18 @@ scheduler! {
             };
             let room = NR_CGROUPS.fetch_add(1) < MAX_CGROUPS && cgrp.level() < MAX_LEVELS;
             let added = if room { add(cx, cgrp.id(), parent, args.weight()) } else { Err(Errno(NO_SPACE)) };
-            if added.is_err() {
-                NR_CGROUPS.fetch_sub(1);
-                NR_CGRP_REFUSED.fetch_add(1);
+            if added.is_ok() {
+                return Ok(());
             }
-            added
+            NR_CGROUPS.fetch_sub(1);
+            NR_CGRP_REFUSED.fetch_add(1);
+            if added == Err(Errno(NO_SPACE)) { Ok(()) } else { added }
         }
 
         fn cgroup_exit(_cx: &Init, cgrp: Cgroup<'_>) {
             if CGROUPS.remove(cgrp.id()) {
                 NR_CGROUPS.fetch_sub(1);
-                DEAD.push(cgrp.id());
-                UNDERTAKER.start(BURY_AFTER, bury);
+                removed(cgrp.id());
             }
         }
 

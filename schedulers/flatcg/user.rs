@@ -1,28 +1,11 @@
 //! flatcg, the user-space half: its options.
 
-use scxr_runtime::{Opt, Setting, Takes};
-
-/// Name of the scheduler.
-pub const NAME: &str = "flatcg";
+use scxr_runtime::{Ns, Opt};
 
 /// Its options.
 pub const OPTIONS: &[Opt] = &[
-    Opt {
-        long: "slice",
-        short: Some('s'),
-        takes: Takes::Time,
-        default: 20_000_000,
-        help: "how long a CPU stays with a cgroup, and the length of a task's slice",
-    },
-    Opt {
-        long: "fifo",
-        short: Some('f'),
-        takes: Takes::Nothing,
-        default: 0,
-        help: "tasks of a cgroup first in, first out instead of by virtual time",
-    },
+    Opt::time("slice", Ns::from_ms(20), "how long a CPU stays with a cgroup, and the length of a task's slice")
+        .short('s')
+        .sets("slice"),
+    Opt::flag("fifo", "tasks of a cgroup first in, first out instead of by virtual time").short('f').sets("fifo"),
 ];
-
-/// The variables that they set.
-pub const SETTINGS: &[Setting] =
-    &[Setting { option: "slice", variable: "slice" }, Setting { option: "fifo", variable: "fifo" }];

@@ -5,13 +5,4 @@
 pub mod policy;
 pub mod user;
 
-pub use user::{NAME, OPTIONS, SETTINGS};
-
-/// What it does, in a line.
-pub const SUMMARY: &str = "two CPUs that share a core run tasks of one cgroup alone";
-
-/// The BPF object, as built from `policy.rs`.
-pub const OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/pair.bpf.o"));
-
-/// The same policy, natively.
-pub const NATIVE: &scxr_policy::native::PolicyDef = &policy::POLICY;
+scxr_runtime::bundle!("pair", "two CPUs that share a core run tasks of one cgroup alone", options: user::OPTIONS);

@@ -2,6 +2,11 @@
 
 use scxr_policy::prelude::*;
 
+#[path = "../undertaker.rs"]
+mod undertaker;
+
+use undertaker::{make_queue, removed};
+
 /// The cgroup of a pair that has none.
 const NOBODY: u64 = 0;
 /// The root of all cgroups.
@@ -10,10 +15,7 @@ const ROOT: u64 = 1;
 const MAX_CGROUPS: i64 = 4096;
 /// A CPU that went idle less than this ago may not have switched yet.
 const SETTLE: Ns = Ns::from_us(5);
-/// After what time nobody looks at a removed cgroup's queue any more.
-const BURY_AFTER: Ns = Ns::from_ms(1000);
-/// `EEXIST` and `ENOSPC`.
-const EXISTS: i32 = -17;
+/// `ENOSPC`.
 const NO_SPACE: i32 = -28;
 
 shared! {
@@ -84,19 +86,27 @@ state! {
     static NR_CGROUPS as "nr_cgroups": Global<i64> = 0;
     /// Cgroups that there was no room for.
     static NR_CGRP_REFUSED as "nr_cgrp_refused": Global<u64> = 0;
+    /// Removed cgroups whose queues are still there.
+    pub(crate) static NR_DEAD as "nr_dead": Global<i64> = 0;
+    /// Removed cgroups whose queues stay until the scheduler ends: there were too many at a time.
+    pub(crate) static NR_NOT_BURIED as "nr_not_buried": Global<u64> = 0;
+    /// Of `dead`, those that were there at the last beat of the timer.
+    pub(crate) static RIPE as "ripe": Global<i64> = 0;
+    /// 1: the timer runs.
+    pub(crate) static BURYING as "burying": Global<u32> = 0;
     /// Cgroups in the row.
     static NR_IN_ROW as "nr_in_row": Global<i64> = 0;
 
     /// Cgroups that have tasks waiting, the first first.
     static ROW as "row": Queue<u64, 4096>;
     /// Removed cgroups whose queues are still there.
-    static DEAD as "dead": Queue<u64, 4096>;
+    pub(crate) static DEAD as "dead": Queue<u64, 4096>;
     /// By cgroup.
     static GROUPS as "groups": HashMap<u64, Group, 4096>;
     /// By the lower number of its two CPUs.
     static PAIRS as "pairs": Array<Pair, 1024>;
     /// Ends queues of removed cgroups.
-    static UNDERTAKER as "undertaker": Timer;
+    pub(crate) static UNDERTAKER as "undertaker": Timer;
     /// Why the scheduler ended.
     static UEI as "uei": ExitRecord;
 }
@@ -153,6 +163,12 @@ impl Place {
 #[inline(always)]
 fn queue(cgid: u64) -> Dsq<Fifo> {
     Dsq::fifo(cgid)
+}
+
+/// Is there such a cgroup?
+#[inline(always)]
+fn is_known(cgid: u64) -> bool {
+    GROUPS.get(cgid).is_some()
 }
 
 /// The cgroup under which a task waits.
@@ -348,25 +364,6 @@ fn wake_idle(p: Task<'_>, cgid: u64) {
     }
 }
 
-/// Ends queues of cgroups that were removed some time ago. One that is in use again stays.
-fn bury(_cx: &Unlocked) {
-    for _ in bounded!(0..4096) {
-        let Some(cgid) = DEAD.pop() else { return };
-        if GROUPS.get(cgid).is_none() {
-            queue(cgid).destroy();
-        }
-    }
-}
-
-/// A cgroup's queue; that of the root is there before the root is told of.
-#[inline(always)]
-fn make_queue(cx: &Init, cgid: u64) -> Result<(), Errno> {
-    match queue(cgid).create(cx) {
-        Err(errno) if errno.0 != EXISTS => Err(errno),
-        _ => Ok(()),
-    }
-}
-
 scheduler! {
     /// A pair of CPUs runs tasks of one cgroup alone.
     pub struct Pairs {
@@ -498,8 +495,7 @@ scheduler! {
             let cgid = cgrp.id();
             if GROUPS.remove(cgid) {
                 NR_CGROUPS.fetch_sub(1);
-                DEAD.push(cgid);
-                UNDERTAKER.start(BURY_AFTER, bury);
+                removed(cgid);
             }
         }
 

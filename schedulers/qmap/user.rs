@@ -1,49 +1,16 @@
 //! qmap, the user-space half: its options.
 
-use scxr_runtime::{Opt, Setting, Takes};
-
-/// Name of the scheduler.
-pub const NAME: &str = "qmap";
-
-/// An option that takes a count, which is 0 where it is not given.
-const fn count(long: &'static str, help: &'static str) -> Opt {
-    Opt { long, short: None, takes: Takes::Number, default: 0, help }
-}
+use scxr_runtime::{Ns, Opt};
 
 /// Its options.
 pub const OPTIONS: &[Opt] = &[
-    Opt { long: "slice", short: Some('s'), takes: Takes::Time, default: 20_000_000, help: "length of a slice" },
-    Opt { long: "batch", short: Some('b'), takes: Takes::Number, default: 1, help: "tasks that a dispatch takes out" },
-    Opt {
-        long: "highpri",
-        short: Some('H'),
-        takes: Takes::Nothing,
-        default: 0,
-        help: "tasks of nice -20 go before all others",
-    },
-    Opt {
-        long: "print",
-        short: Some('P'),
-        takes: Takes::Nothing,
-        default: 0,
-        help: "trace the shared queue, once a second",
-    },
-    count("disallow", "process that may not be SCHED_EXT, by id; 0: none"),
-    count("drop-user", "fault: forget every N-th user task; 0: none"),
-    count("drop-kernel", "fault: forget every N-th kernel thread; 0: none"),
-    count("error-after", "fault: an error after N enqueued tasks; 0: none"),
-    count("loop-after", "fault: dispatch for ever after N dispatched tasks; 0: no"),
-];
-
-/// The variables that they set.
-pub const SETTINGS: &[Setting] = &[
-    Setting { option: "slice", variable: "slice" },
-    Setting { option: "batch", variable: "batch" },
-    Setting { option: "highpri", variable: "highpri" },
-    Setting { option: "print", variable: "print_shared" },
-    Setting { option: "disallow", variable: "disallow_tgid" },
-    Setting { option: "drop-user", variable: "drop_user_nth" },
-    Setting { option: "drop-kernel", variable: "drop_kernel_nth" },
-    Setting { option: "error-after", variable: "error_after" },
-    Setting { option: "loop-after", variable: "loop_after" },
+    Opt::time("slice", Ns::from_ms(20), "length of a slice").short('s').sets("slice"),
+    Opt::number("batch", 1, "tasks that a dispatch takes out").short('b').within(1, 4096).sets("batch"),
+    Opt::flag("highpri", "tasks of nice -20 go before all others").short('H').sets("highpri"),
+    Opt::flag("print", "trace the shared queue, once a second").short('P').sets("print_shared"),
+    Opt::number("disallow", 0, "process that may not be SCHED_EXT, by id; 0: none").sets("disallow_tgid"),
+    Opt::number("drop-user", 0, "fault: forget every N-th user task; 0: none").sets("drop_user_nth"),
+    Opt::number("drop-kernel", 0, "fault: forget every N-th kernel thread; 0: none").sets("drop_kernel_nth"),
+    Opt::number("error-after", 0, "fault: an error after N enqueued tasks; 0: none").sets("error_after"),
+    Opt::number("loop-after", 0, "fault: dispatch for ever after N dispatched tasks; 0: no").sets("loop_after"),
 ];

@@ -30,6 +30,7 @@ pub(crate) fn compare(args: &CompareArgs) -> Result<Outcome> {
     let request = resolve::request(machine)?;
     let options = scheduler::Options {
         args: &[],
+        nr_cpus: None,
         native: machine.native,
         include: &machine.include,
         loader: machine.loader.as_deref(),

@@ -41,6 +41,9 @@ pub(crate) enum Failure {
     /// A signal came, and there is nothing to report.
     #[error("{0}")]
     Interrupted(&'static str),
+    /// Help was asked for: that is all there is to do.
+    #[error("{0}")]
+    Help(String),
     /// The reader of our output has gone.
     #[error("the reader of the output has gone")]
     BrokenPipe,
@@ -79,7 +82,7 @@ impl Failure {
             Failure::Input(_) => 2,
             Failure::Environment(_) => 4,
             Failure::Interrupted(_) => crate::interrupt::code(),
-            Failure::BrokenPipe => 0,
+            Failure::Help(_) | Failure::BrokenPipe => 0,
         }
     }
 }

@@ -60,6 +60,7 @@ struct Told {
 pub(crate) fn compare(args: &CompareArgs, places: [Place; 2]) -> Result<Outcome> {
     let options = scheduler::Options {
         args: &[],
+        nr_cpus: None,
         native: args.machine.native,
         include: &args.machine.include,
         loader: args.machine.loader.as_deref(),

@@ -14,6 +14,7 @@ use scxr_kernel::ext::dump::sysrq_dump;
 use scxr_kernel::ext::exit::sysrq_reset;
 use scxr_kernel::ids::{CpuId, Ns, TaskId};
 use scxr_kernel::{CgroupChange, Machine};
+use scxr_ops::half::Started;
 use scxr_workload::params::parse_duration;
 use scxr_workload::threads::Change;
 
@@ -27,8 +28,9 @@ const COMM: &str = "inject";
 
 /// What can be injected, for messages.
 const KNOWN: &str = "affinity TASK CPUS; nice TASK N; policy TASK POLICY[:PRIORITY]; rt cpuN TIME; hotplug cpuN on|off; \
-    move TASK CGROUP; cgroup CGROUP make|remove|weight N|idle on|off|max QUOTA|unlimited [PERIOD]; sysrq-s; sysrq-d";
-const WORDS: [&str; 9] = ["affinity", "nice", "policy", "rt", "sysrq-s", "hotplug", "move", "cgroup", "sysrq-d"];
+    move TASK CGROUP; cgroup CGROUP make|remove|weight N|idle on|off|max QUOTA|unlimited [PERIOD]; kill-half; sysrq-s; sysrq-d";
+const WORDS: [&str; 10] =
+    ["affinity", "nice", "policy", "rt", "sysrq-s", "hotplug", "move", "cgroup", "sysrq-d", "kill-half"];
 const POLICIES: &str = "other, batch, idle, ext, fifo[:1-99] and rr[:1-99]";
 
 /// Something that happens at a time.
@@ -84,6 +86,8 @@ pub(crate) enum Event {
     SysrqS,
     /// SysRq-D: the state of the scheduler is dumped.
     SysrqD,
+    /// The scheduler's user-space half is killed; its scheduler stays.
+    KillHalf,
     /// A task goes to a cgroup.
     Move {
         /// Name of the task.
@@ -138,6 +142,7 @@ impl Injection {
                 let change = known.ok_or_else(|| fail(format!("'cgroup' takes other arguments: {KNOWN}")))?;
                 Event::Cgroup { path: path.to_string(), change }
             }
+            ("kill-half", []) => Event::KillHalf,
             ("sysrq-d", []) => Event::SysrqD,
             ("sysrq-s", []) => Event::SysrqS,
             (word, _) if WORDS.contains(&word) => {
@@ -226,6 +231,7 @@ pub(crate) fn real(injections: &[Injection]) -> Vec<Injected> {
             Event::Hotplug { cpu, online } => What::Hotplug { cpu: cpu.0, online },
             Event::SysrqS => What::SysrqS,
             Event::SysrqD => What::SysrqD,
+            Event::KillHalf => What::KillHalf,
             Event::Move { task, to } => What::Move { task, to },
             Event::Cgroup { path, change } => What::Group { path, change: group_change(change)? },
         })
@@ -248,18 +254,18 @@ struct Pending {
 }
 
 impl Injector {
-    /// Prepares all of them on a machine that has not run yet.
-    pub(crate) fn new(m: &mut Machine, injections: &[Injection]) -> Injector {
+    /// Prepares all of them on a machine that has not run yet. `half`: the scheduler's user-space half.
+    pub(crate) fn new(m: &mut Machine, injections: &[Injection], half: Option<&Started>) -> Injector {
         let (mut pending, mut changers) = (Vec::new(), Vec::new());
         let mut nr_tasks = 0;
         for injection in injections {
-            let is_task = !matches!(injection.event, Event::SysrqS | Event::SysrqD);
+            let is_task = !matches!(injection.event, Event::SysrqS | Event::SysrqD | Event::KillHalf);
             if is_task && !matches!(injection.event, Event::Rt { .. }) {
                 changers.push(nr_tasks);
             }
             nr_tasks += u32::from(is_task);
             let target = Rc::new(Cell::new(None));
-            prepare(m, injection, &target);
+            prepare(m, injection, half, &target);
             pending.push(Pending { injection: injection.clone(), target });
         }
         pending.sort_by_key(|p| p.injection.at);
@@ -304,7 +310,7 @@ fn find(m: &Machine, name: &str, text: &str) -> Result<TaskId> {
     Err(Failure::input(format_args!("--inject '{text}': no task has the name '{name}' at that time{hint}")))
 }
 
-fn prepare(m: &mut Machine, injection: &Injection, target: &Rc<Cell<Option<TaskId>>>) {
+fn prepare(m: &mut Machine, injection: &Injection, half: Option<&Started>, target: &Rc<Cell<Option<TaskId>>>) {
     let at = injection.at;
     let change: Box<dyn Fn(TaskId) -> Action> = match injection.event.clone() {
         Event::Affinity { cpus, .. } => Box::new(move |p| Action::SetAffinity(Whom::Task(p), cpus)),
@@ -329,6 +335,12 @@ fn prepare(m: &mut Machine, injection: &Injection, target: &Rc<Cell<Option<TaskI
         }
         Event::SysrqS => return m.at(at, sysrq_reset),
         Event::SysrqD => return m.at(at, sysrq_dump),
+        Event::KillHalf => {
+            if let Some(kill) = half.map(Started::killer) {
+                m.at(at, move |_| kill());
+            }
+            return;
+        }
     };
     let target = Rc::clone(target);
     m.spawn(once(COMM, at, move || target.get().map(&change)));
@@ -376,6 +388,7 @@ mod tests {
         check("1s cgroup /a max 20ms 50ms", 1_000_000_000, cgroup(CgroupChange::Bandwidth(limit)));
         check("1s cgroup /a max unlimited", 1_000_000_000, cgroup(CgroupChange::Bandwidth(Bandwidth::default())));
         check("300ms sysrq-s", 300_000_000, Event::SysrqS);
+        check("300ms kill-half", 300_000_000, Event::KillHalf);
         check("300ms sysrq-d", 300_000_000, Event::SysrqD);
     }
 

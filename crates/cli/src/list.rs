@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::args::ListArgs;
 use crate::failure::{Outcome, Result};
 use crate::report::{self, json::COMPARE_SCHEMA, json::RUN_SCHEMA};
-use crate::scheduler::{BUNDLED, EEVDF};
+use crate::scheduler::{BUNDLED, EEVDF, help};
 
 /// What the fair class is called where schedulers are listed.
 const EEVDF_ABOUT: &str = "no scheduler: Linux's fair class, the baseline";
@@ -32,7 +32,7 @@ struct Scheduler {
 
 fn schedulers() -> Vec<Scheduler> {
     let eevdf = Scheduler { name: EEVDF, about: EEVDF_ABOUT, options: String::new() };
-    let bundled = BUNDLED.iter().map(|b| Scheduler { name: b.name, about: b.about, options: b.options.clone() });
+    let bundled = BUNDLED.iter().map(|b| Scheduler { name: b.name, about: b.about, options: help(b.options) });
     std::iter::once(eevdf).chain(bundled).collect()
 }
 

@@ -65,6 +65,10 @@ fn main() -> ExitCode {
         Ok(Outcome::Interrupted) => ExitCode::from(interrupt::code()),
         // Who reads our output has seen enough.
         Err(Failure::BrokenPipe) => ExitCode::SUCCESS,
+        Err(Failure::Help(text)) => {
+            let _ = write!(io::stdout(), "{text}");
+            ExitCode::SUCCESS
+        }
         Err(failure) => {
             let mut stderr = io::stderr();
             // Nothing is left to be done if nobody can be told.

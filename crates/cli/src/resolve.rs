@@ -76,6 +76,8 @@ pub(crate) struct Request {
     pub(crate) cache: Arc<CodeCache>,
     /// What was accepted and means nothing; for the user to read.
     pub(crate) warnings: Vec<String>,
+    /// What the user should know about the workload's task groups where the fair class serves it.
+    pub(crate) groups_notice: Option<String>,
 }
 
 /// A scheduler for a cgroup, below another.
@@ -176,13 +178,14 @@ pub(crate) fn request(args: &MachineArgs) -> Result<Request> {
         },
         cache: Arc::default(),
         warnings: Vec::new(),
+        groups_notice: None,
         topology,
     };
     if request.has_workload {
         let workload = request.load_workload(request.config.seed)?;
         request.duration = duration(args, workload.duration.unwrap_or(DURATION))?;
         if place == Place::Sim {
-            request.warnings.extend(groups_notice(&workload));
+            request.groups_notice = groups_notice(&workload);
         }
         request.warnings.extend(workload.warnings);
     } else {
@@ -199,8 +202,7 @@ pub(crate) fn request(args: &MachineArgs) -> Result<Request> {
 fn groups_notice(workload: &Workload) -> Option<String> {
     let group = workload.tasks.iter().map(|t| t.cgroup.as_str()).find(|&g| g != "/")?;
     Some(format!(
-        "task groups ('{group}') have no effect on shares under the fair class yet: its tasks compete as if all were in the root \
-         group; schedulers of sched_ext see the groups"
+        "task groups ('{group}') have no effect on shares under the fair class yet: its tasks compete as if all were in the root group"
     ))
 }
 
@@ -318,7 +320,7 @@ fn sub(given: &str, place: Place, include: &[PathBuf]) -> Result<Sub> {
         return Err(bad("the cgroup is a path such as /a, and not the root, which the other scheduler has"));
     }
     let set: Vec<String> = words.map(str::to_owned).collect();
-    let options = scheduler::Options { args: &[], native: false, include, loader: None };
+    let options = scheduler::Options { include, ..scheduler::Options::default() };
     Ok(Sub {
         cgroup: cgroup.to_owned(),
         scheduler: scheduler::prepare(sched, &options)?,

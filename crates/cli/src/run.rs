@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::args::RunArgs;
 use crate::failure::{Failure, Outcome, Result};
 use crate::report::{self, human, json};
-use crate::resolve::{self, Request};
+use crate::resolve::{self, Place, Request};
 use crate::scenario::Scenario;
 use crate::scheduler::{self, Kind, Scheduler};
 use crate::session::{self, Keep, RunResult};
@@ -26,6 +26,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Outcome> {
     interrupt::stop()?;
     let options = scheduler::Options {
         args: &sched_args,
+        nr_cpus: (request.place != Place::Host).then(|| request.topology.nr_cpus()),
         native: machine.native,
         include: &machine.include,
         loader: machine.loader.as_deref(),
@@ -79,7 +80,9 @@ pub(crate) fn warn(request: &Request, schedulers: &[Scheduler]) {
     let loaders = schedulers.iter().filter_map(|s| s.loader.as_ref());
     loaders.for_each(|l| report::note(&l.notice()));
     let compilers = schedulers.iter().map(|s| &s.warnings).filter(|w| !w.is_empty());
-    request.warnings.iter().chain(compilers).for_each(|w| report::note(w));
+    let fair = schedulers.iter().any(|s| matches!(s.kind, Kind::Eevdf));
+    let groups = request.groups_notice.iter().filter(|_| fair);
+    request.warnings.iter().chain(groups).chain(compilers).for_each(|w| report::note(w));
 }
 
 /// Runs with a progress bar.

@@ -1,120 +1,47 @@
 //! From the SCHED of the command line to something that can be loaded.
 
 mod clang;
+mod options;
 mod rust;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use scxr_bpf::load::Object;
 use scxr_policy::native::PolicyDef;
-use scxr_runtime::HalfDef;
+use scxr_runtime::{Args, Bundle, HalfDef};
 
 use crate::failure::{Failure, Result};
 use crate::loader::{self, LoaderFile};
 use scxr_workload::suggest;
 
+pub(crate) use options::help;
 pub(crate) use rust::{compile_failure, open_half, policy_in};
 
 /// Name of "no scheduler": the fair class.
 pub(crate) const EEVDF: &str = "eevdf";
 
-/// What a scheduler's options ask for: globals and their values, or why they ask for nothing.
-type Settings = fn(&[String]) -> Result<Vec<(&'static str, u64)>, String>;
-
-/// A scheduler that comes with scxr.
-pub(crate) struct Bundled {
-    /// Name.
-    pub(crate) name: &'static str,
-    /// What it does, in one line.
-    pub(crate) about: &'static str,
-    /// Its options, as help shows them.
-    pub(crate) options: String,
-    /// Its BPF object.
-    pub(crate) object: &'static [u8],
-    native: &'static PolicyDef,
-    settings: Settings,
-    /// Its user-space half, where it takes part in scheduling.
-    pub(crate) half: Option<HalfDef>,
-}
-
-/// A scheduler whose user-space half is its options.
-macro_rules! by_options {
-    ($scheduler:ident) => {
-        Bundled {
-            name: $scheduler::NAME,
-            about: $scheduler::SUMMARY,
-            options: scxr_runtime::usage($scheduler::OPTIONS),
-            object: $scheduler::OBJECT,
-            native: $scheduler::NATIVE,
-            settings: |args| {
-                let set = scxr_runtime::variables($scheduler::NAME, $scheduler::OPTIONS, $scheduler::SETTINGS, args);
-                set.map_err(|e| e.to_string().trim_end().to_string())
-            },
-            half: None,
-        }
-    };
-}
-
-/// All of them.
-pub(crate) static BUNDLED: LazyLock<Vec<Bundled>> = LazyLock::new(|| {
-    vec![
-        Bundled {
-            name: scxr_simple::NAME,
-            about: scxr_simple::SUMMARY,
-            options: scxr_simple::OPTIONS.to_owned(),
-            object: scxr_simple::OBJECT,
-            native: scxr_simple::NATIVE,
-            settings: |args| scxr_simple::settings(args).map_err(|e| e.to_string().trim_end().to_string()),
-            half: None,
-        },
-        by_options!(scxr_qmap),
-        by_options!(scxr_central),
-        by_options!(scxr_pair),
-        by_options!(scxr_flatcg),
-        with_half(scxr_toy::HALF, scxr_toy::SUMMARY, scxr_toy::OBJECT, scxr_toy::NATIVE, |args| {
-            half_settings(&scxr_toy::HALF, args)
-        }),
-        with_half(scxr_userland::HALF, scxr_userland::SUMMARY, scxr_userland::OBJECT, scxr_userland::NATIVE, |args| {
-            half_settings(&scxr_userland::HALF, args)
-        }),
-    ]
-});
-
-/// A scheduler whose user-space half takes part, and says what its options are.
-fn with_half(
-    half: HalfDef,
-    about: &'static str,
-    object: &'static [u8],
-    native: &'static PolicyDef,
-    settings: Settings,
-) -> Bundled {
-    Bundled {
-        name: half.name,
-        about,
-        options: scxr_runtime::usage(half.options),
-        object,
-        native,
-        settings,
-        half: Some(half),
-    }
-}
+/// The schedulers that come with scxr.
+pub(crate) static BUNDLED: [&Bundle; 7] = [
+    &scxr_simple::BUNDLE,
+    &scxr_qmap::BUNDLE,
+    &scxr_central::BUNDLE,
+    &scxr_pair::BUNDLE,
+    &scxr_flatcg::BUNDLE,
+    &scxr_toy::BUNDLE,
+    &scxr_userland::BUNDLE,
+];
 
 /// The user-space half of the scheduler of that name that comes with scxr.
 pub(crate) fn half_named(name: &str) -> Option<HalfDef> {
     BUNDLED.iter().find(|b| b.name == name)?.half
 }
 
-/// Variables that the options of a half set.
-fn half_settings(half: &HalfDef, args: &[String]) -> Result<Vec<(&'static str, u64)>, String> {
-    scxr_runtime::settings(half, args).map(|(_, set)| set).map_err(|e| e.to_string().trim_end().to_string())
-}
-
 /// What the user asked for.
 enum Named {
     Eevdf,
-    Bundled(&'static Bundled),
+    Bundled(&'static Bundle),
     Object(PathBuf),
     Rust(PathBuf),
     C(PathBuf),
@@ -127,8 +54,10 @@ pub(crate) struct Scheduler {
     pub(crate) name: String,
     /// File that it came from, as given.
     pub(crate) object: Option<String>,
-    /// Options of its own.
+    /// Options of its own, as they were given.
     pub(crate) args: Vec<String>,
+    /// The same, read.
+    pub(crate) options: Args,
     /// Globals that these options ask for.
     pub(crate) set: Vec<(&'static str, u64)>,
     /// What it is.
@@ -161,6 +90,8 @@ pub(crate) enum Kind {
 pub(crate) struct Options<'a> {
     /// Options of the scheduler itself.
     pub(crate) args: &'a [String],
+    /// CPUs of the machine, where that is known before the run.
+    pub(crate) nr_cpus: Option<usize>,
     /// As native code.
     pub(crate) native: bool,
     /// Folders of headers for C.
@@ -223,13 +154,20 @@ pub(crate) fn prepare(sched: &str, options: &Options<'_>) -> Result<Scheduler> {
         Named::Rust(path) => rust::half_beside(path)?,
         _ => None,
     };
-    let set = match (bundled, &own, options.args) {
-        (Some(b), _, args) => (b.settings)(args).map_err(Failure::input)?,
-        (None, Some(own), args) => half_settings(own.half, args).map_err(Failure::input)?,
-        (None, None, []) => Vec::new(),
-        (None, None, [first, ..]) => {
+    let half = own.as_ref().map(|o| *o.half).or_else(|| bundled.and_then(|b| b.half));
+    let known = bundled.map(|b| b.options).or(half.map(|h| h.options));
+    let (args, set) = match (known, options.args) {
+        (Some(known), args) => {
+            let about = bundled.map_or("a scheduler whose decisions are made in user space", |b| b.about);
+            let read = options::read(sched, about, known, args, options.nr_cpus)?;
+            let set = read.variables(known);
+            (read, set)
+        }
+        (None, []) => Default::default(),
+        (None, [first, ..]) => {
             return Err(Failure::input(format_args!(
-                "'{first}': only schedulers that come with scxr have options of their own; set a global variable with --set VAR=VALUE"
+                "'{first}': only schedulers that come with scxr and user-space halves have options of their own; set a global variable with \
+                 --set VAR=VALUE"
             )));
         }
     };
@@ -237,11 +175,12 @@ pub(crate) fn prepare(sched: &str, options: &Options<'_>) -> Result<Scheduler> {
         name: bundled.map_or(EEVDF, |b| b.name).to_string(),
         object: None,
         args: options.args.to_vec(),
+        options: args,
         set,
         kind: Kind::Eevdf,
         bytes: bundled.map(|b| Arc::from(b.object)),
         warnings: String::new(),
-        half: own.as_ref().map(|o| *o.half).or_else(|| bundled.and_then(|b| b.half)),
+        half,
         loader: match &named {
             Named::Object(path) | Named::C(path) => loader::of_object(path, options.loader)?,
             _ => None,

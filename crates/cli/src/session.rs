@@ -3,6 +3,7 @@
 mod half;
 mod interference;
 mod loaded;
+mod restart;
 mod stats;
 mod subs;
 mod watched;
@@ -27,7 +28,7 @@ use serde::Serialize;
 
 use crate::crash::{self, Position};
 use crate::failure::{Failure, Result};
-use crate::inject::Injector;
+use crate::inject::{Event, Injector};
 use crate::interrupt;
 use crate::resolve::{Place, Request};
 use crate::scheduler::{Kind, Scheduler};
@@ -35,6 +36,7 @@ pub(crate) use half::HalfResult;
 pub(crate) use interference::Interference;
 use loaded::{Loaded, Refusal};
 pub(crate) use loaded::{plan, value_json};
+use restart::{LOOK_EVERY, Restarter};
 pub(crate) use stats::{FIGURES_MAX, StatsJson, numbers};
 pub(crate) use subs::SubResult;
 
@@ -142,6 +144,8 @@ pub(crate) struct RunResult {
     pub(crate) counters: IndexMap<String, i64>,
     /// Debug dumps that SysRq-D asked for.
     pub(crate) dumps: Vec<String>,
+    /// What the scheduler printed (`bpf_printk`, `scx_bpf_print`), in a simulation.
+    pub(crate) printed: Vec<String>,
     /// All events, as text.
     pub(crate) trace: Option<String>,
     /// Real time from the start of loading to the end of the run, ns.
@@ -197,6 +201,12 @@ pub(crate) fn run(
     replay: String,
     mut progress: impl FnMut(Ns),
 ) -> Result<RunResult> {
+    if let (Some(i), None) = (request.inject.iter().find(|i| i.event == Event::KillHalf), &scheduler.half) {
+        return Err(Failure::input(format_args!(
+            "--inject '{}': {} has no user-space half that takes part in scheduling",
+            i.text, scheduler.name
+        )));
+    }
     match request.place {
         Place::Sim => simulate(request, scheduler, seed, keep, replay, progress),
         Place::Vm | Place::Host => crate::real::run(request, scheduler, seed, keep, &mut progress),
@@ -249,7 +259,7 @@ fn simulate(
     last_boot_pid += u32::from(half.is_some());
     sink.borrow_mut().interference.iter_mut().for_each(|(_, first)| *first = last_boot_pid + 1);
     sink.borrow_mut().analyzer.iter_mut().for_each(|a| a.workload_from(last_boot_pid + 1));
-    let mut injector = Injector::new(&mut m, &request.inject);
+    let mut injector = Injector::new(&mut m, &request.inject, half.as_ref());
     let failed_calls = loaded.call_programs(&mut m);
     if let Some(ops) = loaded.ops() {
         m.enable(ops);
@@ -271,17 +281,22 @@ fn simulate(
         setup.tasks += 1;
     }
     let begin = Instant::now();
-    let mut stats: Vec<StatsJson> = Vec::new();
-    let mut look = |now: Ns| {
-        let one = StatsJson::of_variables(now, &loaded.globals(), stats.last());
-        stats.push(one);
+    let mut looks = Looks {
+        every: if half.is_some() { 0 } else { keep.stats_every },
+        stats: Vec::new(),
+        // A half would have to be started again, too, and sub-schedulers attached.
+        may_restart: half.is_none() && subs.is_empty() && loaded.ops().is_some(),
+        restarter: Restarter::new(request, scheduler, seed, loaded),
     };
-    let mut looks = Looks { every: if half.is_some() { 0 } else { keep.stats_every }, look: &mut look };
     let end = advance(&mut m, &mut injector, request.duration, &mut looks, &mut progress)?;
-    if let Some(done) = &half {
-        stats = done.stats.borrow().iter().map(StatsJson::of).collect();
-    }
+    let Looks { mut stats, restarter, .. } = looks;
+    let loaded = restarter.loaded();
     let run_ns = begin.elapsed().as_nanos() as u64;
+    let globals = keep.globals.then(|| loaded.globals());
+    if let Some(half) = &half {
+        half.finish(end);
+        stats = half.done.stats.borrow().iter().map(StatsJson::of).collect();
+    }
     if let Some(what) = loaded.gap().or_else(|| subs.iter().find_map(subs::Loaded::gap)) {
         crash::unwatch();
         return Err(Failure::input(what));
@@ -289,9 +304,9 @@ fn simulate(
     let exit = exit(&m);
     let subs = subs.iter().map(|sub| sub.result(&m)).collect();
     let ending = m.state().ext.ending().is_some();
-    let globals = keep.globals.then(|| loaded.globals());
     let nr_events = m.state().nr_events;
     let counters = counters(&m, scheduler);
+    let printed = loaded.printed();
     let dumps = m.state().ext.dumps.asked_for().map(str::to_owned).collect();
     setup.started = setup.tasks - m.nr_spawns_pending().min(setup.tasks);
     setup.forks_refused = m.state().nr_forks_refused;
@@ -316,14 +331,20 @@ fn simulate(
         globals,
         counters,
         dumps,
+        printed,
         trace,
         wall_ns: start.elapsed().as_nanos() as u64,
         run_ns,
         nr_events,
         kernel: None,
         topology: None,
-        notes: ending.then(|| ENDING.to_owned()).into_iter().chain(failed_calls.take()).collect(),
-        half: half.map(|done| HalfResult::of(&done)),
+        notes: ending
+            .then(|| ENDING.to_owned())
+            .into_iter()
+            .chain(failed_calls.take())
+            .chain(restarter.notes())
+            .collect(),
+        half: half.as_ref().map(HalfResult::of),
         stats: (keep.stats_every > 0).then_some(stats),
         interference,
         violations: Vec::new(),
@@ -357,6 +378,7 @@ fn refused(scheduler: &Scheduler, seed: u64, keep: Keep, msg: String, start: Ins
         globals: keep.globals.then(IndexMap::new),
         counters: IndexMap::new(),
         dumps: Vec::new(),
+        printed: Vec::new(),
         trace: keep.trace.then(|| scxr_trace::text::write(&[])),
         wall_ns: start.elapsed().as_nanos() as u64,
         run_ns: 0,
@@ -396,17 +418,32 @@ fn last_pid(m: &Machine) -> u32 {
     pids.max().unwrap_or(0)
 }
 
-/// Looks at a scheduler's variables.
+/// What is looked at while a run goes on.
 struct Looks<'a> {
-    /// How often, ns; 0: never.
+    /// How often the scheduler's variables are, ns; 0: never.
     every: Ns,
-    look: &'a mut dyn FnMut(Ns),
+    stats: Vec<StatsJson>,
+    /// A scheduler that asks for it is started again.
+    may_restart: bool,
+    restarter: Restarter<'a>,
 }
 
 impl Looks<'_> {
-    /// When the next one is due.
-    fn after(&self, now: Ns) -> Option<Ns> {
+    /// When the next look at the variables is due.
+    fn due(&self, now: Ns) -> Option<Ns> {
         (self.every > 0).then(|| (now / self.every + 1) * self.every)
+    }
+
+    /// Looks, at a time at which a look is due.
+    fn look(&mut self, m: &mut Machine, now: Ns) -> Result<()> {
+        if self.every > 0 && now.is_multiple_of(self.every) {
+            let one = StatsJson::of_variables(now, &self.restarter.loaded().globals(), self.stats.last());
+            self.stats.push(one);
+        }
+        if self.may_restart && now.is_multiple_of(LOOK_EVERY) {
+            self.restarter.look(m)?;
+        }
+        Ok(())
     }
 }
 
@@ -426,12 +463,10 @@ fn advance(
             injector.arm(m)?;
             continue;
         }
-        let due = looks.after(now);
-        now = (now + stretch).min(end).min(stop.unwrap_or(end)).min(due.unwrap_or(end));
+        let due = looks.due(now).unwrap_or(end).min((now / LOOK_EVERY + 1) * LOOK_EVERY);
+        now = (now + stretch).min(end).min(stop.unwrap_or(end)).min(due);
         m.run_until(now);
-        if due == Some(now) {
-            (looks.look)(now);
-        }
+        looks.look(m, now)?;
         progress(now);
     }
     Ok(now)

@@ -39,7 +39,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("scxr-host", &["scxr-runtime", "scxr-trace", "scxr-workload"]),
-    ("scxr-simple", &["scxr-policy"]),
+    ("scxr-simple", &["scxr-policy", "scxr-runtime"]),
     ("scxr-toy", &["scxr-policy", "scxr-runtime"]),
     ("scxr-userland", &["scxr-policy", "scxr-runtime"]),
     ("scxr-qmap", &["scxr-policy", "scxr-runtime"]),

@@ -1,4 +1,5 @@
-//! qmap, central, pair and flatcg survive what happens to a machine, and do on Linux what each is for. Their own tests, on the simulated kernel alone, are with them.
+//! qmap, central, pair and flatcg do on Linux what each is for, and say what is wrong with their options. Their own tests, on the simulated kernel alone, are with
+//! them; `survival.rs` has what happens to machines.
 
 mod support;
 
@@ -34,45 +35,6 @@ fn workload(path: &str) -> String {
     root().join("schedulers").join(path).to_str().expect("UTF-8").to_owned()
 }
 
-const EVENTS: [&str; 14] = [
-    "50ms rt cpu2 20ms",
-    "80ms policy hog-5 fifo:5",
-    "90ms policy hog-5 normal",
-    "100ms affinity hog-5 0-1",
-    "110ms nice hog-5 5",
-    "120ms cgroup /a make",
-    "130ms move hog+0 /a",
-    "140ms cgroup /a weight 200",
-    "150ms rt cpu1 20ms",
-    "200ms hotplug cpu3 off",
-    "250ms rt cpu2 10ms",
-    "300ms hotplug cpu3 on",
-    "330ms hotplug cpu1 off",
-    "400ms sysrq-d",
-];
-
-#[test]
-fn they_survive_what_happens() {
-    for sched in SCHEDULERS {
-        for machine in ["4", "2x2"] {
-            let mut args = vec!["run", sched, "--machine", machine, "--workload", "mixed", "--duration", "700ms"];
-            args.extend(EVENTS.iter().flat_map(|e| ["--inject", e]));
-            args.extend(["--stats", "0.1", "--json", "-q"]);
-            let report = json(&args, 0);
-            assert_eq!(report["exit"]["kind"], "none", "{sched} {machine}: {}", report["exit"]);
-            assert!(least(&report) > 0, "{sched} {machine}");
-            // figures at intervals, each a variable that says what it counts
-            let stats = report["stats"].as_array().expect("figures");
-            let names = stats.last().and_then(|s| s["values"].as_object()).expect("values");
-            assert!(stats.len() >= 6 && names.keys().any(|name| name.starts_with("nr_")), "{sched}: {names:?}");
-        }
-        let args = ["run", sched, "--machine", "4", "--workload", "mixed", "--duration", "400ms", "--json", "-q"];
-        let report = json(&[&args[..], &["--inject", "200ms sysrq-s"]].concat(), 0);
-        assert_eq!(report["exit"]["kind"], "sysrq", "{sched}: {}", report["exit"]);
-        assert!(least(&report) > 0, "{sched}");
-    }
-}
-
 /// Cgroups come and go by the dozen, some with tasks; the queues of the dead ones are ended later.
 #[test]
 fn cgroups_may_come_and_go() {
@@ -103,16 +65,39 @@ fn cgroups_may_come_and_go() {
 }
 
 #[test]
-fn wrong_options_are_told_with_those_that_there_are() {
-    let ran = scxr(&["run", "qmap", "--machine", "4", "--duration", "50ms", "--", "--batch", "x"]);
-    assert!(ran.code == 2 && ran.stderr.contains("a whole number"), "{}", ran.stderr);
+fn wrong_options_are_told_by_name() {
     for (sched, args, why) in [
-        ("central", ["--slice", "5"], "a time with a unit"),
-        ("pair", ["--strid", "2"], "no such option"),
-        ("flatcg", ["--fifo=1", "--fifo"], "takes no value"),
+        ("qmap", &["--batch", "x"][..], &["'--batch <N>'", "a whole number"][..]),
+        ("qmap", &["--batch", "0"], &["'--batch <N>'", "from 1 to 4096"]),
+        ("central", &["--slice", "5"], &["'--slice <TIME>'", "a time has a unit"]),
+        ("central", &["--cpu", "4"], &["'--cpu <N>'", "the machine has 4 CPUs"]),
+        ("central", &["--interval", "1us"], &["'--interval <TIME>'", "from 50us to 1s"]),
+        ("pair", &["--strid", "2"], &["'--strid'", "'--stride'"]),
+        ("flatcg", &["--fifo=1"], &["'--fifo'", "unexpected value"]),
+        ("toy", &["--ahead"], &["'--ahead <N>'", "value is required"]),
+        ("simple", &["fifo"], &["unexpected argument 'fifo'"]),
     ] {
-        let ran = scxr(&["run", sched, "--duration", "50ms", "--", args[0], args[1]]);
-        assert!(ran.code == 2 && ran.stderr.contains(why), "{sched}: {}", ran.stderr);
+        let ran = scxr(&[&["run", sched, "--machine", "4", "--duration", "50ms", "--"], args].concat());
+        let told = ran.code == 2 && why.iter().all(|w| ran.stderr.contains(w)) && ran.stdout.is_empty();
+        assert!(told, "{sched} {args:?}: {} {}", ran.code, ran.stderr);
+    }
+}
+
+/// `-- --help` names each option with its unit, limits and default, and each README shows the same.
+#[test]
+fn options_are_explained() {
+    for sched in ["simple", "qmap", "central", "pair", "flatcg", "toy", "userland"] {
+        let ran = scxr(&["run", sched, "--", "--help"]);
+        assert!(ran.code == 0 && ran.stderr.is_empty(), "{sched}: {}", ran.stderr);
+        let (_, options) = ran.stdout.split_once("Options:\n").expect("options");
+        let readme = root().join("schedulers").join(sched).join("README.md");
+        let readme = std::fs::read_to_string(readme).expect("a README");
+        for line in options.lines().take_while(|line| !line.is_empty()).filter(|line| !line.contains("--help")) {
+            assert!(
+                readme.contains(&format!("    {}\n", line.trim_start_matches("  "))) || readme.contains(line),
+                "{sched}: {line}"
+            );
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! Schedulers that decide in user space survive what happens to a machine, on the simulated kernel and on Linux; what happens to their halves
-//! ends the scheduler alone.
+//! Schedulers that decide in user space do the same on the simulated kernel and on Linux; what happens to their halves ends the scheduler alone. (`survival.rs` has what
+//! happens to machines.)
 
 mod support;
 
@@ -19,31 +19,6 @@ fn least(report: &Value) -> u64 {
     let tasks = report["tasks"].as_array().expect("tasks");
     assert!(!tasks.is_empty());
     tasks.iter().filter_map(|t| t["cpu_ns"].as_u64()).min().expect("a time")
-}
-
-#[test]
-fn halves_survive_what_happens() {
-    let events = [
-        ("200ms hotplug cpu3 off", "none"),
-        ("300ms sysrq-s", "sysrq"),
-        ("300ms sysrq-d", "none"),
-        ("50ms rt cpu2 20ms", "none"),
-        ("100ms affinity hog-5 0-1", "none"),
-        ("100ms policy hog-5 fifo:5", "none"),
-        ("100ms nice hog-5 5", "none"),
-        ("100ms move hog-5 /a", "none"),
-        ("100ms cgroup /a weight 200", "none"),
-    ];
-    for (event, exit) in events {
-        for (sched, machine) in [("toy", "4"), ("userland", "2x2")] {
-            let args =
-                ["run", sched, "--machine", machine, "--workload", "mixed", "--duration", "600ms", "--stats", "0.1"];
-            let report = json(&[&args[..], &["--inject", event, "--json", "-q"]].concat(), 0);
-            assert_eq!(report["exit"]["kind"], exit, "{sched} {event}: {}", report["exit"]);
-            assert!(report["half"]["error"].is_null(), "{sched} {event}: {}", report["half"]["error"]);
-            assert!(least(&report) > 0, "{sched} {event}");
-        }
-    }
 }
 
 /// A project whose half fails after 200 ms, and whose scheduler is watched closely.

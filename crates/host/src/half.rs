@@ -20,7 +20,7 @@ use libbpf_rs::{ErrorKind, MapCore as _, MapFlags, MapHandle, RingBuffer, RingBu
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::AsFd as _;
 use rustix::mm::{MlockAllFlags, mlockall};
-use scxr_runtime::{Errno, Exit, HALF_TGID, HalfDef, Ns, Runtime, Schema, Stat, Stats, World, parse};
+use scxr_runtime::{Args, Errno, Exit, HALF_TGID, HalfDef, Ns, Runtime, Schema, Stat, Stats, World};
 use scxr_workload::threads::{class_ext, monotonic_ns, name_thread, ordinary, tid};
 use serde::{Deserialize, Serialize};
 
@@ -44,8 +44,8 @@ pub struct HalfJob {
     pub name: String,
     /// The library that it is in; `None`: it is part of the program.
     pub library: Option<PathBuf>,
-    /// Options of the scheduler.
-    pub args: Vec<String>,
+    /// Options of the scheduler, by their long names.
+    pub args: Vec<(String, u64)>,
 }
 
 /// What a half did.
@@ -102,6 +102,8 @@ impl StatsRecord {
 
 /// How long a half that is told to end may take.
 const GRACE: Duration = Duration::from_secs(2);
+/// How long a half may take for its last figures: it waits for 100 ms at most.
+const LAST_ROUND: Duration = Duration::from_millis(200);
 /// Longest message, bytes.
 const MESSAGE_MAX: usize = 512;
 
@@ -122,20 +124,27 @@ pub(crate) struct Running {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<Result<(), String>>>,
     stats: Receiver<Stats>,
+    gives_stats: bool,
     record: HalfRecord,
 }
 
 impl Running {
     /// Starts the half of a job, if that has one, over the maps of its scheduler.
-    pub(crate) fn of(job: &Job, half: Option<&Half>, loaded: Option<&Loaded>) -> Result<Option<Running>, String> {
+    /// `killed`: set by who kills it.
+    pub(crate) fn of(
+        job: &Job,
+        half: Option<&Half>,
+        loaded: Option<&Loaded>,
+        killed: &Arc<AtomicBool>,
+    ) -> Result<Option<Running>, String> {
         let (Some(half), Some(loaded), Some(of)) = (half, loaded, &job.half) else { return Ok(None) };
-        Running::start(half, of, job, loaded.handles(&half.schema)?).map(Some)
+        Running::start(half, of, job, loaded.handles(&half.schema)?, Arc::clone(killed)).map(Some)
     }
 
     /// Starts it over the maps of its scheduler, in the order of the schema; sections by name.
-    fn start(half: &Half, of: &HalfJob, job: &Job, maps: Maps) -> Result<Running, String> {
+    fn start(half: &Half, of: &HalfJob, job: &Job, maps: Maps, killed: Arc<AtomicBool>) -> Result<Running, String> {
         let Half { def, schema } = half.clone();
-        let args = parse(def.name, def.options, &of.args).map_err(|e| e.to_string())?;
+        let args = Args::of(def.options, &of.args).map_err(|e| e.to_string())?;
         let stop = Arc::new(AtomicBool::new(false));
         let (tell, stats) = channel();
         let (every, stopped, uei) = (job.stats_every_ns, Arc::clone(&stop), job.uei.clone());
@@ -143,11 +152,12 @@ impl Running {
             name_thread(def.name);
             // The thread that starts it watches with a real-time priority, which this one must not have.
             ordinary().map_err(|e| format!("its priority cannot be set: {e}"))?;
-            let world = HostWorld::new(maps, uei, stopped, every, tell);
-            (def.main)(&Runtime::new(&world, &schema), &args).map_err(|e| e.to_string())
+            let world = HostWorld::new(maps, uei, stopped, killed, every, tell);
+            let ended = (def.main)(&Runtime::new(&world, &schema), &args).map_err(|e| e.to_string());
+            if world.killed.load(Ordering::Relaxed) { Err("killed".into()) } else { ended }
         };
         let thread = std::thread::Builder::new().name(def.name.into()).spawn(run).map_err(|e| e.to_string())?;
-        Ok(Running { stop, thread: Some(thread), stats, record: HalfRecord::default() })
+        Ok(Running { stop, thread: Some(thread), stats, gives_stats: every > 0, record: HalfRecord::default() })
     }
 
     /// Figures that it has given since the last look.
@@ -163,18 +173,26 @@ impl Running {
         self
     }
 
-    /// Tells it to end.
+    /// Tells it to end, and lets it give its last figures while its scheduler is there.
     pub(crate) fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
+        if self.gives_stats {
+            self.wait(LAST_ROUND);
+        }
+    }
+
+    /// Waits for its end, so long.
+    fn wait(&self, time: Duration) {
+        let from = Instant::now();
+        while self.thread.as_ref().is_some_and(|t| !t.is_finished()) && from.elapsed() < time {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Waits for its end, and gives what it did. One that does not end is left to the end of the process.
     pub(crate) fn join(mut self) -> HalfRecord {
         self.stop();
-        let from = Instant::now();
-        while self.thread.as_ref().is_some_and(|t| !t.is_finished()) && from.elapsed() < GRACE {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        self.wait(GRACE);
         self.look();
         self.record.error = match self.thread.take() {
             Some(t) if t.is_finished() => t.join().unwrap_or_else(|_| Err("it panicked".into())).err(),
@@ -210,10 +228,13 @@ struct HostWorld {
     maps: Maps,
     uei: Option<Uei>,
     stop: Arc<AtomicBool>,
+    killed: Arc<AtomicBool>,
     rings: RefCell<Vec<Ring>>,
     user_rings: RefCell<Vec<(usize, UserRingBuffer)>>,
     stats_every: u64,
     stats_due: Cell<u64>,
+    /// It has been seen that the run is over.
+    looked: Cell<bool>,
     tell: Sender<Stats>,
 }
 
@@ -228,10 +249,17 @@ fn errno(error: &libbpf_rs::Error) -> Errno {
 }
 
 impl HostWorld {
-    fn new(maps: Maps, uei: Option<Uei>, stop: Arc<AtomicBool>, stats_every: u64, tell: Sender<Stats>) -> HostWorld {
+    fn new(
+        maps: Maps,
+        uei: Option<Uei>,
+        stop: Arc<AtomicBool>,
+        killed: Arc<AtomicBool>,
+        stats_every: u64,
+        tell: Sender<Stats>,
+    ) -> HostWorld {
         let (rings, user_rings) = Default::default();
         let stats_due = Cell::new(monotonic_ns() + stats_every);
-        HostWorld { maps, uei, stop, rings, user_rings, stats_every, stats_due, tell }
+        HostWorld { maps, uei, stop, killed, rings, user_rings, stats_every, stats_due, looked: Cell::new(false), tell }
     }
 
     fn map(&self, map: usize) -> Result<&MapHandle, Errno> {
@@ -254,6 +282,10 @@ impl World for HostWorld {
     }
 
     fn poll(&self, timeout: Ns) -> bool {
+        let timeout = match self.stats_due() {
+            Some(due) => Ns(timeout.0.min(due.0.saturating_sub(monotonic_ns()))),
+            None => timeout,
+        };
         let time = Timespec { tv_sec: (timeout.0 / 1_000_000_000) as i64, tv_nsec: (timeout.0 % 1_000_000_000) as i64 };
         let rings = self.rings.borrow();
         let map = |r: &Ring| self.maps.maps.get(r.map).and_then(Option::as_ref);
@@ -288,7 +320,9 @@ impl World for HostWorld {
     }
 
     fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        // Where figures are wanted there is one more round for the last ones.
+        self.killed.load(Ordering::Relaxed)
+            || self.stop.load(Ordering::Relaxed) && (self.stats_every == 0 || self.looked.replace(true))
     }
 
     fn exited(&self) -> Option<Exit> {

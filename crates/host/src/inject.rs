@@ -67,6 +67,8 @@ pub enum What {
     SysrqS,
     /// Its state is dumped as by the key combination.
     SysrqD,
+    /// The scheduler's user-space half ends, as if it were killed.
+    KillHalf,
     /// A CPU goes offline or comes online.
     Hotplug {
         /// The CPU.
@@ -112,13 +114,14 @@ pub(crate) struct Injector {
 }
 
 impl Injector {
-    /// One parked thread for each. `of`: the process whose tasks are meant; `None`: those of all.
-    pub(crate) fn new(injected: &[Injected], of: Option<u32>) -> io::Result<Injector> {
+    /// One parked thread for each. `of`: the process whose tasks are meant; `None`: those of all. `killed`: tells the half that it is.
+    pub(crate) fn new(injected: &[Injected], of: Option<u32>, killed: &Arc<AtomicBool>) -> io::Result<Injector> {
         let mut injector = Injector::default();
         for one in injected.iter().cloned() {
             let (ready, is_ready) = mpsc::channel();
             let (start, started) = mpsc::channel();
             let (cancelled, failed) = (Arc::clone(&injector.cancelled), Arc::clone(&injector.failed));
+            let killed = Arc::clone(killed);
             let is_rt = matches!(one.what, What::Rt { .. });
             let comm = if is_rt { RT } else { COMM };
             let thread = std::thread::Builder::new().name(comm.into());
@@ -132,7 +135,7 @@ impl Injector {
                 if cancelled.load(Ordering::Relaxed) {
                     return;
                 }
-                if let Err(why) = prepared.and_then(|speed| act(&one.what, speed, of)) {
+                if let Err(why) = prepared.and_then(|speed| act(&one.what, speed, of, &killed)) {
                     let text = format!("--inject '{}': {why}", one.text);
                     failed.lock().unwrap_or_else(PoisonError::into_inner).push(text);
                 }
@@ -170,7 +173,7 @@ fn prepare(what: &What) -> Result<Option<Speed>, String> {
     pinned.map(|()| Some(Speed::measure())).map_err(|e| e.to_string())
 }
 
-fn act(what: &What, speed: Option<Speed>, of: Option<u32>) -> Result<(), String> {
+fn act(what: &What, speed: Option<Speed>, of: Option<u32>, killed: &AtomicBool) -> Result<(), String> {
     let write = |path: PathBuf, text: &str| fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()));
     match what {
         What::Change { task, to } => {
@@ -197,6 +200,10 @@ fn act(what: &What, speed: Option<Speed>, of: Option<u32>) -> Result<(), String>
         }
         What::SysrqS => write("/proc/sysrq-trigger".into(), "S"),
         What::SysrqD => write("/proc/sysrq-trigger".into(), "D"),
+        What::KillHalf => {
+            killed.store(true, Ordering::Relaxed);
+            Ok(())
+        }
         What::Hotplug { cpu, online } => {
             let file = Path::new("/sys/devices/system/cpu").join(format!("cpu{cpu}/online"));
             write(file, if *online { "1" } else { "0" })

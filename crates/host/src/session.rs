@@ -158,7 +158,8 @@ pub fn run(
         (None, Some(workload)) => Crew::Threads(Workers::start(workers, workload, nr_cpus, job.seed).map_err(failed)?),
         (None, None) => Crew::None,
     };
-    let injector = Injector::new(&job.inject, crew.process()).map_err(|e| failed(e.to_string()))?;
+    let killed = Arc::default();
+    let injector = Injector::new(&job.inject, crew.process(), &killed).map_err(|e| failed(e.to_string()))?;
     let what = if matches!(crew, Crew::None) { What::Dump } else { What::All };
     let tracing = Tracing::new(nr_cpus, what)?;
     let mut log = KernelLog::open().ok();
@@ -182,12 +183,23 @@ pub fn run(
             return Ok(Recording { record, pages });
         }
     };
-    let user = half::Running::of(job, half, scheduler.as_ref()).map_err(|reason| HostError::Half { reason })?;
+    let user =
+        half::Running::of(job, half, scheduler.as_ref(), &killed).map_err(|reason| HostError::Half { reason })?;
     record.start_ns = crew.go().map_err(failed)?;
     injector.go(record.start_ns);
     let (notes, restarts, samples) = Default::default();
-    let mut run =
-        Run { job, half, user, scheduler: &mut scheduler, crew: &mut crew, notes, restarts, samples, called_ns: 0 };
+    let mut run = Run {
+        job,
+        half,
+        killed: &killed,
+        user,
+        scheduler: &mut scheduler,
+        crew: &mut crew,
+        notes,
+        restarts,
+        samples,
+        called_ns: 0,
+    };
     let ended = run.wait(record.start_ns, stop, progress);
     let notes = run.notes;
     let user = run.user;
@@ -312,6 +324,7 @@ fn refused(error: &LoadError, said: Option<Exit>) -> Exit {
 struct Run<'a> {
     job: &'a Job,
     half: Option<&'a Half>,
+    killed: &'a Arc<AtomicBool>,
     user: Option<half::Running>,
     scheduler: &'a mut Option<Loaded>,
     crew: &'a mut Crew,
@@ -405,7 +418,7 @@ impl Run<'_> {
         match attach(self.job) {
             Ok(again) => {
                 let before = self.user.take().map(half::Running::join);
-                match half::Running::of(self.job, self.half, again.as_ref()) {
+                match half::Running::of(self.job, self.half, again.as_ref(), self.killed) {
                     Ok(user) => self.user = user.map(|u| u.after(before)),
                     Err(why) => self.notes.push(format!("the user-space half was not started again: {why}")),
                 }

@@ -12,9 +12,8 @@ use std::collections::VecDeque;
 
 pub use scxr_policy::userspace::{ANY_CPU, Decision, TaskEvent, counter, kind};
 
-use crate::args::{Args, Opt, Takes};
+use crate::args::{Args, Opt};
 use crate::error::Error;
-use crate::half::Setting;
 use crate::runtime::Runtime;
 use crate::stats::Stats;
 use crate::{Cpu, Ns};
@@ -114,29 +113,23 @@ impl Default for Drive {
     }
 }
 
-/// Options of a scheduler on this framework: `--slice`, and `--ahead` with the default that is given. [`SETTINGS`] and [`Drive::of`] go with them.
+/// Options of a scheduler on this framework: `--slice`, and `--ahead` with the default that is given. [`Drive::of`] goes with them.
 ///
 /// ```
-/// use scxr_runtime::framework::{Drive, Fifo, SETTINGS, drive, options};
+/// use scxr_runtime::framework::{Drive, Fifo, drive, options};
 /// use scxr_runtime::HalfDef;
 ///
 /// const HALF: HalfDef = HalfDef {
 ///     name: "mine",
 ///     main: |rt, args| drive(rt, Drive::of(args), &mut Fifo::new(args.time("slice"))),
 ///     options: &options(4),
-///     settings: SETTINGS,
 /// };
-/// assert!(scxr_runtime::usage(HALF.options).contains("--ahead N"));
+/// assert_eq!(HALF.options[1].long, "ahead");
 /// ```
 pub const fn options(ahead: u64) -> [Opt; 2] {
-    let slice =
-        Opt { long: "slice", short: Some('s'), takes: Takes::Time, default: 20_000_000, help: "length of a slice" };
-    let help = "tasks decided upon before a CPU is free";
-    [slice, Opt { long: "ahead", short: Some('a'), takes: Takes::Number, default: ahead, help }]
+    let slice = Opt::time("slice", Ns::from_ms(20), "length of a slice").short('s').sets("slice");
+    [slice, Opt::number("ahead", ahead, "tasks decided upon before a CPU is free").short('a').within(0, TASKS as u64)]
 }
-
-/// The variable of the BPF half that [`options`] set.
-pub const SETTINGS: &[Setting] = &[Setting { option: "slice", variable: "slice" }];
 
 impl Drive {
     /// As the [`options`] say.

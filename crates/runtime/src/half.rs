@@ -1,6 +1,8 @@
-//! A half, as data.
+//! A half, and a scheduler with both halves, as data.
 
-use crate::args::{Args, Opt, parse};
+use scxr_policy::native::PolicyDef;
+
+use crate::args::{Args, Opt};
 use crate::error::Error;
 use crate::runtime::Runtime;
 
@@ -13,42 +15,59 @@ pub struct HalfDef {
     pub main: fn(&Runtime<'_>, &Args) -> Result<(), Error>,
     /// Options of the scheduler.
     pub options: &'static [Opt],
-    /// Options that are variables of the BPF half.
-    pub settings: &'static [Setting],
-}
-
-/// An option that sets a variable before the object is loaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Setting {
-    /// The option's long name.
-    pub option: &'static str,
-    /// The variable (`Tunable`) that gets its value.
-    pub variable: &'static str,
 }
 
 /// The variable in which the BPF half finds the process of the user-space half, where it wants to know.
 pub const HALF_TGID: &str = "half_tgid";
 
-/// Variables and their values.
-pub type Variables = Vec<(&'static str, u64)>;
-
-/// Reads arguments; the options, and the variables that they set before load.
-pub fn settings<S: AsRef<str>>(def: &HalfDef, args: &[S]) -> Result<(Args, Variables), Error> {
-    let args = parse(def.name, def.options, args)?;
-    let set = set(def.settings, &args);
-    Ok((args, set))
+/// A scheduler that is a crate of its own, as [`bundle!`](crate::bundle) declares it.
+#[derive(Debug)]
+pub struct Bundle {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does, in a line.
+    pub about: &'static str,
+    /// Its options.
+    pub options: &'static [Opt],
+    /// Its user-space half, where that takes part in scheduling. Of the others the half is what this structure says: options, and figures that
+    /// are the variables of the BPF half.
+    pub half: Option<HalfDef>,
+    /// The BPF object, as built from `policy.rs`.
+    pub object: &'static [u8],
+    /// The same policy, natively.
+    pub native: &'static PolicyDef,
 }
 
-/// The same for a scheduler whose user-space half is nothing but options: the variables that are set before load.
-pub fn variables<S: AsRef<str>>(
-    name: &str,
-    options: &[Opt],
-    settings: &[Setting],
-    args: &[S],
-) -> Result<Variables, Error> {
-    Ok(set(settings, &parse(name, options, args)?))
-}
+/// Declares the crate of a scheduler: `OBJECT`, the BPF object that its build script made of `policy.rs`; `NATIVE`, the same policy natively;
+/// and `BUNDLE`, all that there is to know of it. The options are `user::OPTIONS`, or those of the half where there is one, `user::HALF`.
+///
+/// ```ignore
+/// scxr_runtime::bundle!("central", "one CPU decides for all", options: user::OPTIONS);
+/// scxr_runtime::bundle!("toy", "every event to user space and back", half: user::HALF);
+/// ```
+#[macro_export]
+macro_rules! bundle {
+    ($name:literal, $about:literal, options: $options:expr) => {
+        $crate::bundle!(@ $name, $about, $options, None);
+    };
+    ($name:literal, $about:literal, half: $half:expr) => {
+        $crate::bundle!(@ $name, $about, $half.options, Some($half));
+    };
+    (@ $name:literal, $about:literal, $options:expr, $half:expr) => {
+        /// The BPF object, as built from `policy.rs`.
+        pub const OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".bpf.o"));
 
-fn set(settings: &[Setting], args: &Args) -> Variables {
-    settings.iter().map(|s| (s.variable, args.number(s.option))).collect()
+        /// The same policy, natively.
+        pub const NATIVE: &::scxr_policy::native::PolicyDef = &policy::POLICY;
+
+        /// All that there is to know of the scheduler.
+        pub static BUNDLE: $crate::Bundle = $crate::Bundle {
+            name: $name,
+            about: $about,
+            options: $options,
+            half: $half,
+            object: OBJECT,
+            native: NATIVE,
+        };
+    };
 }

@@ -18,7 +18,7 @@
 //!     Ok(())
 //! }
 //!
-//! static HALF: HalfDef = HalfDef { name: "watch", main: watch, options: &[], settings: &[] };
+//! static HALF: HalfDef = HalfDef { name: "watch", main: watch, options: &[] };
 //! # let _ = &HALF;
 //! ```
 //!
@@ -42,9 +42,9 @@ mod schema;
 mod stats;
 mod world;
 
-pub use args::{Args, Opt, Takes, parse, usage};
+pub use args::{Args, Opt, Takes};
 pub use error::Error;
-pub use half::{HALF_TGID, HalfDef, Setting, Variables, settings, variables};
+pub use half::{Bundle, HALF_TGID, HalfDef};
 pub use handles::{Global, Map, Queue, RingBuf, UNSUPPORTED, UserRingBuf};
 pub use runtime::Runtime;
 pub use schema::{Field, GlobalDesc, MapDesc, MapKind, Schema, StructDesc, Uei};

@@ -7,7 +7,7 @@ use std::mem::{align_of, size_of};
 
 use crate::args::{Args, Opt};
 use crate::error::Error;
-use crate::half::{HalfDef, Setting};
+use crate::half::HalfDef;
 use crate::runtime::Runtime;
 use crate::schema::{GlobalDesc, MapDesc, Schema};
 use crate::stats::{Stat, Stats};
@@ -20,7 +20,7 @@ pub const ENTRY: &str = "SCXR_HALF";
 #[repr(C)]
 pub struct Entry {
     /// [`LAYOUT`] of the library's copy. Nothing else may be looked at where it is not the program's own.
-    pub layout: [usize; 12],
+    pub layout: [usize; 11],
     /// The half.
     pub half: &'static HalfDef,
     /// From here on, a panic of the half's goes there, with its text, and not further.
@@ -34,10 +34,9 @@ impl std::fmt::Debug for Entry {
 }
 
 /// Size and alignment of what crosses, as one number each.
-pub const LAYOUT: [usize; 12] = [
+pub const LAYOUT: [usize; 11] = [
     layout::<HalfDef>(),
     layout::<Opt>(),
-    layout::<Setting>(),
     layout::<Args>(),
     layout::<Runtime<'_>>(),
     layout::<&dyn World>(),

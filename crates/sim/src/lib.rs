@@ -34,7 +34,7 @@ use scxr_ops::half::{DirectScheduler, Half, Maps, native_schema, schema};
 use scxr_ops::{BpfScheduler, Model, NativeScheduler, SchedulerOptions};
 use scxr_policy::native::PolicyDef;
 use scxr_runtime::framework::Scheduler;
-use scxr_runtime::{HalfDef, Schema, settings};
+use scxr_runtime::{Args, HalfDef, Opt, Schema};
 use scxr_trace::{Recorder, Sink};
 
 pub use scxr_ops::Value;
@@ -50,7 +50,7 @@ pub struct Sim {
     seed: u64,
     kernel: KernelVersion,
     set: Vec<(String, u64)>,
-    half: Option<(HalfDef, Vec<String>)>,
+    half: Option<(HalfDef, Vec<(&'static str, u64)>)>,
     stats_every_ms: u64,
     resize: Vec<(String, u32)>,
     nohz_full: Option<String>,
@@ -221,9 +221,15 @@ impl Sim {
         Sim { nohz_full: Some(cpus.into()), ..self }
     }
 
-    /// Runs the scheduler's user-space half, too, with options as its user gives them. They go before [`Sim::set`].
-    pub fn half(self, half: HalfDef, args: &[&str]) -> Sim {
-        Sim { half: Some((half, args.iter().map(|a| (*a).to_owned()).collect())), ..self }
+    /// Runs the scheduler's user-space half, too, with options by their long names; times in ns. They go before [`Sim::set`].
+    pub fn half(self, half: HalfDef, args: &[(&'static str, u64)]) -> Sim {
+        Sim { half: Some((half, args.to_vec())), ..self }
+    }
+
+    /// Options of a scheduler by their long names, times in ns: sets the variables that they mean.
+    pub fn options(self, options: &[Opt], args: &[(&str, u64)]) -> Result<Sim, Error> {
+        let args = Args::of(options, args).map_err(|e| Error::Setup(e.to_string()))?;
+        Ok(args.variables(options).into_iter().fold(self, |sim, (name, value)| sim.set(name, value)))
     }
 
     /// Has the user-space half give figures every so many ms.
@@ -231,22 +237,25 @@ impl Sim {
         Sim { stats_every_ms, ..self }
     }
 
+    /// The options of the user-space half.
+    fn args(&self) -> Result<Option<(HalfDef, Args)>, Error> {
+        let Some((def, given)) = &self.half else { return Ok(None) };
+        let args = Args::of(def.options, given).map_err(|e| Error::Setup(e.to_string()))?;
+        Ok(Some((*def, args)))
+    }
+
     /// Variables to be set before load.
     fn settings(&self) -> Result<Vec<(String, u64)>, Error> {
-        let own = match &self.half {
-            Some((def, args)) => settings(def, args).map_err(|e| Error::Setup(e.to_string()))?.1,
-            None => Vec::new(),
-        };
+        let own = self.args()?.map_or(Vec::new(), |(def, args)| args.variables(def.options));
         Ok(own.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(self.set.iter().cloned()).collect())
     }
 
     /// The user-space half over a scheduler's state.
     fn half_over(&self, maps: Rc<dyn Maps>, schema: Schema, config: &Config) -> Result<Option<Half>, Error> {
-        let Some((def, args)) = &self.half else { return Ok(None) };
-        let args = settings(def, args).map_err(|e| Error::Setup(e.to_string()))?.0;
+        let Some((def, args)) = self.args()? else { return Ok(None) };
         let nr_cpus = self.topology()?.nr_cpus() as u32;
         let stats_every = self.stats_every_ms * 1_000_000;
-        Ok(Some(Half { def: *def, args, maps, schema, cost: config.cost.clone(), nr_cpus, stats_every }))
+        Ok(Some(Half { def, args, maps, schema, cost: config.cost.clone(), nr_cpus, stats_every }))
     }
 
     /// Runs the fair class, without a scheduler.
@@ -339,14 +348,14 @@ impl Sim {
             made.map_err(|e| Error::Setup(format!("cgroup {path}: {e:?}")))?;
         }
         let mut booted = m.state().all_tasks().into_iter().map(|p| m.state().task(p).pid).max().unwrap_or(0);
-        let mut done = None;
+        let mut started = None;
         if let Some(half) = half {
             booted += 1;
             half.introduce(booted).map_err(|e| Error::Setup(format!("half_tgid: error {}", e.0)))?;
             let queue = m.wait_queue();
-            let (task, record) = half.task(queue);
+            let (task, half) = half.task(queue);
             m.spawn(task);
-            done = Some(record);
+            started = Some(half);
         }
         ear.borrow_mut().analyzer.iter_mut().for_each(|a| a.workload_from(booted + 1));
         if let Some(ops) = ops {
@@ -356,6 +365,10 @@ impl Sim {
             m.spawn(spec);
         }
         m.run_until(end);
+        let half_ended = started.as_ref().and_then(|half| half.done.ended.borrow().clone());
+        if let Some(half) = &started {
+            half.finish(end);
+        }
         if let Some((_, why)) = &m.state().ext.enable_error {
             return Err(Error::Load(why.clone()));
         }
@@ -366,8 +379,7 @@ impl Sim {
         let events = ear.recorder.finish();
         let mut report = ear.analyzer.take().map(|a| a.finish(end)).unwrap_or_default();
         report.tasks.retain(|t| t.pid > booted);
-        let stats = done.as_ref().map_or(Vec::new(), |d| d.stats.take());
-        let half_ended = done.and_then(|d| d.ended.take());
+        let stats = started.as_ref().map_or(Vec::new(), |half| half.done.stats.take());
         let (globals, printed) = Default::default();
         Ok(Run { exit, exit_code, exit_msg, globals, printed, stats, half_ended, events, report })
     }

@@ -1,13 +1,12 @@
 //! The others have no ticks; all have their turns; both forms decide alike.
 
-use scxr_central::{NAME, NATIVE, OBJECT, OPTIONS, SETTINGS};
+use scxr_central::{NATIVE, OBJECT, user::OPTIONS};
 use scxr_sim::{ExitKind, Run, Sim};
 
-/// With options as a user gives them.
-fn sim(machine: &str, workload: &str, ms: u64, args: &[&str]) -> Sim {
-    let set = scxr_runtime::variables(NAME, OPTIONS, SETTINGS, args).unwrap();
+/// With options by their long names.
+fn sim(machine: &str, workload: &str, ms: u64, args: &[(&str, u64)]) -> Sim {
     let sim = Sim::new(machine).workload(workload).duration_ms(ms);
-    set.into_iter().fold(sim, |sim, (name, value)| sim.set(name, value))
+    sim.options(OPTIONS, args).unwrap()
 }
 
 /// Ticks by CPU.
@@ -26,7 +25,7 @@ fn all_ran(run: &Run) -> bool {
 fn only_the_deciding_cpu_ticks() {
     for (machine, nr_cpus, central, rest) in [("8", 8, 0, "1-7"), ("2x4x2", 16, 0, "1-15"), ("4", 4, 2, "0-1,3")] {
         let workload = format!("spin:n={}", 2 * nr_cpus);
-        let args = ["--cpu", &central.to_string()];
+        let args = [("cpu", central as u64)];
         let run = sim(machine, &workload, 2_000, &args).nohz_full(rest).object(OBJECT).unwrap();
         assert!(run.is_healthy() && all_ran(&run), "{machine}: {run}");
         let ticks = ticks(&run, nr_cpus);
@@ -60,14 +59,14 @@ fn nobody_starves_and_no_cpu_is_forgotten() {
 
 #[test]
 fn a_cpu_that_is_not_there_cannot_decide() {
-    let run = sim("4", "mixed", 200, &["--cpu", "4"]).object(OBJECT).unwrap();
+    let run = sim("4", "mixed", 200, &[("cpu", 4)]).object(OBJECT).unwrap();
     assert_eq!((run.exit, run.exit_msg.as_str()), (ExitKind::ErrorBpf, "CPU 4 is to decide, there are 4"));
     assert!(all_ran(&run), "{run}");
 }
 
 #[test]
 fn an_interval_of_nothing_is_refused() {
-    let run = sim("4", "mixed", 200, &["--interval", "0ms"]).object(OBJECT).unwrap();
+    let run = Sim::new("4").set("interval", 0).object(OBJECT).unwrap();
     assert_eq!(
         (run.exit, run.exit_msg.as_str()),
         (ExitKind::ErrorBpf, "an interval of 0 leaves no time for anything else")
@@ -78,7 +77,7 @@ fn an_interval_of_nothing_is_refused() {
 #[test]
 fn bpf_and_native_code_decide_alike() {
     for (machine, workload) in [("1", "mixed"), ("4", "mixed"), ("2x2x2", "hackbench:groups=1"), ("8", "spin:n=20")] {
-        for args in [&[][..], &["--cpu", "0", "--slice", "3ms", "--interval", "500us"]] {
+        for args in [&[][..], &[("cpu", 0), ("slice", 3_000_000), ("interval", 500_000)]] {
             sim(machine, workload, 400, args).twins(NATIVE, OBJECT).unwrap();
         }
     }

@@ -1,13 +1,12 @@
 //! Shares are those of the nested hierarchy; tasks of a cgroup share by weight; both forms decide alike.
 
-use scxr_flatcg::{NAME, NATIVE, OBJECT, OPTIONS, SETTINGS};
+use scxr_flatcg::{NATIVE, OBJECT, user::OPTIONS};
 use scxr_sim::{Run, Sim};
 
-/// With options as a user gives them, and cgroups.
-fn sim(machine: &str, workload: &str, ms: u64, args: &[&str], cgroups: &[(&str, u32)]) -> Sim {
-    let set = scxr_runtime::variables(NAME, OPTIONS, SETTINGS, args).unwrap();
+/// With options by their long names, and cgroups.
+fn sim(machine: &str, workload: &str, ms: u64, args: &[(&str, u64)], cgroups: &[(&str, u32)]) -> Sim {
     let sim = Sim::new(machine).workload(workload).duration_ms(ms);
-    let sim = set.into_iter().fold(sim, |sim, (name, value)| sim.set(name, value));
+    let sim = sim.options(OPTIONS, args).unwrap();
     cgroups.iter().fold(sim, |sim, (path, weight)| sim.cgroup(path, *weight))
 }
 
@@ -57,7 +56,7 @@ const TREES: [Tree; 3] = [
 fn shares_are_those_of_the_nested_hierarchy() {
     for tree in TREES {
         for machine in ["1", "4", "2x2x2"] {
-            let sim = sim(machine, &file(tree.workload), 20_000, &["--slice", "5ms"], tree.cgroups);
+            let sim = sim(machine, &file(tree.workload), 20_000, &[("slice", 5_000_000)], tree.cgroups);
             let run = sim.object(OBJECT).unwrap();
             assert!(run.is_healthy() && run.report.tasks.iter().all(|t| t.cpu_ns > 0), "{}: {run}", tree.workload);
             let names: Vec<&str> = tree.parts.iter().map(|(name, _)| *name).collect();
@@ -78,19 +77,19 @@ fn a_lone_heavy_task_gets_its_share() {
     let tasks = r#"{ "tasks": { "h": { "loop": -1, "run": 10000000, "taskgroup": "/h" },
         "l": { "loop": -1, "run": 10000000, "taskgroup": "/l" } }, "global": { "duration": 10 } }"#;
     std::fs::write(&path, tasks).unwrap();
-    let run = sim("1", path.to_str().unwrap(), 20_000, &["--slice", "5ms"], &[("/h", 400)]).object(OBJECT).unwrap();
+    let run = sim("1", path.to_str().unwrap(), 20_000, &[("slice", 5_000_000)], &[("/h", 400)]).object(OBJECT).unwrap();
     let share = shares(&run, &["h", "l"])[0];
     assert!(run.is_healthy() && (share / 0.8 - 1.0).abs() < 0.03, "{share} {run}");
 }
 
 #[test]
 fn tasks_of_a_cgroup_share_by_weight() {
-    let run = sim("1", "spin:n=3,nice=-5/0/5", 20_000, &["--slice", "5ms"], &[]).object(OBJECT).unwrap();
+    let run = sim("1", "spin:n=3,nice=-5/0/5", 20_000, &[("slice", 5_000_000)], &[]).object(OBJECT).unwrap();
     let shares = shares(&run, &["spin-5", "spin+0", "spin+5"]);
     for (share, weight) in shares.iter().zip([305.0, 100.0, 33.0]) {
         assert!((share / (weight / 438.0) - 1.0).abs() < 0.03, "{shares:?}");
     }
-    let run = sim("1", "spin:n=3,nice=-5/0/5", 20_000, &["--fifo"], &[]).object(OBJECT).unwrap();
+    let run = sim("1", "spin:n=3,nice=-5/0/5", 20_000, &[("fifo", 1)], &[]).object(OBJECT).unwrap();
     let share = self::shares(&run, &["spin-5", "spin+0", "spin+5"])[0];
     assert!(run.is_healthy() && (share - 1.0 / 3.0).abs() < 0.02, "{share}");
 }
@@ -116,7 +115,7 @@ fn nobody_starves_and_no_cpu_is_forgotten() {
 #[test]
 fn bpf_and_native_code_decide_alike() {
     for (machine, workload) in [("1", file("deep")), ("4", file("parted")), ("2x2x2", "mixed".to_owned())] {
-        for args in [&[][..], &["--slice", "3ms", "--fifo"]] {
+        for args in [&[][..], &[("slice", 3_000_000), ("fifo", 1)]] {
             sim(machine, &workload, 400, args, &[("/a", 300), ("/batch", 20)]).twins(NATIVE, OBJECT).unwrap();
         }
     }

@@ -2,16 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use scxr_pair::{NAME, NATIVE, OBJECT, OPTIONS, SETTINGS};
+use scxr_pair::{NATIVE, OBJECT, user::OPTIONS};
 use scxr_sim::{Event, ExitKind, Run, Sim};
 
 const GROUPS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/groups.json");
 
-/// With options as a user gives them.
-fn sim(machine: &str, workload: &str, ms: u64, args: &[&str]) -> Sim {
-    let set = scxr_runtime::variables(NAME, OPTIONS, SETTINGS, args).unwrap();
+/// With options by their long names.
+fn sim(machine: &str, workload: &str, ms: u64, args: &[(&str, u64)]) -> Sim {
     let sim = Sim::new(machine).workload(workload).duration_ms(ms);
-    set.into_iter().fold(sim, |sim, (name, value)| sim.set(name, value))
+    sim.options(OPTIONS, args).unwrap()
 }
 
 /// Looks at every switch, as an account of the run's own: how long did CPUs of a pair run tasks of two cgroups, ns, and how often did one begin to?
@@ -70,8 +69,8 @@ fn a_pair_never_runs_two_cgroups() {
 
 #[test]
 fn a_stride_says_which_cpus_are_a_pair() {
-    for (stride, mate) in [("1", 1), ("2", 2), ("4", 4)] {
-        let run = sim("8", GROUPS, 600, &["--stride", stride]).object(OBJECT).unwrap();
+    for (stride, mate) in [(1, 1), (2, 2), (4, 4)] {
+        let run = sim("8", GROUPS, 600, &[("stride", stride)]).object(OBJECT).unwrap();
         assert!(run.is_healthy(), "{run}");
         assert_eq!(together(&run.events, |cpu| cpu ^ mate), (0, 0), "{stride}");
         let others = [1, 2, 4].into_iter().filter(|m| *m != mate);
@@ -81,8 +80,8 @@ fn a_stride_says_which_cpus_are_a_pair() {
 
 #[test]
 fn a_stride_that_makes_no_pairs_is_refused() {
-    for stride in ["8", "4294967295"] {
-        let run = sim("8", "mixed", 100, &["--stride", stride]).object(OBJECT).unwrap();
+    for stride in [8, 4_294_967_295] {
+        let run = Sim::new("8").duration_ms(100).set("stride", stride).object(OBJECT).unwrap();
         let expect = format!("a stride of {stride} makes no pairs of 8 CPUs");
         assert_eq!((run.exit, run.exit_msg.as_str()), (ExitKind::ErrorBpf, expect.as_str()));
     }
@@ -113,7 +112,7 @@ fn one_cgroup_has_the_whole_machine() {
 #[test]
 fn bpf_and_native_code_decide_alike() {
     for (machine, workload) in [("1", "mixed"), ("2x2", GROUPS), ("4x2", GROUPS), ("4x2", "hackbench:groups=1")] {
-        for args in [&[][..], &["--slice", "3ms", "--stride", "1"]] {
+        for args in [&[][..], &[("slice", 3_000_000), ("stride", 1)]] {
             sim(machine, workload, 400, args).twins(NATIVE, OBJECT).unwrap();
         }
     }

@@ -1,13 +1,12 @@
 //! Levels share as their turns say; faults are found; both forms decide alike.
 
-use scxr_qmap::{NAME, NATIVE, OBJECT, OPTIONS, SETTINGS};
+use scxr_qmap::{NATIVE, OBJECT, user::OPTIONS};
 use scxr_sim::{ExitKind, Run, Sim};
 
-/// With options as a user gives them.
-fn sim(machine: &str, workload: &str, ms: u64, args: &[&str]) -> Sim {
-    let set = scxr_runtime::variables(NAME, OPTIONS, SETTINGS, args).unwrap();
+/// With options by their long names.
+fn sim(machine: &str, workload: &str, ms: u64, args: &[(&str, u64)]) -> Sim {
     let sim = Sim::new(machine).workload(workload).duration_ms(ms);
-    set.into_iter().fold(sim, |sim, (name, value)| sim.set(name, value))
+    sim.options(OPTIONS, args).unwrap()
 }
 
 fn all_ran(run: &Run) -> bool {
@@ -24,9 +23,9 @@ fn levels(run: &Run) -> Vec<f64> {
 #[test]
 fn levels_share_1_2_4_8_16() {
     // more tasks in the lower levels than in the upper ones: their number does not matter
-    for (machine, nr, slice) in [("1", 15, "5ms"), ("4", 40, "5ms"), ("2x2x2", 80, "2ms")] {
+    for (machine, nr, slice) in [("1", 15, 5_000_000), ("4", 40, 5_000_000), ("2x2x2", 80, 2_000_000)] {
         let workload = format!("spin:n={nr},nice=10/5/0/-5/-10");
-        let run = sim(machine, &workload, 20_000, &["--slice", slice]).object(OBJECT).unwrap();
+        let run = sim(machine, &workload, 20_000, &[("slice", slice)]).object(OBJECT).unwrap();
         assert!(run.is_healthy() && all_ran(&run), "{machine}: {run}");
         for (share, expect) in levels(&run).iter().zip([1.0, 2.0, 4.0, 8.0, 16.0]) {
             assert!((share / expect - 1.0).abs() < 0.03, "{machine}: {:?}", levels(&run));
@@ -47,14 +46,15 @@ fn no_cpu_idles_long_while_tasks_wait() {
 
 #[test]
 fn the_highest_priority_goes_first() {
-    let wait = |args: &[&str]| {
+    let wait = |args: &[(&str, u64)]| {
         let run =
             sim("2", "mixed:hogs=6,nice=0,interactive=1,periodic=0,pinned=0", 2_000, args).object(OBJECT).unwrap();
         assert!(run.is_healthy(), "{run}");
         run
     };
     assert_eq!(wait(&[]).global("nr_expedited_local"), 0);
-    let run = sim("2", "spin:n=8,nice=-20/0/0/0", 2_000, &["-H", "-s", "5ms"]).object(OBJECT).unwrap();
+    let run =
+        sim("2", "spin:n=8,nice=-20/0/0/0", 2_000, &[("highpri", 1), ("slice", 5_000_000)]).object(OBJECT).unwrap();
     let sent = ["local", "remote", "timer"].map(|how| run.global(&format!("nr_expedited_{how}")));
     assert!(run.is_healthy() && all_ran(&run) && sent.iter().sum::<i128>() > 10, "{sent:?} {run}");
     let left = run.global("nr_highpri_queued");
@@ -67,8 +67,8 @@ fn the_highest_priority_goes_first() {
 #[test]
 fn faults_are_found_and_nothing_is_lost() {
     for (args, exit, msg) in [
-        (["--drop-user", "50"], ExitKind::ErrorStall, "failed to run"),
-        (["--error-after", "100"], ExitKind::ErrorBpf, "an error after 100 tasks"),
+        ([("drop-user", 50)], ExitKind::ErrorStall, "failed to run"),
+        ([("error-after", 100)], ExitKind::ErrorBpf, "an error after 100 tasks"),
     ] {
         let run = sim("2", "mixed", 12_000, &args).object(OBJECT).unwrap();
         assert_eq!(run.exit, exit, "{args:?}: {run}");
@@ -81,7 +81,7 @@ fn faults_are_found_and_nothing_is_lost() {
 
 #[test]
 fn bpf_and_native_code_decide_alike() {
-    for args in [&["-H", "-b", "4"][..], &["-s", "1ms", "-b", "0"], &["-P", "--disallow", "3"]] {
+    for args in [&[("highpri", 1), ("batch", 4)][..], &[("slice", 1_000_000)], &[("print", 1), ("disallow", 3)]] {
         for (machine, workload) in [("2", "mixed"), ("2x2x2", "spin:n=20,nice=-20/0/10"), ("4", "hackbench:groups=1")] {
             sim(machine, workload, 1_200, args).twins(NATIVE, OBJECT).unwrap();
         }

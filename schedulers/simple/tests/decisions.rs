@@ -217,15 +217,6 @@ fn the_rest_is_one_call_each() {
 }
 
 #[test]
-fn options_become_settings() {
-    assert_eq!(scxr_simple::settings::<&str>(&[]), Ok(vec![]));
-    assert_eq!(scxr_simple::settings(&["-f"]), Ok(vec![("fifo_sched", 1)]));
-    assert_eq!(scxr_simple::settings(&["--fifo"]), Ok(vec![("fifo_sched", 1)]));
-    let error = scxr_simple::settings(&["--fofi"]).unwrap_err().to_string();
-    assert!(error.contains("--fofi") && error.contains("--fifo"), "{error}");
-}
-
-#[test]
 fn the_object_is_one() {
     assert_eq!(scxr_simple::OBJECT[..4], *b"\x7fELF");
 }

@@ -41,7 +41,7 @@ fn every_event_goes_to_user_space_and_back() {
 #[test]
 fn bpf_and_native_code_decide_alike() {
     for (machine, workload) in [("2", "mixed"), ("4", "hackbench:groups=1")] {
-        Sim::new(machine).workload(workload).half(HALF, &["--slice", "5ms"]).twins(NATIVE, OBJECT).unwrap();
+        Sim::new(machine).workload(workload).half(HALF, &[("slice", 5_000_000)]).twins(NATIVE, OBJECT).unwrap();
     }
 }
 

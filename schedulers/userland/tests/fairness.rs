@@ -25,7 +25,7 @@ fn shares_are_as_weights() {
     for (machine, workload, weights) in SHARES {
         let sim = Sim::new(machine).workload(workload).duration_ms(10_000);
         let direct = sim.direct("userland", Box::new(ByVruntime::new(Ns::from_ms(5)))).unwrap();
-        let user = sim.half(HALF, &["--slice", "5ms"]).object(OBJECT).unwrap();
+        let user = sim.half(HALF, &[("slice", 5_000_000)]).object(OBJECT).unwrap();
         let all: f64 = weights.iter().sum();
         for run in [user, direct] {
             assert!(run.is_healthy(), "{run}");

@@ -48,7 +48,7 @@ pub(super) fn plan(
         half: scheduler.half.map(|half| HalfJob {
             name: half.name.to_owned(),
             library: scheduler.half_library.clone(),
-            args: scheduler.args.clone(),
+            args: scheduler.options.values().iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
         }),
         stats_every_ns: keep.stats_every,
         ..Job::default()

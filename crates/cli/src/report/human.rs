@@ -19,6 +19,9 @@ use crate::session::{Exit, RunResult, Setup, StatsJson};
 /// Most lines of the table of tasks.
 const TASK_LINES_MAX: usize = 24;
 
+/// Most lines of what a scheduler printed.
+const PRINTED_LINES_MAX: usize = 24;
+
 /// The report of a run.
 pub(crate) fn run(q: &Request, s: &Scheduler, r: &RunResult) -> String {
     let mut out = String::new();
@@ -43,6 +46,7 @@ pub(crate) fn run(q: &Request, s: &Scheduler, r: &RunResult) -> String {
     out += &latencies(&r.report);
     out += &tasks(&r.report.tasks);
     out += &stats(s, r);
+    out += &printed(&r.printed);
     if let Some(globals) = &r.globals {
         out += "globals\n";
         for (name, value) in globals {
@@ -68,6 +72,20 @@ fn stats(s: &Scheduler, r: &RunResult) -> String {
         out.push('\n');
     }
     out
+}
+
+/// What the scheduler printed: the last lines.
+fn printed(lines: &[String]) -> String {
+    let more = lines.len().saturating_sub(PRINTED_LINES_MAX);
+    let Some(shown) = lines.get(more..).filter(|shown| !shown.is_empty()) else { return String::new() };
+    let mut out = String::from("printed\n");
+    if more > 0 {
+        writeln!(out, "  ({} lines before; --json has them)", count(more as u64)).expect("a string takes everything");
+    }
+    for line in shown {
+        writeln!(out, "  {}", line.trim_end()).expect("a string takes everything");
+    }
+    out + "\n"
 }
 
 /// The speed of a run, for standard error: it is not the same twice.

@@ -97,6 +97,7 @@ pub(crate) struct RunJson<'a> {
     tasks: &'a [TaskReport],
     counters: &'a IndexMap<String, i64>,
     dumps: &'a [String],
+    printed: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     globals: Option<&'a IndexMap<String, serde_json::Value>>,
     /// Only where the scheduler has a user-space half that takes part.
@@ -134,6 +135,7 @@ impl<'a> RunJson<'a> {
             tasks: &r.report.tasks,
             counters: &r.counters,
             dumps: &r.dumps,
+            printed: &r.printed,
             globals: r.globals.as_ref(),
             half: r.half.as_ref(),
             stats: r.stats.as_deref(),

@@ -1,11 +1,8 @@
 //! The user-space half of a scheduler, in a run.
 
-use std::rc::Rc;
-
 use scxr_host::HalfRecord;
 use scxr_kernel::Machine;
-use scxr_ops::half::{Done, Half};
-use scxr_runtime::settings;
+use scxr_ops::half::{Half, Started};
 use serde::Serialize;
 
 use super::Keep;
@@ -28,8 +25,8 @@ impl HalfResult {
     }
 
     /// What a simulated half did.
-    pub(super) fn of(done: &Done) -> HalfResult {
-        HalfResult { error: done.ended.borrow().clone().and_then(Result::err) }
+    pub(super) fn of(half: &Started) -> HalfResult {
+        HalfResult { error: half.done.ended.borrow().clone().and_then(Result::err) }
     }
 }
 
@@ -41,12 +38,11 @@ pub(super) fn spawn(
     loaded: &Loaded,
     pid: u32,
     keep: Keep,
-) -> Result<Option<Rc<Done>>> {
+) -> Result<Option<Started>> {
     let (Some(def), Some((maps, schema))) = (scheduler.half, loaded.maps(&scheduler.kind)) else { return Ok(None) };
-    let (args, _) = settings(&def, &scheduler.args).map_err(Failure::input)?;
     let half = Half {
         def,
-        args,
+        args: scheduler.options.clone(),
         maps,
         schema,
         cost: request.config.cost.clone(),
@@ -55,7 +51,7 @@ pub(super) fn spawn(
     };
     half.introduce(pid).map_err(|e| Failure::input(format_args!("half_tgid cannot be set: error {}", e.0)))?;
     let queue = m.wait_queue();
-    let (task, done) = half.task(queue);
+    let (task, half) = half.task(queue);
     m.spawn(task);
-    Ok(Some(done))
+    Ok(Some(half))
 }

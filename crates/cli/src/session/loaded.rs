@@ -177,6 +177,15 @@ impl Loaded {
         }
     }
 
+    /// What it printed.
+    pub(super) fn printed(&self) -> Vec<String> {
+        match self {
+            Loaded::Eevdf => Vec::new(),
+            Loaded::Bpf(s, _) => s.printed(),
+            Loaded::Native(s) => s.printed(),
+        }
+    }
+
     /// Its variables.
     pub(super) fn globals(&self) -> IndexMap<String, Json> {
         let values = match self {

@@ -5,7 +5,7 @@ use scxr_runtime::{Args, Error, HalfDef, Ns, Runtime};
 use crate::policy::shared::{NOTES_MAX, Note};
 
 /// The half.
-pub static HALF: HalfDef = HalfDef { name: "maps", main, options: &[], settings: &[] };
+pub static HALF: HalfDef = HalfDef { name: "maps", main, options: &[] };
 
 fn expect(right: bool, what: &str) -> Result<(), Error> {
     if right { Ok(()) } else { Err(Error::Other(format!("wrong: {what}"))) }

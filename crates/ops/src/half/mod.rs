@@ -54,6 +54,43 @@ pub struct Done {
     pub stats: RefCell<Vec<Stats>>,
     /// How it ended; `None`: it goes on.
     pub ended: RefCell<Option<Result<(), String>>>,
+    /// The run is over.
+    over: Cell<bool>,
+}
+
+/// A half that was started, for whoever runs it.
+pub struct Started {
+    /// What it has done so far.
+    pub done: Rc<Done>,
+    main: Rc<RefCell<Main>>,
+    gives_stats: bool,
+}
+
+/// Steps that a half may make after the end of its run.
+const LAST_STEPS: u32 = 100_000;
+
+impl Started {
+    /// Kills it: it does nothing any more, and its task exits when it runs next.
+    pub fn killer(&self) -> impl FnOnce() + use<> {
+        let (main, done) = (Rc::clone(&self.main), Rc::clone(&self.done));
+        move || {
+            if main.borrow_mut().code.take().is_some() {
+                *done.ended.borrow_mut() = Some(Err("killed".into()));
+            }
+        }
+    }
+
+    /// The run is over, at that time: a half that was to give figures just then gives them, and returns. Time stands still for it.
+    pub fn finish(&self, now: u64) {
+        let Some(cx) = self.main.borrow().cx.filter(|_| self.gives_stats) else { return };
+        self.done.over.set(true);
+        let cx = TaskCx { now, ..cx };
+        for _ in 0..LAST_STEPS {
+            if let Action::Exit = self.main.borrow_mut().next(&cx) {
+                return;
+            }
+        }
+    }
 }
 
 impl Half {
@@ -66,10 +103,10 @@ impl Half {
     }
 
     /// The task that it is, which waits for messages on `queue`.
-    pub fn task(self, queue: WaitQueueId) -> (TaskSpec, Rc<Done>) {
+    pub fn task(self, queue: WaitQueueId) -> (TaskSpec, Started) {
         self.maps.wait_on(queue);
         let done = Rc::new(Done::default());
-        let name = self.def.name;
+        let (name, gives_stats) = (self.def.name, self.stats_every > 0);
         let stack = DefaultStack::new(STACK_BYTES).expect("memory for the stack of a user-space half");
         let record = Rc::clone(&done);
         let main = Coroutine::with_stack(stack, move |yielder: &Yielder<TaskCx, Action>, cx: TaskCx| {
@@ -86,32 +123,49 @@ impl Half {
                 rings: RefCell::default(),
                 stats_every,
                 stats_due: Cell::new(shown(stats_every)),
+                looked: Cell::new(false),
                 done: &record,
             };
             let ended = (def.main)(&Runtime::new(&world, &schema), &args);
             world.pay();
             *record.ended.borrow_mut() = Some(ended.map_err(|e| e.to_string()));
         });
-        (TaskSpec::new(name, HalfTask { main: Some(main) }), done)
+        let main = Rc::new(RefCell::new(Main { code: Some(main), cx: None }));
+        (TaskSpec::new(name, HalfTask { main: Rc::clone(&main) }), Started { done, main, gives_stats })
+    }
+}
+
+/// The half's code.
+struct Main {
+    /// `None`: it has returned.
+    code: Option<Coroutine<TaskCx, Action, (), DefaultStack>>,
+    /// As it was resumed last; `None`: it has not begun.
+    cx: Option<TaskCx>,
+}
+
+impl Main {
+    /// Goes on to the next step.
+    fn next(&mut self, cx: &TaskCx) -> Action {
+        let Some(code) = &mut self.code else { return Action::Exit };
+        self.cx = Some(*cx);
+        match code.resume(*cx) {
+            CoroutineResult::Yield(action) => action,
+            CoroutineResult::Return(()) => {
+                self.code = None;
+                Action::Exit
+            }
+        }
     }
 }
 
 /// The half's task.
 struct HalfTask {
-    /// `None`: it has returned.
-    main: Option<Coroutine<TaskCx, Action, (), DefaultStack>>,
+    main: Rc<RefCell<Main>>,
 }
 
 impl Behavior for HalfTask {
     fn next(&mut self, cx: &TaskCx) -> Action {
-        let Some(main) = &mut self.main else { return Action::Exit };
-        match main.resume(*cx) {
-            CoroutineResult::Yield(action) => action,
-            CoroutineResult::Return(()) => {
-                self.main = None;
-                Action::Exit
-            }
-        }
+        self.main.borrow_mut().next(cx)
     }
 }
 
@@ -130,6 +184,8 @@ struct SimWorld<'a> {
     rings: RefCell<Vec<usize>>,
     stats_every: u64,
     stats_due: Cell<u64>,
+    /// It has been seen that the run is over.
+    looked: Cell<bool>,
     done: &'a Done,
 }
 
@@ -165,7 +221,8 @@ impl SimWorld<'_> {
 
 impl World for SimWorld<'_> {
     fn now(&self) -> Ns {
-        Ns(shown(self.cx.get().now + self.owed.get()))
+        let owed = if self.done.over.get() { 0 } else { self.owed.get() };
+        Ns(shown(self.cx.get().now + owed))
     }
 
     fn sleep(&self, time: Ns) {
@@ -184,7 +241,11 @@ impl World for SimWorld<'_> {
         if ready() {
             return true;
         }
-        self.step(Action::WaitTimeout(self.queue, timeout.0));
+        let timeout = match self.stats_due() {
+            Some(due) => timeout.0.min(due.0.saturating_sub(self.now().0).max(1)),
+            None => timeout.0,
+        };
+        self.step(Action::WaitTimeout(self.queue, timeout));
         ready()
     }
 
@@ -212,7 +273,8 @@ impl World for SimWorld<'_> {
     }
 
     fn is_stopped(&self) -> bool {
-        false
+        // There is one more round for its last figures.
+        self.done.over.get() && self.looked.replace(true)
     }
 
     fn exited(&self) -> Option<Exit> {

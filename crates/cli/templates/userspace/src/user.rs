@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 
 use scxr_runtime::framework::{Drive, Scheduler, Task, drive};
-use scxr_runtime::{Args, Error, HalfDef, Ns, Opt, Runtime, Setting, Takes};
+use scxr_runtime::{Args, Error, HalfDef, Ns, Opt, Runtime};
 
 /// What whoever runs this scheduler needs to know.
 pub static HALF: HalfDef = HalfDef {
     name: "{{crate}}",
     main,
-    options: &[Opt { long: "slice", short: Some('s'), takes: Takes::Time, default: 10_000_000, help: "length of a slice" }],
-    settings: &[Setting { option: "slice", variable: "slice" }],
+    options: &[Opt::time("slice", Ns::from_ms(10), "length of a slice").short('s').sets("slice")],
 };
 
 fn main(rt: &Runtime<'_>, args: &Args) -> Result<(), Error> {
@@ -33,7 +32,7 @@ pub struct Least {
 impl Scheduler for Least {
     fn enqueue(&mut self, task: Task) {
         let (time, ran) = self.accounts.entry(task.pid).or_insert((self.floor, task.ran.0));
-        *time = (*time + (task.ran.0 - *ran) * 100 / u64::from(task.weight)).max(self.floor);
+        *time = (*time + task.ran.0.saturating_sub(*ran) * 100 / u64::from(task.weight)).max(self.floor);
         *ran = task.ran.0;
         self.arrivals += 1;
         self.ready.insert((*time, self.arrivals), task);

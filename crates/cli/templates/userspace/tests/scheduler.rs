@@ -16,7 +16,7 @@ fn it_schedules() -> Result<(), Error> {
 #[test]
 fn it_shares_by_weight() -> Result<(), Error> {
     let sim = Sim::new("1").workload("spin:n=8,nice=0/5").duration_ms(4000);
-    let run = sim.half(HALF, &["--slice", "5ms"]).object(OBJECT)?;
+    let run = sim.half(HALF, &[("slice", 5_000_000)]).object(OBJECT)?;
     let (heavy, light) = (run.cpu_ns("spin+0"), run.cpu_ns("spin+5"));
     let share = 100 * heavy / (heavy + light);
     assert!((72..79).contains(&share), "the heavier tasks got {share} %");
