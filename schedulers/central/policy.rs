@@ -8,6 +8,8 @@ const FALLBACK: Dsq<Fifo> = Dsq::fifo(0);
 shared! {
     /// What is kept for each CPU.
     pub struct CpuCtx {
+        /// Tasks that it took out of the fallback queue.
+        pub nr_fallback: u32,
         /// 1: it has nothing to run and waits for a decision.
         pub wants: u32,
         /// Since when its task runs; 0: it has none of this scheduler.
@@ -131,6 +133,18 @@ fn quantum() -> Ns {
     if WOKEN.get() != 0 && INTERVAL.get().0 < SLICE.get().0 { INTERVAL.get() } else { SLICE.get() }
 }
 
+/// Takes a task out of the fallback queue; while others wait for a decision every other time only, as more may come there all the time.
+#[inline(always)]
+fn fall_back(cx: &Dispatch, ctx: &CpuCtx) -> bool {
+    let turn = ctx.nr_fallback.get() & 1 == 0 || NR_QUEUED.get() <= 0;
+    if turn && FALLBACK.move_to_local(cx) {
+        ctx.nr_fallback.add(1);
+        return true;
+    }
+    ctx.nr_fallback.set(0);
+    false
+}
+
 /// Lets the deciding CPU's own task go on, which had to make room for a decision only.
 #[inline(always)]
 fn goes_on(prev: Option<Task<'_>>) -> bool {
@@ -165,10 +179,8 @@ fn decide_for_all(cx: &Dispatch, this: Cpu, prev: Option<Task<'_>>) {
         this.kick(KickFlags::PREEMPT);
         return;
     }
-    if goes_on || FALLBACK.move_to_local(cx) || decide(cx, this) {
-        return;
-    }
-    if let Some(ctx) = CPUS.get() {
+    let Some(ctx) = CPUS.get() else { return };
+    if !goes_on && !fall_back(cx, &ctx) && !decide(cx, this) && !FALLBACK.move_to_local(cx) {
         want(&ctx);
     }
 }
@@ -197,6 +209,10 @@ fn look(_cx: &Unlocked) {
         let Some(ctx) = CPUS.on(cpu) else { continue };
         let started_at = ctx.started_at.get();
         let limit = if cpu == central() { quantum() } else { SLICE.get() };
+        if started_at == Ns::ZERO && ctx.wants.get() != 0 && FALLBACK.nr_queued() != Ok(0) {
+            // it wanted a decision, and others had them
+            cpu.kick(KickFlags::IDLE);
+        }
         if started_at == Ns::ZERO || ((now - started_at).0 as i64) < limit.0 as i64 {
             continue;
         }
@@ -268,10 +284,8 @@ scheduler! {
                 decide_for_all(cx, cpu, prev);
                 return;
             }
-            if FALLBACK.move_to_local(cx) {
-                return;
-            }
-            if let Some(ctx) = CPUS.get() {
+            let Some(ctx) = CPUS.get() else { return };
+            if !fall_back(cx, &ctx) {
                 want(&ctx);
                 central().kick(KickFlags::PREEMPT);
             }

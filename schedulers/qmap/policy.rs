@@ -34,6 +34,8 @@ shared! {
         pub left: u32,
         /// Tasks that were taken out of FIFOs in this dispatch.
         pub nr_taken: u32,
+        /// 1: the last one came out of the shared queue, and not out of a FIFO.
+        pub nr_shared: u32,
         /// Levels that were found empty since then.
         pub nr_empty: u32,
         /// Mean weight of what runs there.
@@ -476,13 +478,19 @@ scheduler! {
         }
 
         fn dispatch(cx: &Dispatch, cpu: Cpu, prev: Option<Task<'_>>) {
-            if HIGHPRI.get() && expedite(cx, false) || SHARED.move_to_local(cx) {
-                return;
-            }
-            if loops(cx) {
+            if HIGHPRI.get() && expedite(cx, false) {
                 return;
             }
             let Some(ctx) = CPUS.get() else { return };
+            // what lies in the shared queue already goes first, but not always: more may come there all the time
+            if ctx.nr_shared.get() & 1 == 0 && SHARED.move_to_local(cx) {
+                ctx.nr_shared.add(1);
+                return;
+            }
+            ctx.nr_shared.set(0);
+            if loops(cx) {
+                return;
+            }
             if let Some(p) = prev && goes_on(p, &ctx) {
                 return;
             }

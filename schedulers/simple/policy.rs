@@ -51,7 +51,7 @@ fn advance(vtime: Vtime) {
 /// who is first (before 6.19) it goes on only if nobody waits at all.
 #[inline(always)]
 fn goes_on(p: Task<'_>) -> bool {
-    if !p.is_queued() {
+    if !p.is_queued() || FIFO_SCHED.get() {
         return false;
     }
     let vtime = limited(charged(p));
@@ -94,7 +94,7 @@ scheduler! {
         /// The task whose slice just ended is not in the queue yet: it goes on where it would still be the first, so that a
         /// heavy task gets its share though others wait.
         fn dispatch(cx: &Dispatch, _cpu: Cpu, prev: Option<Task<'_>>) {
-            if let Some(p) = prev && !FIFO_SCHED.get() && goes_on(p) {
+            if let Some(p) = prev && goes_on(p) {
                 return;
             }
             SHARED_DSQ.move_to_local(cx);

@@ -144,6 +144,8 @@ pub(crate) struct RunResult {
     pub(crate) counters: IndexMap<String, i64>,
     /// Debug dumps that SysRq-D asked for.
     pub(crate) dumps: Vec<String>,
+    /// Instructions of BPF that its operations executed, in a simulation.
+    pub(crate) bpf_instructions: Option<u64>,
     /// What the scheduler printed (`bpf_printk`, `scx_bpf_print`), in a simulation.
     pub(crate) printed: Vec<String>,
     /// All events, as text.
@@ -306,7 +308,7 @@ fn simulate(
     let ending = m.state().ext.ending().is_some();
     let nr_events = m.state().nr_events;
     let counters = counters(&m, scheduler);
-    let printed = loaded.printed();
+    let (printed, bpf_instructions) = (loaded.printed(), loaded.bpf_instructions());
     let dumps = m.state().ext.dumps.asked_for().map(str::to_owned).collect();
     setup.started = setup.tasks - m.nr_spawns_pending().min(setup.tasks);
     setup.forks_refused = m.state().nr_forks_refused;
@@ -331,6 +333,7 @@ fn simulate(
         globals,
         counters,
         dumps,
+        bpf_instructions,
         printed,
         trace,
         wall_ns: start.elapsed().as_nanos() as u64,
@@ -378,6 +381,7 @@ fn refused(scheduler: &Scheduler, seed: u64, keep: Keep, msg: String, start: Ins
         globals: keep.globals.then(IndexMap::new),
         counters: IndexMap::new(),
         dumps: Vec::new(),
+        bpf_instructions: None,
         printed: Vec::new(),
         trace: keep.trace.then(|| scxr_trace::text::write(&[])),
         wall_ns: start.elapsed().as_nanos() as u64,

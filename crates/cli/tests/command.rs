@@ -52,7 +52,7 @@ fn mistakes_are_explained() {
         ("run eevdf --duration 10ms --trace no/such/folder/t", "No such file or directory"),
         ("run eevdf --scenario no-such.toml", "no-such.toml: No such file or directory"),
         ("run eevdf -- -f", "have options of their own"),
-        ("run simple -- -x", "simple has no option -x"),
+        ("run simple -- -x", "unexpected argument '-x' found"),
         ("run simple --set fifo_schd=1", "did you mean fifo_sched (Tunable<bool>: "),
         ("run simple --set fifo_sched", "write VAR=VALUE"),
         ("run simple --resize stat=4", "no map named stat"),

@@ -34,7 +34,7 @@ impl Value for bool {
     }
     #[inline(always)]
     fn from_bits(bits: u64) -> Self {
-        bits & 1 != 0
+        bits != 0
     }
 }
 

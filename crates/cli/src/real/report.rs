@@ -124,6 +124,7 @@ pub(super) fn result(
         globals: keep.globals.then(|| globals(scheduler, &record.maps)),
         counters: record.counters.iter().cloned().collect(),
         dumps,
+        bpf_instructions: None,
         printed: Vec::new(),
         trace,
         wall_ns,

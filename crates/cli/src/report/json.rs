@@ -97,6 +97,7 @@ pub(crate) struct RunJson<'a> {
     tasks: &'a [TaskReport],
     counters: &'a IndexMap<String, i64>,
     dumps: &'a [String],
+    bpf_instructions: Option<u64>,
     printed: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     globals: Option<&'a IndexMap<String, serde_json::Value>>,
@@ -135,6 +136,7 @@ impl<'a> RunJson<'a> {
             tasks: &r.report.tasks,
             counters: &r.counters,
             dumps: &r.dumps,
+            bpf_instructions: r.bpf_instructions,
             printed: &r.printed,
             globals: r.globals.as_ref(),
             half: r.half.as_ref(),

@@ -26,7 +26,7 @@ fn argument(o: &Opt) -> Arg {
 }
 
 fn command(sched: &str, about: &str, options: &[Opt]) -> Command {
-    let command = Command::new("options").no_binary_name(true).args_override_self(true).max_term_width(100);
+    let command = Command::new("options").no_binary_name(true).args_override_self(true).max_term_width(120);
     let command = command.about(about.to_owned()).override_usage(format!("scxr run {sched} -- [OPTIONS]"));
     let command = command.args(options.iter().map(argument));
     let command = if options.is_empty() { command.after_help("It has no options of its own.") } else { command };

@@ -177,6 +177,14 @@ impl Loaded {
         }
     }
 
+    /// Instructions of BPF that its operations executed.
+    pub(super) fn bpf_instructions(&self) -> Option<u64> {
+        match self {
+            Loaded::Bpf(s, _) => Some(s.nr_insns()),
+            Loaded::Eevdf | Loaded::Native(_) => None,
+        }
+    }
+
     /// What it printed.
     pub(super) fn printed(&self) -> Vec<String> {
         match self {

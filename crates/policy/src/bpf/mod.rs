@@ -21,8 +21,23 @@ pub mod walk;
 use crate::Task;
 use kernel::RawTask;
 
-/// A program of the table of operations.
-pub type Program = extern "C" fn(*const u64) -> i32;
+/// What the program of an operation returns. A program that returns nothing leaves r0 alone.
+pub trait Return {
+    /// From what the operation gave.
+    fn of(ret: i64) -> Self;
+}
+
+impl Return for i32 {
+    #[inline(always)]
+    fn of(ret: i64) -> i32 {
+        ret as i32
+    }
+}
+
+impl Return for () {
+    #[inline(always)]
+    fn of(_ret: i64) {}
+}
 
 /// The context of a struct_ops program: the operation's arguments, one word each.
 #[derive(Clone, Copy, Debug)]
@@ -133,7 +148,7 @@ macro_rules! __scheduler {
 
             #[repr(C)]
             pub struct $table {
-                $($op: $crate::backend::Program,)*
+                $($op: extern "C" fn(*const u64) -> $crate::__program_return!($op),)*
                 flags: u64,
                 timeout_ms: u32,
                 name: [u8; 128],
@@ -152,6 +167,39 @@ macro_rules! __scheduler {
             #[unsafe(link_section = "license")]
             pub static LICENSE: [u8; 4] = *b"GPL\0";
         }
+    };
+}
+
+/// What the program of an operation returns: nothing where the kernel looks at nothing.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __program_return {
+    (select_cpu) => {
+        i32
+    };
+    (select_cid) => {
+        i32
+    };
+    (yield_) => {
+        i32
+    };
+    (core_sched_before) => {
+        i32
+    };
+    (init_task) => {
+        i32
+    };
+    (cgroup_init) => {
+        i32
+    };
+    (cgroup_prep_move) => {
+        i32
+    };
+    (init) => {
+        i32
+    };
+    ($op:ident) => {
+        ()
     };
 }
 
@@ -192,10 +240,10 @@ macro_rules! __program {
     (@ $section:literal, $op:ident, $S:ident, $name:literal, $Form:ident) => {
         #[unsafe(export_name = concat!($name, "_", stringify!($op)))]
         #[unsafe(link_section = concat!($section, $name, "_", stringify!($op)))]
-        pub extern "C" fn $op(ctx: *const u64) -> i32 {
+        pub extern "C" fn $op(ctx: *const u64) -> $crate::__program_return!($op) {
             let words = $crate::backend::Words::new(ctx);
             let ret: i64 = $crate::__operation_in_form!($Form, $op, $S, words);
-            ret as i32
+            $crate::backend::Return::of(ret)
         }
     };
 }
