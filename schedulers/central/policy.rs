@@ -96,32 +96,57 @@ fn satisfied(ctx: &CpuCtx) {
     }
 }
 
+/// What came of taking the next task out of the queue.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    /// It was sent to the CPU.
+    Sent,
+    /// It was not one for the CPU: the one after it may be.
+    Passed,
+    /// None waits, or no more can be decided now.
+    Nothing,
+}
+
+/// Takes the next task for a CPU.
+#[inline(always)]
+fn take(cx: &Dispatch, cpu: Cpu) -> Taken {
+    if Dsq::nr_slots(cx) == 0 {
+        return Taken::Nothing;
+    }
+    let Some(pid) = WAITING.pop() else { return Taken::Nothing };
+    NR_QUEUED.fetch_sub(1);
+    let Some(found) = OwnedTask::from_pid(pid) else {
+        NR_LOST_PIDS.fetch_add(1);
+        return Taken::Passed;
+    };
+    let p = found.task();
+    if !p.cpus().test(cpu) {
+        NR_MISMATCHES.fetch_add(1);
+        FALLBACK.insert(cx, p, Ns::SLICE_INF, EnqFlags::NONE);
+        wake_idle(p);
+        return Taken::Passed;
+    }
+    NR_DISPATCHES.fetch_add(1);
+    Dsq::local_on(cpu).insert(cx, p, Ns::SLICE_INF, EnqFlags::NONE);
+    if cpu != central() {
+        cpu.kick(KickFlags::IDLE);
+    }
+    Taken::Sent
+}
+
 /// Finds a task for a CPU that wants one. `false`: none waits, or no more can be decided now.
 #[inline(always)]
 fn decide(cx: &Dispatch, cpu: Cpu) -> bool {
+    // where nobody waits there is no need to begin to look
+    if NR_QUEUED.get() <= 0 {
+        return false;
+    }
     for _ in bounded!(0..4096) {
-        if Dsq::nr_slots(cx) == 0 {
-            return false;
+        match take(cx, cpu) {
+            Taken::Sent => return true,
+            Taken::Passed => {}
+            Taken::Nothing => return false,
         }
-        let Some(pid) = WAITING.pop() else { return false };
-        NR_QUEUED.fetch_sub(1);
-        let Some(found) = OwnedTask::from_pid(pid) else {
-            NR_LOST_PIDS.fetch_add(1);
-            continue;
-        };
-        let p = found.task();
-        if !p.cpus().test(cpu) {
-            NR_MISMATCHES.fetch_add(1);
-            FALLBACK.insert(cx, p, Ns::SLICE_INF, EnqFlags::NONE);
-            wake_idle(p);
-            continue;
-        }
-        NR_DISPATCHES.fetch_add(1);
-        Dsq::local_on(cpu).insert(cx, p, Ns::SLICE_INF, EnqFlags::NONE);
-        if cpu != central() {
-            cpu.kick(KickFlags::IDLE);
-        }
-        return true;
     }
     false
 }
@@ -148,18 +173,18 @@ fn fall_back(cx: &Dispatch, ctx: &CpuCtx) -> bool {
 /// Lets the deciding CPU's own task go on, which had to make room for a decision only.
 #[inline(always)]
 fn goes_on(prev: Option<Task<'_>>) -> bool {
-    let (Some(p), Some(ctx)) = (prev, CPUS.get()) else { return false };
-    let goes_on = p.is_queued() && (Ns::now() - ctx.started_at.get()).0 < quantum().0;
+    let Some(p) = prev.filter(|p| p.is_queued()) else { return false };
+    let Some(ctx) = CPUS.get() else { return false };
+    let goes_on = (Ns::now() - ctx.started_at.get()).0 < quantum().0;
     if goes_on {
         p.set_slice(Ns::SLICE_INF);
     }
     goes_on
 }
 
-/// Decides for all that want it, and at last for the deciding CPU itself.
+/// Decides for all other CPUs that want it.
 #[inline(always)]
-fn decide_for_all(cx: &Dispatch, this: Cpu, prev: Option<Task<'_>>) {
-    start_timer();
+fn decide_for_others(cx: &Dispatch, this: Cpu) {
     for cpu in bounded!(0..Cpu::nr_ids() as i32) {
         if Dsq::nr_slots(cx) == 0 || NR_QUEUED.get() <= 0 || NR_WANTING.get() <= 0 {
             break;
@@ -168,6 +193,15 @@ fn decide_for_all(cx: &Dispatch, this: Cpu, prev: Option<Task<'_>>) {
         if ctx.wants.get() != 0 && Cpu(cpu) != this && decide(cx, Cpu(cpu)) {
             satisfied(&ctx);
         }
+    }
+}
+
+/// Decides for all that want it, and at last for the deciding CPU itself.
+#[inline(always)]
+fn decide_for_all(cx: &Dispatch, this: Cpu, prev: Option<Task<'_>>) {
+    start_timer();
+    if NR_QUEUED.get() > 0 && NR_WANTING.get() > 0 {
+        decide_for_others(cx, this);
     }
     if NR_QUEUED.get() <= 0 && WOKEN.get() != 0 {
         WOKEN.set(0);

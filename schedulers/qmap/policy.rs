@@ -105,6 +105,8 @@ state! {
     static NR_DROPPED as "nr_dropped": Global<u64> = 0;
     /// Tasks that went on in their level's turn, as no other of that level waited.
     static NR_KEPT as "nr_kept": Global<u64> = 0;
+    /// 1: a task woke up and waits in a FIFO.
+    static WOKEN as "woken": Global<u32> = 0;
     /// Questions of core scheduling.
     static NR_CORE_SCHED as "nr_core_sched": Global<u64> = 0;
     /// Tasks of the highest priority that wait.
@@ -319,6 +321,10 @@ fn goes_on(p: Task<'_>, ctx: &CpuCtx) -> bool {
     if FIFOS.get(level).is_none_or(|fifo| fifo.peek().is_some()) {
         return false;
     }
+    // who sleeps now and then does not wait for the whole turn
+    if WOKEN.get() != 0 && WOKEN.swap(0) != 0 {
+        return false;
+    }
     ctx.left.sub(1);
     NR_KEPT.fetch_add(1);
     p.set_slice(SLICE.get());
@@ -465,6 +471,9 @@ scheduler! {
             } else if !FIFOS.get(level(p.weight())).is_some_and(|fifo| fifo.push(p.pid())) {
                 NR_OVERFLOWS.fetch_add(1);
                 SHARED.insert(cx, p, SLICE.get(), enq_flags);
+            }
+            if enq_flags.contains(EnqFlags::WAKEUP) && WOKEN.get() == 0 {
+                WOKEN.set(1);
             }
             // a CPU that went idle since `select_cpu` looked has not seen it
             wake_idle(p);

@@ -98,6 +98,16 @@ fn options_are_explained() {
     }
 }
 
+/// What a policy prints is in the report of a simulation, for people and as JSON.
+#[test]
+fn what_is_printed_is_shown() {
+    let args = ["run", "qmap", "--machine", "4", "--duration", "300ms", "--inject", "100ms hotplug cpu3 off", "-q"];
+    let ran = scxr(&args);
+    assert!(ran.code == 0 && ran.stdout.contains("printed\n  cpu 3 is offline\n"), "{}", ran.stdout);
+    let report = json(&[&args[..], &["--json"]].concat(), 0);
+    assert_eq!(report["printed"], serde_json::json!(["cpu 3 is offline"]));
+}
+
 fn on_linux(sched: &str, kernel: &str, machine: &str, workload: &str, more: &[&str]) -> Value {
     let args = ["run", sched, "--on", "vm", "--kernel", kernel, "--machine", machine, "--workload", workload];
     let report = json(&[&args[..], &["--duration", "1s", "--globals", "--json", "-q"], more].concat(), 0);

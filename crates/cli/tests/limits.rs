@@ -61,3 +61,21 @@ fn nobody_is_forgotten_where_a_table_is_full() {
         assert!(waiting < 1_500_000_000, "{args:?}: {waiting}");
     }
 }
+
+/// One cgroup after the other, each removed before the timer that ends queues is due: the queues go all the same.
+#[test]
+fn queues_of_removed_cgroups_end_though_more_are_removed() {
+    let removed =
+        |i: u64| [format!("{}ms cgroup /c{i} make", 500 * i), format!("{}ms cgroup /c{i} remove", 500 * i + 10)];
+    let events: Vec<String> = (0..8).flat_map(removed).collect();
+    for sched in ["flatcg", "pair"] {
+        let mut args = vec!["run", sched, "--machine", "2", "--duration", "3900ms", "--globals", "--json", "-q"];
+        args.extend(events.iter().flat_map(|e| ["--inject", e.as_str()]));
+        let ran = scxr(&args);
+        assert_eq!(ran.code, 0, "{sched}: {}", ran.stderr);
+        let report: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+        let [dead, left] = ["nr_dead", "nr_not_buried"].map(|name| report["globals"][name].as_u64());
+        // each stays for two beats at most
+        assert!(dead.is_some_and(|n| n <= 5) && left == Some(0), "{sched}: {dead:?} {left:?}");
+    }
+}

@@ -70,7 +70,7 @@ fn a_project_with_a_user_space_half_builds_tests_and_runs() {
     assert!(figures["decided"].as_u64() > Some(0), "{figures}");
     run(&["--native", "--", "--slice", "1ms"]);
     let ran = scxr(&["run", path, "--", "--slize", "1ms"]);
-    assert!(ran.code == 2 && ran.stderr.contains("-s, --slice TIME"), "{}", ran.stderr);
+    assert!(ran.code == 2 && ran.stderr.contains("unexpected argument '--slize'"), "{}", ran.stderr);
     // what the author does wrong is told as such
     let user = dir.join("src/user.rs");
     let text = std::fs::read_to_string(&user).expect("the half");

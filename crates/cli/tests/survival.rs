@@ -82,7 +82,6 @@ const CASES: [Case; 7] = [
             "70ms cgroup /a weight 200",
             "80ms cgroup /a/b make",
             "90ms move hog+0 /a/b",
-            "100ms cgroup /a/b weight 7",
             "150ms move hog-5 /",
             "151ms move hog+0 /",
             "152ms cgroup /a/b remove",

@@ -229,6 +229,8 @@ struct HostWorld {
     uei: Option<Uei>,
     stop: Arc<AtomicBool>,
     killed: Arc<AtomicBool>,
+    /// Room for the largest section of variables: reading one allocates nothing.
+    room: RefCell<Vec<u8>>,
     rings: RefCell<Vec<Ring>>,
     user_rings: RefCell<Vec<(usize, UserRingBuffer)>>,
     stats_every: u64,
@@ -258,17 +260,35 @@ impl HostWorld {
         tell: Sender<Stats>,
     ) -> HostWorld {
         let (rings, user_rings) = Default::default();
+        let largest = maps.sections.iter().map(|(_, map)| map.value_size() as usize).max().unwrap_or(0);
+        let room = RefCell::new(vec![0; largest]);
         let stats_due = Cell::new(monotonic_ns() + stats_every);
-        HostWorld { maps, uei, stop, killed, rings, user_rings, stats_every, stats_due, looked: Cell::new(false), tell }
+        HostWorld {
+            maps,
+            uei,
+            stop,
+            killed,
+            room,
+            rings,
+            user_rings,
+            stats_every,
+            stats_due,
+            looked: Cell::new(false),
+            tell,
+        }
     }
 
     fn map(&self, map: usize) -> Result<&MapHandle, Errno> {
         self.maps.maps.get(map).and_then(Option::as_ref).ok_or(Errno(-9))
     }
 
-    fn section(&self, section: &str) -> Result<Vec<u8>, Errno> {
+    /// Reads a section of variables into the room that is kept for that, and looks at it.
+    fn section<T>(&self, section: &str, look: impl FnOnce(&[u8]) -> T) -> Result<T, Errno> {
         let (_, map) = self.maps.sections.iter().find(|(name, _)| name == section).ok_or(Errno(-9))?;
-        map.lookup(&0u32.to_ne_bytes(), MapFlags::ANY).map_err(|e| errno(&e))?.ok_or(Errno(-2))
+        let mut room = self.room.borrow_mut();
+        let bytes = room.get_mut(..map.value_size() as usize).ok_or(Errno(-7))?;
+        let found = map.lookup_into(&0u32.to_ne_bytes(), bytes, MapFlags::ANY).map_err(|e| errno(&e))?;
+        if found { Ok(look(bytes)) } else { Err(Errno(-2)) }
     }
 }
 
@@ -327,18 +347,19 @@ impl World for HostWorld {
 
     fn exited(&self) -> Option<Exit> {
         let uei = self.uei.as_ref()?;
-        let section = self.section(&uei.section).ok()?;
-        let exit = of_record(uei, &section)?;
         let at = (uei.offset + uei.fields[0]?) as usize;
-        let kind = section.get(at..at + 4)?.try_into().ok().map(i32::from_le_bytes)?;
-        Some(Exit { kind, code: exit.code, reason: exit.reason, msg: exit.msg })
+        let of = |section: &[u8]| {
+            let exit = of_record(uei, section)?;
+            let kind = section.get(at..at + 4)?.try_into().ok().map(i32::from_le_bytes)?;
+            Some(Exit { kind, code: exit.code, reason: exit.reason, msg: exit.msg })
+        };
+        self.section(&uei.section, of).ok()?
     }
 
     fn read_section(&self, section: &str, offset: u32, into: &mut [u8]) -> Result<(), Errno> {
-        let bytes = self.section(section)?;
         let at = offset as usize;
-        into.copy_from_slice(bytes.get(at..at + into.len()).ok_or(Errno(-22))?);
-        Ok(())
+        let copy = |bytes: &[u8]| bytes.get(at..at + into.len()).map(|from| into.copy_from_slice(from));
+        self.section(section, copy)?.ok_or(Errno(-22))
     }
 
     fn lookup(&self, map: usize, key: &[u8], value: &mut [u8]) -> Result<(), Errno> {
@@ -349,9 +370,11 @@ impl World for HostWorld {
             value.chunks_mut(step).zip(&cpus).for_each(|(to, from)| to[..from.len().min(step)].copy_from_slice(from));
             return Ok(());
         }
-        let bytes = map.lookup(key, MapFlags::ANY).map_err(|e| errno(&e))?.ok_or(Errno(-2))?;
-        value.copy_from_slice(bytes.get(..value.len()).ok_or(Errno(-22))?);
-        Ok(())
+        match map.lookup_into(key, value, MapFlags::ANY) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Errno(-2)),
+            Err(e) => Err(errno(&e)),
+        }
     }
 
     fn update(&self, map: usize, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {

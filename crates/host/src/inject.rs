@@ -243,11 +243,15 @@ mod tests {
         assert_eq!(find("no such task", None), None);
         let to = Change::Affinity { cpus: "0".into() };
         let what = What::Change { task: "sleep".into(), to };
-        assert_eq!(act(&what, None, Some(child.id())), Ok(()));
+        assert_eq!(act(&what, None, Some(child.id()), &AtomicBool::default()), Ok(()));
         let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
         assert!(status.contains("Cpus_allowed_list:\t0\n"), "{status}");
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(act(&what, None, Some(child.id())).unwrap_err().contains("no task has the name 'sleep'"));
+        assert!(
+            act(&what, None, Some(child.id()), &AtomicBool::default())
+                .unwrap_err()
+                .contains("no task has the name 'sleep'")
+        );
     }
 }
