@@ -72,6 +72,8 @@ pub(crate) struct Request {
     pub(crate) subs: Vec<Sub>,
     /// How BPF programs are executed.
     pub(crate) bpf: Exec,
+    /// The user said so.
+    pub(crate) bpf_was_chosen: bool,
     /// Compiled code, for all runs of a command.
     pub(crate) cache: Arc<CodeCache>,
     /// What was accepted and means nothing; for the user to read.
@@ -171,6 +173,7 @@ pub(crate) fn request(args: &MachineArgs) -> Result<Request> {
         set: pairs("--set", "VAR=VALUE", &args.set)?,
         resize: resize(&args.resize)?,
         subs: args.sub.iter().map(|s| sub(s, place, &args.include)).collect::<Result<_>>()?,
+        bpf_was_chosen: args.bpf.is_some(),
         bpf: match args.bpf {
             None | Some(BpfArg::Auto) => Exec::Auto,
             Some(BpfArg::Interp) => Exec::Interp,

@@ -52,8 +52,20 @@ impl Ran {
 
 fn run(sched: &str, workload: &str) -> Ran {
     let machine = NR_CPUS.to_string();
-    let mut args =
-        vec!["run", sched, "--machine", &machine, "--workload", workload, "--duration", "1s", "--json", "-q"];
+    let mut args = vec![
+        "run",
+        sched,
+        "--machine",
+        &machine,
+        "--workload",
+        workload,
+        "--duration",
+        "1s",
+        "--bpf",
+        "jit",
+        "--json",
+        "-q",
+    ];
     // upstream's qmap knows of an idle CPU only once that has been busy, and a simulated machine begins idle
     let busy: Vec<String> = (0..NR_CPUS).map(|cpu| format!("2ms rt cpu{cpu} 1us")).collect();
     args.extend(busy.iter().flat_map(|e| ["--inject", e]));

@@ -97,6 +97,8 @@ pub(crate) struct RunJson<'a> {
     tasks: &'a [TaskReport],
     counters: &'a IndexMap<String, i64>,
     dumps: &'a [String],
+    /// Only where it was said how BPF is to be executed.
+    #[serde(skip_serializing_if = "Option::is_none")]
     bpf_instructions: Option<u64>,
     printed: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,7 +138,7 @@ impl<'a> RunJson<'a> {
             tasks: &r.report.tasks,
             counters: &r.counters,
             dumps: &r.dumps,
-            bpf_instructions: r.bpf_instructions,
+            bpf_instructions: r.bpf_instructions.filter(|_| q.bpf_was_chosen),
             printed: &r.printed,
             globals: r.globals.as_ref(),
             half: r.half.as_ref(),
