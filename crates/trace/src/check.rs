@@ -113,6 +113,8 @@ struct Task {
     since: u64,
     /// CPUs that it may use, one bit each; `None`: all.
     cpus: Option<Vec<u64>>,
+    /// The CPU that it was running on when it lost the right to: it goes on there until the stopper has come.
+    leaving: Option<u32>,
 }
 
 impl Task {
@@ -220,6 +222,7 @@ impl Checker {
             cpu: None,
             since: 0,
             cpus: None,
+            leaving: None,
         })
     }
 
@@ -254,7 +257,14 @@ impl Checker {
                     self.violation(t, cpu, Rule::AfterDisabled, what);
                 }
             }
-            EventKind::Affinity { pid, ref cpus } => self.task(pid).cpus = bits(cpus),
+            EventKind::Affinity { pid, ref cpus } => {
+                let task = self.task(pid);
+                task.cpus = bits(cpus);
+                task.leaving = match task.state {
+                    State::Running(cpu) if !task.may_use(cpu) => Some(cpu),
+                    _ => None,
+                };
+            }
             EventKind::Enabled { .. } => {
                 self.enabled_at = Some(t);
                 self.disabled = false;
@@ -391,6 +401,7 @@ impl Checker {
 
     fn migrate(&mut self, t: u64, cpu: u32, pid: u32, from: u32, to: u32) {
         let task = self.task(pid);
+        task.leaving = None;
         let (state, at) = (task.state, task.cpu.replace(to));
         if let State::Running(on) = state {
             let what = format!("pid {pid} is migrated to cpu{to} while it runs on cpu{on}");
@@ -416,7 +427,8 @@ impl Checker {
             self.violation(t, cpu, Rule::CpuRunsOne, what);
         }
         let task = self.task(pid);
-        let (known, allowed, since) = (task.known, task.may_use(cpu), task.since);
+        let allowed = task.may_use(cpu) || task.leaving == Some(cpu);
+        let (known, since) = (task.known, task.since);
         let from_start = task.from_start;
         let state = std::mem::replace(&mut task.state, State::Running(cpu));
         let at = task.cpu.replace(cpu);

@@ -114,6 +114,18 @@ fn places() {
                2 0 switch_in pid=1"),
         &[Rule::Affinity],
     );
+    // Who loses its CPU's permission while it runs may come back to it until it is moved, and then no more.
+    let stays = "1 0 enqueue pid=1 on=0 flags=0x0
+                 2 0 switch_in pid=1
+                 3 1 affinity pid=1 cpus=1
+                 4 0 switch_out pid=1 why=preempted ran_ns=2
+                 5 0 switch_in pid=1
+                 6 0 switch_out pid=1 why=preempted ran_ns=1\n";
+    check(&format!("{FORK}{stays}"), &[]);
+    let back = "7 0 migrate pid=1 from=0 to=1
+                8 0 migrate pid=1 from=1 to=0
+                9 0 switch_in pid=1";
+    check(&format!("{FORK}{stays}{back}"), &[Rule::Affinity]);
     check(&(FORK.to_string() + "1 0 switch_in pid=1"), &[Rule::RunnableOnly]);
     check(&(FORK.to_string() + FORK), &[Rule::Lifecycle]);
 }
