@@ -68,7 +68,9 @@ fn task_is_consistent(s: &State, p: TaskId) -> Result<(), String> {
     if s.rqs[t.cpu].lock.owner().is_some() || t.on_rq == OnRq::Migrating || e.sticky_cpu.is_some() {
         return Ok(()); // on its way
     }
-    if t.class == ClassId::Ext && e.state != TaskState::Enabled && t.pi_lock.owner().is_none() {
+    // A parent that failed to take a task back from a sub-scheduler has it unprepared, until it ends itself (E-236).
+    let ends = e.sched.and_then(|id| s.ext.scheds.get(id)).is_some_and(|s| s.exit_kind != scxr_trace::ExitKind::None);
+    if t.class == ClassId::Ext && e.state != TaskState::Enabled && !ends && t.pi_lock.owner().is_none() {
         let forked = t.state == crate::task::TaskState::New;
         if !forked {
             return fail(format!("is in the class in state {:?}", e.state));
@@ -77,8 +79,8 @@ fn task_is_consistent(s: &State, p: TaskId) -> Result<(), String> {
     if e.sched.is_some_and(|sched| s.ext.scheds.get(sched).is_none()) {
         return fail("is bound to a scheduler that is gone".into());
     }
-    if (e.sched.is_some()) != (e.state >= TaskState::Init && e.state != TaskState::Dead) && t.pi_lock.owner().is_none()
-    {
+    let known = e.state >= TaskState::Init && e.state != TaskState::Dead;
+    if e.sched.is_some() != known && !(ends && !known) && t.pi_lock.owner().is_none() {
         return fail(format!("has scheduler {:?} in state {:?}", e.sched, e.state));
     }
     if e.has(task::QUEUED) && t.class != ClassId::Ext {
