@@ -80,7 +80,7 @@ fn task_is_consistent(s: &State, p: TaskId) -> Result<(), String> {
         return fail("is bound to a scheduler that is gone".into());
     }
     let known = e.state >= TaskState::Init && e.state != TaskState::Dead;
-    if e.sched.is_some() != known && !(ends && !known) && t.pi_lock.owner().is_none() {
+    if e.sched.is_some() != known && (known || !ends) && t.pi_lock.owner().is_none() {
         return fail(format!("has scheduler {:?} in state {:?}", e.sched, e.state));
     }
     if e.has(task::QUEUED) && t.class != ClassId::Ext {
