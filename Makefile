@@ -3,7 +3,7 @@
 CARGO ?= cargo
 SCXR = target/release/scxr
 
-.PHONY: run test lint bench fuzz loaders soak setup clean
+.PHONY: run test lint bench fuzz loaders objects soak setup clean
 
 # Sets up what is missing, builds, and shows EEVDF beside simple on a simulated machine.
 run:
@@ -38,6 +38,15 @@ soak:
 	@scripts/setup run
 	SCXR_SOAK_SEEDS=$(SOAK_SEEDS) SCXR_SOAK_EVENTS=$(SOAK_EVENTS) \
 		$(CARGO) test --locked -p scxr-kernel --test soak -- --ignored --nocapture
+
+# The BPF halves of scx's schedulers, from their crates, on simulated machines: the tables of docs/objects.md. Ten minutes and more.
+# OBJECTS: folders with more objects.
+OBJECTS ?=
+objects:
+	@scripts/setup objects
+	$(CARGO) build --release --locked -p scxr
+	scripts/scx-objects target/scx
+	scripts/objects-table $(SCXR) target/scx $(OBJECTS)
 
 # Runs each fuzz target for FUZZ_SECONDS seconds.
 FUZZ_SECONDS ?= 60

@@ -1,7 +1,7 @@
 //! Loader files: what the user-space half of a foreign scheduler does to its object, as a small TOML.
 //!
 //! A file `X.loader.toml` beside `X.bpf.o` is read by itself; `--loader` names another one, or `none`. The files for the
-//! kernel's own tools are in this program.
+//! kernel's own tools and for scx's schedulers are in this program.
 
 mod expr;
 mod plan;
@@ -15,14 +15,25 @@ use toml::Value;
 
 use crate::failure::{Failure, Result};
 
-pub(crate) use plan::{Call, Plan, Surroundings};
+pub(crate) use plan::{Plan, Surroundings};
 
 /// Files that come with scxr: the name of the object without `.bpf.o`, and the text.
 const READY: &[(&str, &str)] = &[
+    ("scx_beerland", include_str!("../loaders/scx_beerland.toml")),
+    ("scx_bpfland", include_str!("../loaders/scx_bpfland.toml")),
+    ("scx_cake", include_str!("../loaders/scx_cake.toml")),
     ("scx_central", include_str!("../loaders/scx_central.toml")),
+    ("scx_chaos", include_str!("../loaders/scx_chaos.toml")),
+    ("scx_cosmos", include_str!("../loaders/scx_cosmos.toml")),
+    ("scx_flash", include_str!("../loaders/scx_flash.toml")),
     ("scx_flatcg", include_str!("../loaders/scx_flatcg.toml")),
+    ("scx_forge", include_str!("../loaders/scx_forge.toml")),
+    ("scx_lavd", include_str!("../loaders/scx_lavd.toml")),
+    ("scx_p2dq", include_str!("../loaders/scx_p2dq.toml")),
     ("scx_pair", include_str!("../loaders/scx_pair.toml")),
     ("scx_qmap", include_str!("../loaders/scx_qmap.toml")),
+    ("scx_rusty", include_str!("../loaders/scx_rusty.toml")),
+    ("scx_tickless", include_str!("../loaders/scx_tickless.toml")),
 ];
 
 /// What `--loader` takes for "as the object is".
@@ -68,6 +79,9 @@ struct Element {
     map: String,
     key: Option<Value>,
     value: Value,
+    /// How often, `i` being which.
+    #[serde(rename = "for")]
+    times: Option<Value>,
 }
 
 /// A call of a program, as it is written.
@@ -76,6 +90,32 @@ struct Element {
 struct CallText {
     program: String,
     at: Option<String>,
+    /// Where it runs.
+    cpu: Option<Value>,
+    /// Members of its input.
+    #[serde(default)]
+    input: IndexMap<String, Value>,
+    /// How often, `i` being which.
+    #[serde(rename = "for")]
+    times: Option<Value>,
+    /// What is written where a member of the input points to afterwards.
+    store: Option<Store>,
+    /// What is called after it.
+    then: Option<Box<CallText>>,
+    /// Members of its input that it finds in the input of the call before, as that left it.
+    #[serde(default)]
+    take: Vec<String>,
+}
+
+/// 64-bit numbers in an arena, as they are written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Store {
+    /// The member of the input that points there.
+    at: String,
+    /// How many, `j` being which.
+    words: Value,
+    value: Value,
 }
 
 impl LoaderFile {
@@ -90,11 +130,6 @@ impl LoaderFile {
         let about = if self.about.is_empty() { String::new() } else { format!(" ({})", self.about) };
         format!("loaded as {} says{about}; `--loader none` leaves that out", self.from)
     }
-}
-
-/// What is said of a program that did not return 0.
-pub(crate) fn returned(program: &str, result: i32) -> String {
-    format!("the program {program}, which the loader calls, returned {result}")
 }
 
 fn ready(name: &str) -> Option<&'static str> {
@@ -145,6 +180,8 @@ mod tests {
 
     #[test]
     fn files_that_come_with_scxr_are_read() {
+        let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/loaders")).unwrap();
+        assert_eq!(folder.count(), READY.len(), "files that are not in the list");
         for (name, text) in READY {
             let file = LoaderFile::parse((*name).into(), text).unwrap();
             assert!(!file.about.is_empty(), "{name}");

@@ -22,6 +22,8 @@ fn all_that_a_file_says_is_done() {
         let globals = &report["globals"];
         let of = |name: &str| globals[name].as_u64().unwrap_or_else(|| panic!("{place:?}: {name} in {globals}"));
         assert_eq!((of("wrong"), of("prepared"), of("called"), of("ticks")), (0, 1, 2, 0), "{place:?}");
+        assert_eq!(of("called_on"), 1, "{place:?}");
+        assert!(of("born") > 0 && of("ran") > 0, "{place:?}: {globals}");
         assert!(said.contains("rebalance, which the loader calls, returned -7"), "{place:?}: {said}");
         assert!(said.contains("shaped.loader.toml says (all that a loader file can say)"), "{place:?}: {said}");
     }
@@ -45,9 +47,9 @@ fn slips_are_told() {
         ("[globals]\nnr_cpu_ids = 'nr_cpu'", "globals.nr_cpu_ids: `nr_cpu`: there is no `nr_cpu`"),
         ("[globals]\npartner = [1, 2]", "globals.partner: 2 values for 1 elements"),
         ("[globals]\nnr_cpu_ids = -3000000000", "does not fit"),
-        ("[entries]\nqueue = 1", "no map named queue; there are queues"),
+        ("[entries]\nqueue = 1", "no map named queue; there are arena, queues"),
         ("[members]\ntick_tock = 1", "tick_tock"),
-        ("[programs]\nprep = true", "there are prepare, rebalance, shaped_enqueue"),
+        ("[programs]\nprep = true", "there are prepare, rebalance, add_cpu"),
         ("fill = ['settings']", "it is no array of maps"),
         ("[[element]]\nmap = 'setting'\nvalue = 1", "there is no such map; there are"),
         ("[[element]]\nmap = 'settings'\nvalue = 1", "needs a `key`"),
@@ -55,6 +57,21 @@ fn slips_are_told() {
         ("[[element]]\nmap = 'settings'\nkey = 7\nvalue = 1", "an element cannot be written"),
         ("[[call]]\nprogram = 'shaped_tick'", "no program of that name in section `syscall`"),
         ("[[call]]\nprogram = 'prepare'\nat = '5'", "call of prepare"),
+        ("[[call]]\nprogram = 'prepare'\ncpu = 1", "needs a time"),
+        ("[[call]]\nprogram = 'prepare'\nat = '5ms'\ncpu = 4", "there is no CPU 4"),
+        ("[[call]]\nprogram = 'prepare'\ninput = { x = 1 }", "takes no structure"),
+        ("[[call]]\nprogram = 'prepare'\nfor = -1", "for: -1 is not between"),
+        ("[[call]]\nprogram = 'add_cpu'\ninput = { cup = 1 }", "struct cpu_arg has no member cup"),
+        ("[[call]]\nprogram = 'give_mask'\nstore = { at = 'task', words = 1, value = 0 }", "no member task"),
+        (
+            "[[call]]\nprogram = 'give_mask'\nthen = { program = 'add_node', take = ['id'] }",
+            "give_mask has no member id",
+        ),
+        ("[[element]]\nmap = 'places'\nkey = 0\nvalue = { 'node[j]' = 1 }", "node is no array"),
+        ("[globals]\n'rows[i].cell' = 1", "global rows[0].cell: "),
+        ("[globals]\n'nr_cpu_ids[i]' = 1", "nr_cpu_ids is no array"),
+        ("[globals]\npartner = { for = 1 }", "a table is `{ for ="),
+        ("[globals]\nslice_ns = 'sizeof(thing)'", "the object has no type `thing`"),
         ("[global]", "unknown field"),
         ("fill = ", "x.toml"),
     ] {

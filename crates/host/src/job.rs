@@ -56,6 +56,78 @@ pub struct Call {
     pub program: String,
     /// When, ns from the start of the workload; `None`: before the scheduler is attached.
     pub at_ns: Option<u64>,
+    /// The CPU that it is to run on.
+    #[serde(default)]
+    pub cpu: Option<u32>,
+    /// Its context.
+    #[serde(default)]
+    pub input: Vec<u8>,
+    /// What is written into the arena after it.
+    #[serde(default)]
+    pub store: Option<Store>,
+    /// What is called after it.
+    #[serde(default)]
+    pub then: Option<Box<Then>>,
+}
+
+/// What is written where a pointer in the context points to after a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Store {
+    /// Where in the context the pointer is, bytes.
+    pub pointer: u32,
+    /// What.
+    pub bytes: Vec<u8>,
+}
+
+/// A call after a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Then {
+    /// Which.
+    pub call: Call,
+    /// What it finds of the context that the one before left: from where, to where, and how much, bytes.
+    pub take: Vec<(u32, u32, u32)>,
+}
+
+impl Call {
+    /// What is said of a program that did not return 0.
+    pub fn returned(&self, result: i32) -> String {
+        format!("the program {}, which the loader calls, returned {result}", self.program)
+    }
+
+    /// What is said of a program that could not be run.
+    pub fn failed(&self, why: &dyn std::fmt::Display) -> String {
+        format!("the program {}, which the loader calls: {why}", self.program)
+    }
+
+    /// What is said of a program that gave no address in an arena, though its loader writes there.
+    pub fn no_arena(&self, address: u64) -> String {
+        format!(
+            "the program {}, which the loader calls, answered {address:#x}, which is no address in an arena",
+            self.program
+        )
+    }
+}
+
+impl Store {
+    /// The address in a context.
+    pub fn address(&self, context: &[u8]) -> u64 {
+        let at = self.pointer as usize;
+        context.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes)
+    }
+}
+
+impl Then {
+    /// The context of the call, given the one that the call before left.
+    pub fn input(&self, before: &[u8]) -> Vec<u8> {
+        let mut input = self.call.input.clone();
+        for &(from, to, len) in &self.take {
+            let (from, to, len) = (from as usize, to as usize, len as usize);
+            if let (Some(part), Some(place)) = (before.get(from..from + len), input.get_mut(to..to + len)) {
+                place.copy_from_slice(part);
+            }
+        }
+        input
+    }
 }
 
 /// A run.

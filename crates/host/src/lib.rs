@@ -28,7 +28,7 @@ pub mod workers;
 pub use exec::{Exec, ExecRecord};
 pub use half::{Half, HalfJob, HalfRecord, StatRecord, StatsRecord};
 pub use inject::{GroupChange, Injected, What};
-pub use job::{Call, Edit, Element, Fill, Job, Uei};
+pub use job::{Call, Edit, Element, Fill, Job, Store, Then, Uei};
 pub use loader::{LoadError, ProgramReport, verify};
 pub use record::{Exit, MapDump, Place, Record, RecordError, Recording};
 pub use session::{HostError, Progress, Stop, check, run};

@@ -1,6 +1,7 @@
 //! An object, loaded and attached through libbpf.
 
 use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -8,12 +9,13 @@ use libbpf_rs::{
     ErrorKind, Link, MapCore as _, MapFlags, MapHandle, MapType, Object, ObjectBuilder, OpenObject, ProgramInput,
     ProgramType,
 };
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use scxr_runtime::Schema;
 use serde::{Deserialize, Serialize};
 
 use crate::class;
 use crate::half::Maps;
-use crate::job::{Edit, Job};
+use crate::job::{Call, Edit, Job};
 use crate::record::MapDump;
 use crate::{log, verdict};
 
@@ -167,7 +169,7 @@ pub(crate) fn attach(job: &Job, path: &Path) -> Result<Loaded, LoadError> {
     prepare(job, &object).map_err(|what| LoadError::Edit { what })?;
     let mut notes = Vec::new();
     for call in job.calls.iter().filter(|c| c.at_ns.is_none()) {
-        notes.extend(call_program(&mut object, &call.program));
+        notes.extend(call_program(&mut object, call, call.input.clone()).err());
     }
     let mut links = Vec::new();
     for program in object.progs_mut() {
@@ -229,18 +231,48 @@ fn prepare(job: &Job, object: &Object) -> Result<(), String> {
     Ok(())
 }
 
-/// Runs a `syscall` program; what there is to say of it if it did not return 0.
-fn call_program(object: &mut Object, name: &str) -> Option<String> {
-    let program = object.progs_mut().find(|p| p.name() == name);
-    let program = program.ok_or_else(|| "it was not loaded".to_owned());
-    let result = program.and_then(|p| p.test_run(ProgramInput::default()).map_err(|e| e.to_string()));
-    match result {
-        Ok(output) if output.return_value == 0 => None,
-        Ok(output) => {
-            Some(format!("the program {name}, which the loader calls, returned {}", output.return_value as i32))
-        }
-        Err(e) => Some(format!("the program {name}, which the loader calls: {e}")),
+/// Has this thread run on one CPU alone; the CPUs that it might run on before.
+fn pinned(cpu: u32) -> rustix::io::Result<CpuSet> {
+    let before = sched_getaffinity(None)?;
+    let mut one = CpuSet::new();
+    one.set(cpu as usize);
+    sched_setaffinity(None, &one)?;
+    Ok(before)
+}
+
+/// Runs a `syscall` program with this context, and those after it. What went wrong, in words.
+fn call_program(object: &mut Object, call: &Call, mut context: Vec<u8>) -> Result<(), String> {
+    let program = object.progs_mut().find(|p| p.name() == call.program.as_str());
+    let program = program.ok_or_else(|| call.failed(&"it was not loaded"))?;
+    let context_in = (!context.is_empty()).then_some(context.as_mut_slice());
+    let input = ProgramInput { context_in, ..ProgramInput::default() };
+    let before = call.cpu.map(pinned).transpose().map_err(|e| call.failed(&e))?;
+    let result = program.test_run(input);
+    if let Some(cpus) = before {
+        sched_setaffinity(None, &cpus).map_err(|e| call.failed(&e))?;
     }
+    match result.map_err(|e| call.failed(&e))?.return_value {
+        0 => {}
+        other => return Err(call.returned(other as i32)),
+    }
+    if let Some(store) = &call.store {
+        let address = store.address(&context);
+        arena_write(address, &store.bytes).ok_or_else(|| call.no_arena(address))?;
+    }
+    call.then.as_ref().map_or(Ok(()), |then| call_program(object, &then.call, then.input(&context)))
+}
+
+/// Writes into this process' mapping of an arena.
+fn arena_write(address: u64, bytes: &[u8]) -> Option<()> {
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
+    let end = address.checked_add(bytes.len() as u64)?;
+    let inside = maps.lines().filter(|line| line.ends_with("bpf-map")).any(|line| {
+        let range = line.split(' ').next().and_then(|range| range.split_once('-'));
+        let number = |hex| u64::from_str_radix(hex, 16).unwrap_or(0);
+        range.is_some_and(|(from, to)| number(from) <= address && end <= number(to))
+    });
+    let memory = std::fs::OpenOptions::new().write(true).open("/proc/self/mem").ok().filter(|_| inside)?;
+    memory.write_all_at(bytes, address).ok()
 }
 
 /// Lets the verifier judge every program of an object; nothing is attached. Reports of the programs that were accepted
@@ -335,8 +367,8 @@ fn said(error: &str) -> String {
 
 impl Loaded {
     /// Runs a `syscall` program.
-    pub(crate) fn call(&mut self, program: &str) {
-        self.notes.extend(call_program(&mut self.object, program));
+    pub(crate) fn call(&mut self, call: &Call) {
+        self.notes.extend(call_program(&mut self.object, call, call.input.clone()).err());
     }
 
     /// Unregisters the scheduler; its maps stay.

@@ -400,7 +400,7 @@ impl Run<'_> {
         let mut due: Vec<&Call> = self.job.calls.iter().filter(|c| c.at_ns.is_some_and(is_due)).collect();
         due.sort_by_key(|c| c.at_ns);
         if let Some(loaded) = self.scheduler.as_mut() {
-            due.iter().for_each(|c| loaded.call(&c.program));
+            due.iter().for_each(|c| loaded.call(c));
             self.notes.append(&mut loaded.notes);
         }
         self.called_ns = passed.max(self.called_ns);

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::cpumask::CpuMask;
 use crate::executor::{ExecState, Executor, Kernel};
 use crate::ext::ops::SchedExtOps;
-use crate::ids::{Ns, PerCpu, WaitQueueId};
+use crate::ids::{CpuId, Ns, PerCpu, WaitQueueId};
 use crate::irq::CpuIrq;
 use crate::rq::Rq;
 use crate::state::{Cpu, State};
@@ -117,10 +117,14 @@ impl Machine {
 
     /// Plans an event for time `t`: it runs as a timer interrupt on CPU 0.
     pub fn at(&mut self, t: Ns, event: impl FnOnce(&mut Kernel) + 'static) {
+        self.at_on(CpuId(0), t, event);
+    }
+
+    /// The same on another CPU, which should be online then.
+    pub fn at_on(&mut self, cpu: CpuId, t: Ns, event: impl FnOnce(&mut Kernel) + 'static) {
         let timer = self.exec.state_mut().plan(Box::new(event));
         self.exec.with_kernel(|k| {
-            k.start_timer(t, timer);
-            let cpu = k.this_cpu();
+            k.start_timer_on(cpu, t, timer);
             k.exec.bring_forward(cpu, t);
         });
     }

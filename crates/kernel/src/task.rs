@@ -3,6 +3,7 @@
 use crate::behavior::{Behavior, Policy};
 use crate::cgroup::CgroupId;
 use crate::class::ClassId;
+pub use crate::core::sched_info::SchedInfo;
 use crate::cpumask::CpuMask;
 use crate::executor::Kernel;
 use crate::ids::{CpuId, Ns, TaskId};
@@ -75,6 +76,8 @@ pub struct Task {
     pub tgid: u32,
     /// Who forked it.
     pub parent: Option<TaskId>,
+    /// When it was forked; 0 for tasks that are there from the beginning.
+    pub start_time: Ns,
     /// Name, at most 15 characters.
     pub comm: String,
     /// Its cgroup.
@@ -111,6 +114,8 @@ pub struct Task {
     pub sum_exec_runtime: Ns,
     /// When it was last switched in.
     pub(crate) switched_in_at: Ns,
+    /// Waiting for a CPU.
+    pub sched_info: SchedInfo,
     /// Voluntary switches.
     pub nvcsw: u64,
     /// Involuntary switches.
@@ -162,6 +167,7 @@ impl Task {
             pid,
             tgid: pid,
             parent: None,
+            start_time: 0,
             comm: comm.chars().take(15).collect(),
             cgroup: CgroupId::ROOT,
             state: TaskState::New,
@@ -180,6 +186,7 @@ impl Task {
             exec_start: 0,
             sum_exec_runtime: 0,
             switched_in_at: 0,
+            sched_info: SchedInfo::default(),
             nvcsw: 0,
             nivcsw: 0,
             nr_migrations: 0,

@@ -14,6 +14,11 @@ pub(crate) fn shown(at: Ns) -> u64 {
     at.saturating_add(UPTIME)
 }
 
+/// The same of a time that is 0 while there is none.
+pub(crate) fn since(at: Ns) -> u64 {
+    if at == 0 { 0 } else { shown(at) }
+}
+
 /// Time of the run at which clocks show `shown`.
 pub(crate) fn meant(shown: u64) -> Ns {
     shown.saturating_sub(UPTIME)

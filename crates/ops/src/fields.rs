@@ -14,7 +14,7 @@ use scxr_kernel::ids::{CpuId, TaskId};
 use scxr_kernel::task::{OnRq, TaskState};
 
 use crate::addr::{Kind, Place, addr, string};
-use crate::clock::shown;
+use crate::clock::{shown, since};
 use crate::host::Told;
 use crate::variables;
 
@@ -85,7 +85,8 @@ field_names!(
         ScxFlags = "scx.flags", ScxWeight = "scx.weight", ScxSlice = "scx.slice", ScxVtime = "scx.dsq_vtime",
         ScxDisallow = "scx.disallow", ScxStickyCpu = "scx.sticky_cpu", ScxHoldingCpu = "scx.holding_cpu",
         ScxSelectedCpu = "scx.selected_cpu", ScxTid = "scx.tid", ScxDdspDsqId = "scx.ddsp_dsq_id",
-        ScxDdspEnqFlags = "scx.ddsp_enq_flags", ScxRunnableAt = "scx.runnable_at", Cgroups = "cgroups",
+        ScxDdspEnqFlags = "scx.ddsp_enq_flags", StartTime = "start_time", Pcount = "sched_info.pcount", RunDelay = "sched_info.run_delay",
+        LastArrival = "sched_info.last_arrival", LastQueued = "sched_info.last_queued", ScxRunnableAt = "scx.runnable_at", Cgroups = "cgroups",
     }
 );
 
@@ -93,7 +94,7 @@ field_names!(
     /// Fields of `rq` that have a meaning here.
     RqField {
         NrRunning = "nr_running", Curr = "curr", Idle = "idle", Stop = "stop", NrSwitches = "nr_switches", Clock = "clock",
-        ClockTask = "clock_task", Cpu = "cpu", Online = "online", Capacity = "cpu_capacity",
+        ClockTask = "clock_task", ClockPelt = "clock_pelt", LostIdleTime = "lost_idle_time", Cpu = "cpu", Online = "online", Capacity = "cpu_capacity",
     }
 );
 
@@ -352,6 +353,11 @@ impl FieldTables {
             TaskField::SumExec | TaskField::Utime => t.sum_exec_runtime,
             TaskField::Stime => 0,
             TaskField::ExecStart => shown(t.exec_start),
+            TaskField::StartTime => shown(t.start_time),
+            TaskField::Pcount => t.sched_info.pcount,
+            TaskField::RunDelay => t.sched_info.run_delay,
+            TaskField::LastArrival => since(t.sched_info.last_arrival),
+            TaskField::LastQueued => since(t.sched_info.last_queued),
             TaskField::NrMigrations => t.nr_migrations,
             TaskField::LoadWeight => u64::from(t.weight()) << 10,
             TaskField::Policy => t.policy.number().into(),
@@ -409,6 +415,8 @@ fn rq_value(k: &Kernel, cpu: CpuId, field: RqField) -> u64 {
         RqField::Stop => addr(Kind::Task, rq.stop.0),
         RqField::NrSwitches => rq.nr_switches,
         RqField::Clock | RqField::ClockTask => shown(rq.clock),
+        RqField::ClockPelt => shown(k.clock_pelt(cpu)),
+        RqField::LostIdleTime => 0,
         RqField::Cpu => cpu.0.into(),
         RqField::Online => k.online.test(cpu).into(),
         RqField::Capacity => k.topology.cpus[cpu].capacity.into(),

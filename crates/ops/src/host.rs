@@ -11,6 +11,7 @@ use scxr_kernel::ids::TaskId;
 use crate::addr::{Kind, Place, addr};
 use crate::clock::shown;
 use crate::fields::Objects;
+use crate::masks;
 use crate::scheduler::BpfScheduler;
 use crate::variables;
 
@@ -83,7 +84,30 @@ impl Context<'_> {
 
     /// The mask behind a `const struct cpumask *`.
     pub(crate) fn mask(&self, address: u64) -> Result<CpuMask, HostError> {
-        crate::masks::read_mask(self.k, &self.s.model.fields, &self.s.masks, address)
+        match Place::at(address) {
+            None => self
+                .mask_in_memory(address)
+                .ok_or_else(|| HostError::BadAccess(format!("{address:#x} is not a cpumask"))),
+            Some(_) => masks::read_mask(self.k, &self.s.model.fields, &self.s.masks, address),
+        }
+    }
+
+    /// A `struct bpf_cpumask` that is a variable, or part of one.
+    fn mask_in_memory(&self, address: u64) -> Option<CpuMask> {
+        let bytes = self.s.machine().read_bytes(address, masks::size(self.k))?;
+        Some(masks::from_bytes(self.k, &bytes))
+    }
+
+    /// Changes a `struct bpf_cpumask`.
+    pub(crate) fn update_mask<R>(&mut self, address: u64, f: impl FnOnce(&mut CpuMask) -> R) -> Result<R, HostError> {
+        if Place::at(address).is_some() {
+            return self.s.masks.update(address, f);
+        }
+        let bad = || HostError::BadAccess(format!("{address:#x} is not a bpf_cpumask"));
+        let mut mask = self.mask_in_memory(address).ok_or_else(bad)?;
+        let result = f(&mut mask);
+        let written = self.s.machine().write_bytes(address, &masks::to_bytes(self.k, &mask));
+        written.then_some(result).ok_or_else(bad)
     }
 
     /// A byte of a kernel object.

@@ -6,7 +6,7 @@ use scxr_bpf::vm::HostError;
 use scxr_kernel::Kernel;
 use scxr_kernel::cpumask::CpuMask;
 use scxr_kernel::ext::kfunc;
-use scxr_kernel::ids::TaskId;
+use scxr_kernel::ids::{CpuId, TaskId};
 
 use crate::addr::{Kind, Place, addr, mask};
 use crate::fields::FieldTables;
@@ -80,6 +80,26 @@ impl OwnedMasks {
         let slot = slots.get_mut(place.id as usize).and_then(Option::as_mut).ok_or_else(bad)?;
         Ok(f(&mut slot.0))
     }
+}
+
+/// Bytes of a mask in memory of programs.
+pub(crate) fn size(k: &Kernel) -> usize {
+    k.nr_cpus().div_ceil(64) * 8
+}
+
+/// A mask as it is in memory.
+pub(crate) fn from_bytes(k: &Kernel, bytes: &[u8]) -> CpuMask {
+    let set = |cpu: &CpuId| bytes[cpu.idx() / 8] >> (cpu.idx() % 8) & 1 != 0;
+    (0..k.nr_cpus() as u32).map(CpuId).filter(set).collect()
+}
+
+/// A mask as it is put into memory.
+pub(crate) fn to_bytes(k: &Kernel, mask: &CpuMask) -> Vec<u8> {
+    let mut bytes = vec![0; size(k)];
+    for cpu in mask.iter().filter(|cpu| cpu.idx() < k.nr_cpus()) {
+        bytes[cpu.idx() / 8] |= 1 << (cpu.idx() % 8);
+    }
+    bytes
 }
 
 /// The mask behind a `const struct cpumask *`.

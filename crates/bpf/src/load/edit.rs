@@ -45,16 +45,20 @@ impl Object {
         LoadError::Global { object: self.name.clone(), name: path.to_owned(), what, said: self.said(name).in_short() }
     }
 
-    /// The global that a path such as `var`, `arr[3]` or `cfg.limits[1].max` begins with: section, variable, and the
-    /// place within the section.
-    fn place(&self, path: &str) -> Result<(usize, GlobalInfo, Field), LoadError> {
+    /// What a path such as `var`, `arr[3]` or `cfg.limits[1].max` stands for: section, and the place within it.
+    fn place(&self, path: &str) -> Result<(usize, Field), LoadError> {
         let name = path.split(['.', '[']).next().unwrap_or(path);
-        let info = self.global(name)?;
-        let at = info.section_index;
+        let found = |(at, d): (usize, &'_ Data)| d.vars.iter().position(|v| v.name == name).map(|i| (at, i));
+        let Some((at, i)) = self.data.iter().enumerate().find_map(found) else {
+            // What there is instead.
+            let missing = |g: GlobalInfo| self.bad_global(path, format!("{} has no such variable", g.section));
+            return Err(self.global(name).map_or_else(|e| e, missing));
+        };
+        let info = &self.data[at].vars[i];
         let whole = Field { offset: info.offset, bit_offset: 0, bit_size: 0, size: info.size, type_id: info.type_id };
         let rest = &path[name.len()..];
         if rest.is_empty() {
-            return Ok((at, info, whole));
+            return Ok((at, whole));
         }
         let bad = |what: String| self.bad_global(path, what);
         // a resized array has more elements than its type says
@@ -74,12 +78,18 @@ impl Object {
         if field.bit_size != 0 {
             return Err(bad("it is a bit field; set the whole variable".to_owned()));
         }
-        Ok((at, info.clone(), Field { offset: info.offset + field.offset, ..field }))
+        Ok((at, Field { offset: info.offset + field.offset, ..field }))
+    }
+
+    /// Bytes and type of a global, or of an element or field of one.
+    pub fn extent(&self, path: &str) -> Result<(u32, u32), LoadError> {
+        let (_, field) = self.place(path)?;
+        Ok((field.size, field.type_id))
     }
 
     /// Initial bytes of a global, or of an element or field of one.
     pub fn read_global(&self, path: &str) -> Result<Vec<u8>, LoadError> {
-        let (at, _, field) = self.place(path)?;
+        let (at, field) = self.place(path)?;
         let bytes = &self.data[at].bytes;
         let range = field.offset as usize..field.offset as usize + field.size as usize;
         let outside = || self.bad_global(path, "it lies outside its section".to_owned());
@@ -91,7 +101,7 @@ impl Object {
     /// # Errors
     /// No such global or field; the value does not fit its type.
     pub fn set_global(&mut self, path: &str, value: &GlobalValue) -> Result<(), LoadError> {
-        let (at, _, field) = self.place(path)?;
+        let (at, field) = self.place(path)?;
         let bytes = self.encode(field.type_id, field.size, value).map_err(|what| self.bad_global(path, what))?;
         let range = field.offset as usize..field.offset as usize + field.size as usize;
         match self.data[at].bytes.get_mut(range) {
@@ -103,7 +113,7 @@ impl Object {
         }
     }
 
-    fn encode(&self, type_id: u32, size: u32, value: &GlobalValue) -> Result<Vec<u8>, String> {
+    pub(super) fn encode(&self, type_id: u32, size: u32, value: &GlobalValue) -> Result<Vec<u8>, String> {
         let ty = || self.btf.type_name(type_id);
         match value {
             GlobalValue::Bytes(b) if b.len() == size as usize => Ok(b.clone()),

@@ -15,6 +15,7 @@ mod externs;
 mod inspect;
 mod link;
 mod maps;
+mod members;
 mod object;
 mod ops;
 mod reach;

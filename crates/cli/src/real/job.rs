@@ -6,7 +6,7 @@
 
 use scxr_bpf::btf::{KernelBtf, Kind as Type};
 use scxr_bpf::load::{Changes, GlobalValue, Object, StructOpsInfo};
-use scxr_host::{Call, Edit, Element, Exec, Fill, HalfJob, Job};
+use scxr_host::{Edit, Element, Exec, Fill, HalfJob, Job};
 
 use crate::failure::{Failure, Result};
 use crate::inject;
@@ -72,8 +72,7 @@ pub(super) fn plan(
             changes.set.extend(set);
             changes.resize.extend(request.resize.iter().cloned());
             let values = plan.elements.into_iter().map(|e| Element { map: e.map, key: e.key, value: e.value });
-            let calls = plan.calls.into_iter().map(|c| Call { program: c.program, at_ns: c.at.map(|at| at.max(1)) });
-            let job = Job { elements: values.collect(), calls: calls.collect(), ..job };
+            let job = Job { elements: values.collect(), calls: plan.calls, ..job };
             of_object(job, object, &changes, btf.as_ref())
         }
     }

@@ -5,7 +5,9 @@ use std::rc::Rc;
 
 use indexmap::IndexMap;
 use scxr_bpf::load::{Changes, Object};
+use scxr_host::Call;
 use scxr_kernel::ext::ops::SchedExtOps;
+use scxr_kernel::ids::CpuId;
 use scxr_kernel::{Kernel, Machine};
 use scxr_ops::half::{Maps, native_schema, schema};
 use scxr_ops::{BpfScheduler, Model, NativeScheduler, SchedulerOptions, Value};
@@ -14,7 +16,7 @@ use scxr_runtime::Schema;
 use serde_json::{Value as Json, json};
 
 use crate::failure::Failure;
-use crate::loader::{Call, Plan, Surroundings};
+use crate::loader::{Plan, Surroundings};
 use crate::resolve::Request;
 use crate::scheduler::{Kind, Scheduler};
 
@@ -152,17 +154,15 @@ impl Loaded {
         let failed = Rc::default();
         let Loaded::Bpf(s, calls) = self else { return failed };
         for call in calls {
-            let (s, program, notes) = (Rc::clone(s), call.program.clone(), Rc::clone(&failed));
+            let (s, call, notes) = (Rc::clone(s), call.clone(), Rc::clone(&failed));
+            let (at, cpu) = (call.at_ns, CpuId(call.cpu.unwrap_or(0)));
             let run = move |k: &mut Kernel| {
-                let note = match s.run_syscall(k, &program, &mut []) {
-                    Ok(0) => return,
-                    Ok(result) => crate::loader::returned(&program, result as i32),
-                    Err(fault) => format!("the program {program}, which the loader calls: {fault}"),
-                };
-                notes.borrow_mut().push(note);
+                if let Err(note) = call_program(&s, k, &call, call.input.clone()) {
+                    notes.borrow_mut().push(note);
+                }
             };
-            match call.at {
-                Some(at) => m.at(at, run),
+            match at {
+                Some(at) => m.at_on(cpu, at, run),
                 None => m.with_kernel(run),
             }
         }
@@ -203,6 +203,20 @@ impl Loaded {
         };
         values.into_iter().map(|(name, value)| (name, value_json(value))).collect()
     }
+}
+
+/// Makes a call with this context, and those after it. What went wrong, in words.
+fn call_program(s: &BpfScheduler, k: &mut Kernel, call: &Call, mut input: Vec<u8>) -> Result<(), String> {
+    let result = s.run_syscall(k, &call.program, &mut input).map_err(|fault| call.failed(&fault))?;
+    if result != 0 {
+        return Err(call.returned(result as i32));
+    }
+    if let Some(store) = &call.store
+        && !s.machine().arena_write(store.address(&input), &store.bytes)
+    {
+        return Err(call.no_arena(store.address(&input)));
+    }
+    call.then.as_ref().map_or(Ok(()), |then| call_program(s, k, &then.call, then.input(&input)))
 }
 
 fn int(n: i128) -> Json {

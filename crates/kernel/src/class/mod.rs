@@ -88,6 +88,10 @@ pub(crate) fn enqueue_task(k: &mut Kernel, cpu: CpuId, p: TaskId, flags: u64) {
     }
     let cost = k.cost.enqueue;
     k.charge(cost);
+    if flags & enq::RESTORE == 0 {
+        let now = k.rqs[cpu].clock;
+        k.task_mut(p).sched_info.enqueue(now);
+    }
     match k.task(p).class {
         ClassId::Stop => k.rqs[cpu].nr_running += 1,
         ClassId::Rt => rt::enqueue_task(k, cpu, p, flags),
@@ -106,6 +110,10 @@ pub(crate) fn dequeue_task(k: &mut Kernel, cpu: CpuId, p: TaskId, flags: u64) ->
     }
     let cost = k.cost.dequeue;
     k.charge(cost);
+    if flags & deq::SAVE == 0 {
+        let now = k.rqs[cpu].clock;
+        k.task_mut(p).sched_info.dequeue(now);
+    }
     match k.task(p).class {
         ClassId::Stop => {
             k.rqs[cpu].nr_running -= 1;

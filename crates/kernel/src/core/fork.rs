@@ -75,9 +75,10 @@ impl Kernel {
         let child = self.add_task(&spec.comm, Body::User(Some(spec.behavior)));
         let (cpu, tgid) = (self.task(parent).cpu, self.task(parent).tgid);
         let recent = self.task(parent).cpu;
-        let possible = self.possible();
+        let (possible, now) = (self.possible(), self.now());
         let t = self.task_mut(child);
         t.parent = Some(parent);
+        t.start_time = now;
         t.cpu = cpu;
         t.cgroup = cgroup;
         // A deadline task does not fork one: the child asks for its policy when it is there [sched_fork].

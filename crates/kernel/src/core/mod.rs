@@ -5,6 +5,7 @@ pub(crate) mod cgroup;
 pub(crate) mod fork;
 pub(crate) mod hotplug;
 pub(crate) mod migrate;
+pub(crate) mod sched_info;
 pub(crate) mod schedule;
 pub(crate) mod tick;
 pub(crate) mod wakeup;

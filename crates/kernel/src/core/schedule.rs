@@ -124,6 +124,7 @@ impl Kernel {
     fn context_switch(&mut self, cpu: CpuId, prev: TaskId, next: TaskId, blocked: bool) {
         self.rqs[cpu].nr_switches += 1;
         self.rqs[cpu].curr = next;
+        self.sched_info_switch(cpu, prev, next);
         self.emit_switch_out(cpu, prev, blocked);
         self.emit_switch_in(next);
         let idle = next == self.rqs[cpu].idle;

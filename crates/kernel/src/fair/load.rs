@@ -23,6 +23,18 @@ pub(crate) fn sync_clock(s: &mut State, cpu: CpuId, idle: bool) -> Ns {
     avg.clock
 }
 
+impl State {
+    /// Time in which averages of `cpu` are kept, as of its run queue's clock [rq_clock_pelt]. No idle time is ever lost from it.
+    pub fn clock_pelt(&self, cpu: CpuId) -> Ns {
+        let (rq, capacity) = (&self.rqs[cpu], u64::from(self.topology.cpus[cpu].capacity));
+        let avg = &rq.fair.avg;
+        match rq.is_idle() || capacity == u64::from(CAPACITY_SCALE) {
+            true => rq.clock.max(avg.clock),
+            false => avg.clock + ((rq.clock.saturating_sub(avg.clock_at) * capacity) >> 10),
+        }
+    }
+}
+
 /// Brings the averages of `cpu`'s queue up to its clock.
 pub(crate) fn update_queue(s: &mut State, cpu: CpuId) -> Ns {
     let idle = s.rqs[cpu].is_idle();

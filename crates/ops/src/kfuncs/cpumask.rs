@@ -7,6 +7,7 @@ use scxr_kernel::ids::CpuId;
 use super::{KfuncFn, KfuncResult};
 use crate::addr::{Kind, Place};
 use crate::host::Context;
+use crate::masks;
 
 pub(super) const TABLE: &[(&str, KfuncFn)] = &[
     ("bpf_cpumask_create", |c, _, _| {
@@ -25,9 +26,9 @@ pub(super) const TABLE: &[(&str, KfuncFn)] = &[
     ("bpf_cpumask_test_and_clear_cpu", |c, _, a| set(c, a[0], a[1], false)),
     ("bpf_cpumask_setall", |c, _, a| {
         let all = all(c);
-        c.s.masks.update(a[0], |m| *m = all).map(|()| 0)
+        c.update_mask(a[0], |m| *m = all).map(|()| 0)
     }),
-    ("bpf_cpumask_clear", |c, _, a| c.s.masks.update(a[0], |m| *m = CpuMask::EMPTY).map(|()| 0)),
+    ("bpf_cpumask_clear", |c, _, a| c.update_mask(a[0], |m| *m = CpuMask::EMPTY).map(|()| 0)),
     ("bpf_cpumask_and", |c, _, a| combine(c, a, CpuMask::and)),
     ("bpf_cpumask_or", |c, _, a| combine(c, a, CpuMask::or).map(|_| 0)),
     ("bpf_cpumask_xor", |c, _, a| combine(c, a, CpuMask::xor).map(|_| 0)),
@@ -38,7 +39,7 @@ pub(super) const TABLE: &[(&str, KfuncFn)] = &[
     ("bpf_cpumask_full", |c, _, a| Ok((c.mask(a[0])?.and(&all(c)) == all(c)).into())),
     ("bpf_cpumask_copy", |c, _, a| {
         let src = c.mask(a[1])?;
-        c.s.masks.update(a[0], |m| *m = src).map(|()| 0)
+        c.update_mask(a[0], |m| *m = src).map(|()| 0)
     }),
     ("bpf_cpumask_any_distribute", |c, _, a| {
         let m = c.mask(a[0])?;
@@ -56,8 +57,7 @@ pub(super) const TABLE: &[(&str, KfuncFn)] = &[
 fn populate(c: &mut Context<'_>, m: &Machine, a: [u64; 5]) -> KfuncResult {
     const EINVAL: i64 = -22;
     const EACCES: i64 = -13;
-    let nr = c.k.nr_cpus();
-    let needed = nr.div_ceil(64) * 8;
+    let needed = masks::size(c.k);
     if a[2] < needed as u64 {
         return Ok(EACCES as u64);
     }
@@ -66,9 +66,8 @@ fn populate(c: &mut Context<'_>, m: &Machine, a: [u64; 5]) -> KfuncResult {
     }
     let bytes = m.read_bytes(a[1], needed);
     let bytes = bytes.ok_or_else(|| HostError::BadAccess(format!("{:#x} is no memory for a mask", a[1])))?;
-    let set = |cpu: &CpuId| bytes[cpu.idx() / 8] >> (cpu.idx() % 8) & 1 != 0;
-    let mask: CpuMask = (0..nr as u32).map(CpuId).filter(set).collect();
-    c.s.masks.update(a[0], |m| *m = mask).map(|()| 0)
+    let mask = masks::from_bytes(c.k, &bytes);
+    c.update_mask(a[0], |m| *m = mask).map(|()| 0)
 }
 
 fn all(c: &Context<'_>) -> CpuMask {
@@ -92,7 +91,7 @@ fn test(c: &Context<'_>, mask: u64, cpu: CpuId) -> bool {
 /// Sets or clears a bit of a program's mask; the old bit. An invalid CPU changes nothing.
 fn set(c: &mut Context<'_>, cpu: u64, mask: u64, on: bool) -> KfuncResult {
     let cpu = valid(c, cpu);
-    c.s.masks.update(mask, |m| {
+    c.update_mask(mask, |m| {
         let Some(cpu) = cpu else { return 0 };
         let old = m.test(cpu);
         if on {
@@ -106,7 +105,7 @@ fn set(c: &mut Context<'_>, cpu: u64, mask: u64, on: bool) -> KfuncResult {
 
 fn combine(c: &mut Context<'_>, a: [u64; 5], f: fn(&CpuMask, &CpuMask) -> CpuMask) -> KfuncResult {
     let result = f(&c.mask(a[1])?, &c.mask(a[2])?);
-    c.s.masks.update(a[0], |m| *m = result)?;
+    c.update_mask(a[0], |m| *m = result)?;
     Ok((!result.is_empty()).into())
 }
 

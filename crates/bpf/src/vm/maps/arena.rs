@@ -38,6 +38,12 @@ impl Arena {
         (offset < self.pages * PAGE).then(|| self.base + offset)
     }
 
+    /// Do `len` bytes at an address lie in it?
+    pub(in crate::vm) fn holds(&self, addr: u64, len: u64) -> bool {
+        let end = addr.checked_sub(self.base).and_then(|offset| offset.checked_add(len));
+        end.is_some_and(|end| end <= self.pages * PAGE)
+    }
+
     /// Allocates `n` zeroed pages, at `at` if that is not 0; the address.
     pub(in crate::vm) fn alloc(&self, mem: &Memory, at: u64, n: u64) -> Option<u64> {
         if n == 0 || n > self.pages {

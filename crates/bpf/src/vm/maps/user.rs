@@ -253,6 +253,12 @@ impl Machine {
         }
     }
 
+    /// Writes into an arena as user space does through its mapping, at an address that a program has given away. False: it lies in none.
+    pub fn arena_write(&self, at: u64, bytes: &[u8]) -> bool {
+        let inside = self.maps.iter().any(|m| matches!(&m.kind, Kind::Arena(a) if a.holds(at, bytes.len() as u64)));
+        inside && self.mem.write(at, bytes)
+    }
+
     fn arena(&self, map: u64) -> Option<&Arena> {
         match &self.maps.get(Handles::map_index(map)?)?.kind {
             Kind::Arena(a) => Some(a),
