@@ -81,7 +81,7 @@ fn slips_are_told() {
     }
     let missing = folder.path().join("none.toml");
     let (_, said) = run(&["--loader", missing.to_str().expect("UTF-8")], 2);
-    assert!(said.contains("there is no such file; there come with scxr: scx_central"), "{said}");
+    assert!(said.contains("there is no such file; there come with scxr: scx_beerland, scx_bpfland"), "{said}");
     let args = ["run", "simple", "--loader", "none"];
     assert_eq!(scxr(&args).code, 2);
 }
