@@ -114,30 +114,32 @@ pub(crate) struct Injector {
 }
 
 impl Injector {
-    /// One parked thread for each. `of`: the process whose tasks are meant; `None`: those of all. `killed`: tells the half that it is.
+    /// Their threads, parked. `of`: the process whose tasks are meant; `None`: those of all. `killed`: tells the half that it is.
     pub(crate) fn new(injected: &[Injected], of: Option<u32>, killed: &Arc<AtomicBool>) -> io::Result<Injector> {
         let mut injector = Injector::default();
-        for one in injected.iter().cloned() {
+        for lot in lots(injected) {
             let (ready, is_ready) = mpsc::channel();
             let (start, started) = mpsc::channel();
             let (cancelled, failed) = (Arc::clone(&injector.cancelled), Arc::clone(&injector.failed));
             let killed = Arc::clone(killed);
-            let is_rt = matches!(one.what, What::Rt { .. });
+            let is_rt = lot.iter().any(|one| matches!(one.what, What::Rt { .. }));
             let comm = if is_rt { RT } else { COMM };
             let thread = std::thread::Builder::new().name(comm.into());
             thread.spawn(move || {
                 name_thread(comm);
-                let prepared = prepare(&one.what);
+                let prepared: Vec<_> = lot.iter().map(|one| prepare(&one.what)).collect();
                 let _ = ready.send(tid());
                 // Where the run was given up there is nothing to do.
                 let Ok(start_ns) = started.recv() else { return };
-                sleep_until(start_ns + one.at_ns);
-                if cancelled.load(Ordering::Relaxed) {
-                    return;
-                }
-                if let Err(why) = prepared.and_then(|speed| act(&one.what, speed, of, &killed)) {
-                    let text = format!("--inject '{}': {why}", one.text);
-                    failed.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+                for (one, prepared) in lot.iter().zip(prepared) {
+                    sleep_until(start_ns + one.at_ns);
+                    if cancelled.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    if let Err(why) = prepared.and_then(|speed| act(&one.what, speed, of, &killed)) {
+                        let text = format!("--inject '{}': {why}", one.text);
+                        failed.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+                    }
                 }
             })?;
             let pid = is_ready.recv().unwrap_or_default();
@@ -164,6 +166,36 @@ impl Injector {
         let failed = std::mem::take(&mut *self.failed.lock().unwrap_or_else(PoisonError::into_inner));
         (self.tasks, failed)
     }
+}
+
+/// Injections by the thread that does them. What befalls the same thing (the cgroups, a task, a CPU) is done by one thread, one after
+/// the other: a thread may have to wait for a CPU, and a cgroup must not be removed before a task has moved into it.
+fn lots(injected: &[Injected]) -> Vec<Vec<Injected>> {
+    #[derive(PartialEq)]
+    enum Thing {
+        Groups,
+        Task(String),
+        Cpu(u32),
+        Own(usize),
+    }
+    let mut lots: Vec<(Thing, Vec<Injected>)> = Vec::new();
+    for (i, one) in injected.iter().cloned().enumerate() {
+        let thing = match &one.what {
+            What::Move { .. } | What::Group { .. } => Thing::Groups,
+            What::Change { task, .. } => Thing::Task(task.clone()),
+            What::Hotplug { cpu, .. } => Thing::Cpu(*cpu),
+            What::Rt { .. } | What::SysrqS | What::SysrqD | What::KillHalf => Thing::Own(i),
+        };
+        match lots.iter_mut().find(|(t, _)| *t == thing) {
+            Some((_, lot)) => lot.push(one),
+            None => lots.push((thing, vec![one])),
+        }
+    }
+    let in_order = |(_, mut lot): (Thing, Vec<Injected>)| {
+        lot.sort_by_key(|one| one.at_ns);
+        lot
+    };
+    lots.into_iter().map(in_order).collect()
 }
 
 /// What takes time, and is done before the run.
