@@ -90,10 +90,10 @@ const CASES: [Case; 7] = [
             "160ms cgroup /a make",
             "170ms move hog-5 /a",
         ],
-        duration: "500ms",
+        duration: "1s",
         exit: "none",
         of_halves: false,
-        on_linux: &["flatcg", "pair"],
+        on_linux: &["flatcg"],
     },
     Case {
         what: "a debug dump",
