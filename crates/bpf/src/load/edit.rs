@@ -1,7 +1,6 @@
 //! Changes before load, as users of libbpf make them: globals, map sizes, struct_ops members.
 
 use super::error::LoadError;
-use super::inspect::GlobalInfo;
 use super::object::{Data, DataKind, Object};
 use crate::btf::{Field, Kind};
 
@@ -48,13 +47,7 @@ impl Object {
     /// What a path such as `var`, `arr[3]` or `cfg.limits[1].max` stands for: section, and the place within it.
     fn place(&self, path: &str) -> Result<(usize, Field), LoadError> {
         let name = path.split(['.', '[']).next().unwrap_or(path);
-        let found = |(at, d): (usize, &'_ Data)| d.vars.iter().position(|v| v.name == name).map(|i| (at, i));
-        let Some((at, i)) = self.data.iter().enumerate().find_map(found) else {
-            // What there is instead.
-            let missing = |g: GlobalInfo| self.bad_global(path, format!("{} has no such variable", g.section));
-            return Err(self.global(name).map_or_else(|e| e, missing));
-        };
-        let info = &self.data[at].vars[i];
+        let (at, info) = self.variable(name)?;
         let whole = Field { offset: info.offset, bit_offset: 0, bit_size: 0, size: info.size, type_id: info.type_id };
         let rest = &path[name.len()..];
         if rest.is_empty() {

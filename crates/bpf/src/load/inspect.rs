@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::core_spec;
 use super::error::LoadError;
 use super::externs::ExternDecl;
-use super::object::{CALL, Object};
+use super::object::{CALL, Data, Object, Variable};
 use super::said::{MemberInfo, Said, Tags};
 use crate::btf::{Btf, CoreRelocKind};
 use crate::image::ProgramKind;
@@ -201,20 +201,25 @@ impl Object {
         let tags = Tags::of(&self.btf);
         let mut out = Vec::new();
         for (section_index, d) in self.data.iter().enumerate() {
-            out.extend(d.vars.iter().map(|v| GlobalInfo {
-                name: v.name.clone(),
-                section: d.name.clone(),
-                section_index,
-                offset: v.offset,
-                size: v.size,
-                type_id: v.type_id,
-                type_name: self.btf.type_name(v.type_id),
-                read_only: Object::is_read_only(d),
-                said: tags.variable(&v.name),
-                members: tags.members(v.type_id),
-            }));
+            out.extend(d.vars.iter().map(|v| self.described_as(&tags, section_index, v)));
         }
         out
+    }
+
+    fn described_as(&self, tags: &Tags<'_>, section_index: usize, v: &Variable) -> GlobalInfo {
+        let d = &self.data[section_index];
+        GlobalInfo {
+            name: v.name.clone(),
+            section: d.name.clone(),
+            section_index,
+            offset: v.offset,
+            size: v.size,
+            type_id: v.type_id,
+            type_name: self.btf.type_name(v.type_id),
+            read_only: Object::is_read_only(d),
+            said: tags.variable(&v.name),
+            members: tags.members(v.type_id),
+        }
     }
 
     /// A global variable by name.
@@ -222,10 +227,21 @@ impl Object {
     /// # Errors
     /// There is none; a similar name is suggested.
     pub fn global(&self, name: &str) -> Result<GlobalInfo, LoadError> {
-        let all = self.globals();
-        if let Some(found) = all.iter().find(|g| g.name == name) {
-            return Ok(found.clone());
+        let (section_index, v) = self.variable(name)?;
+        Ok(self.described_as(&Tags::of(&self.btf), section_index, v))
+    }
+
+    /// The section and declaration of a global variable.
+    pub(super) fn variable(&self, name: &str) -> Result<(usize, &Variable), LoadError> {
+        let of = |(at, d): (usize, &Data)| d.vars.iter().position(|v| v.name == name).map(|i| (at, i));
+        match self.data.iter().enumerate().find_map(of) {
+            Some((at, i)) => Ok((at, &self.data[at].vars[i])),
+            None => Err(self.no_variable(name)),
         }
+    }
+
+    fn no_variable(&self, name: &str) -> LoadError {
+        let all = self.globals();
         let distance = |g: &GlobalInfo| strsim::osa_distance(&g.name, name);
         let near = all.iter().filter(|g| distance(g) <= 1 + name.len() / 4).min_by_key(|g| distance(g));
         let tunables: Vec<String> = all.iter().filter(|g| g.read_only).map(described).collect();
@@ -237,7 +253,7 @@ impl Object {
             None => "`scxr inspect` lists the globals".to_owned(),
         };
         let hint = Some(hint);
-        Err(LoadError::NotFound { object: self.name.clone(), kind: "global", name: name.to_owned(), hint })
+        LoadError::NotFound { object: self.name.clone(), kind: "global", name: name.to_owned(), hint }
     }
 
     /// Kernel functions, variables and configuration that the object declares.
