@@ -153,6 +153,7 @@ impl Analyzer {
                 self.last_work_at = self.last_work_at.max(t);
                 self.tasks.get(pid, t).report.operations += 1;
             }
+            EventKind::Exec { pid, ref comm } => self.tasks.get(pid, t).report.comm.clone_from(comm),
             EventKind::Exit { pid } => self.tasks.get(pid, t).dead = true,
             EventKind::Weight { pid, weight, policy } => self.tasks.get(pid, t).set_weight(weight, policy),
             EventKind::Fork { pid, ref comm, ref group, weight, policy, .. } => {

@@ -15,6 +15,7 @@ use std::time::Instant;
 use indexmap::IndexMap;
 use scxr_analyze::{Analyzer, Options, Report};
 use scxr_host::ExecRecord;
+use scxr_host::class::ClassState;
 use scxr_kernel::CgroupChange;
 use scxr_kernel::Machine;
 use scxr_kernel::ext::Events;
@@ -142,6 +143,8 @@ pub(crate) struct RunResult {
     pub(crate) globals: Option<IndexMap<String, serde_json::Value>>,
     /// The class's event counters; empty for the fair class.
     pub(crate) counters: IndexMap<String, i64>,
+    /// The class's state at the end; `None`: it was not asked, or the kernel does not have it.
+    pub(crate) class: Option<ClassState>,
     /// Debug dumps that SysRq-D asked for.
     pub(crate) dumps: Vec<String>,
     /// Instructions of BPF that its operations executed, in a simulation.
@@ -308,6 +311,7 @@ fn simulate(
     let ending = m.state().ext.ending().is_some();
     let nr_events = m.state().nr_events;
     let counters = counters(&m, scheduler);
+    let class = Some(class(&m));
     let (printed, bpf_instructions) = (loaded.printed(), loaded.bpf_instructions());
     let dumps = m.state().ext.dumps.asked_for().map(str::to_owned).collect();
     setup.started = setup.tasks - m.nr_spawns_pending().min(setup.tasks);
@@ -332,6 +336,7 @@ fn simulate(
         report,
         globals,
         counters,
+        class,
         dumps,
         bpf_instructions,
         printed,
@@ -380,6 +385,7 @@ fn refused(scheduler: &Scheduler, seed: u64, keep: Keep, msg: String, start: Ins
         report: Report::default(),
         globals: keep.globals.then(IndexMap::new),
         counters: IndexMap::new(),
+        class: None,
         dumps: Vec::new(),
         bpf_instructions: None,
         printed: Vec::new(),
@@ -405,6 +411,19 @@ fn exit(m: &Machine) -> Exit {
     }
     let ended = ext.ending().or_else(|| ext.exit_info.clone());
     ended.map_or_else(Exit::none, |info| Exit::of(&info))
+}
+
+/// What /sys/kernel/sched_ext would say.
+fn class(m: &Machine) -> ClassState {
+    let ext = &m.state().ext;
+    ClassState {
+        state: ext.state.name().to_owned(),
+        ops: ext.root_name().map(str::to_owned),
+        switch_all: ext.is_switched_all(),
+        nr_rejected: ext.nr_rejected,
+        hotplug_seq: ext.hotplug_seq,
+        enable_seq: ext.enable_seq,
+    }
 }
 
 /// The class's event counters.

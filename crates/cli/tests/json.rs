@@ -46,6 +46,25 @@ fn the_keys_that_stay() {
     assert_eq!(value["on"], "sim");
 }
 
+#[test]
+fn the_class_says_its_state() {
+    let run = |sched: &str, inject: &[&str]| {
+        let mut args = vec!["run", sched, "--machine", "4", "--duration", "50ms", "--json"];
+        args.extend(inject.iter().flat_map(|i| ["--inject", i]));
+        let ran = scxr(&args);
+        serde_json::from_str::<Value>(&ran.stdout).expect("JSON")["sched_ext"].clone()
+    };
+    let says = |state: &str, ops: Value, hotplug: u64, enabled: u64| {
+        serde_json::json!({"state": state, "ops": ops, "switch_all": state == "enabled", "nr_rejected": 0, "hotplug_seq": hotplug,
+            "enable_seq": enabled})
+    };
+    assert_eq!(run("simple", &[]), says("enabled", "simple".into(), 0, 1));
+    assert_eq!(run("eevdf", &["10ms hotplug 3 off", "20ms hotplug 3 on"]), says("disabled", Value::Null, 2, 0));
+    assert_eq!(run("simple", &["10ms sysrq-s"]), says("disabled", Value::Null, 0, 1));
+    // It has no operations for hotplug: it ends, and asks to be started again.
+    assert_eq!(run("simple", &["10ms hotplug 3 off"]), says("enabled", "simple".into(), 1, 2));
+}
+
 /// Also where the run ends in the middle of things.
 #[test]
 fn the_time_of_each_cpu_adds_up() {

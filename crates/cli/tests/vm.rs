@@ -51,6 +51,7 @@ fn a_run_in_a_virtual_machine_is_the_same_twice() {
     let keys = |v: &Value| v.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     assert_eq!(keys(&one), keys(&simulated));
     assert_eq!(keys(&one["globals"]), keys(&simulated["globals"]));
+    assert_eq!(one["sched_ext"], simulated["sched_ext"]);
 }
 
 #[test]

@@ -6,12 +6,13 @@ use scxr_trace::Sink;
 use scxr_trace::ftrace::{FormatError, Formats, Imported, Importer, KnownTask, import};
 use serde::{Deserialize, Serialize};
 
+use crate::class::ClassState;
 use crate::exec::ExecRecord;
 use crate::half::HalfRecord;
 use crate::loader::LoadError;
 
 /// Version of the form.
-const SCHEMA: &str = "scxr-record/2";
+const SCHEMA: &str = "scxr-record/3";
 /// Bytes of JSON at most: what is longer is none of ours.
 const HEAD_MAX: u64 = 1 << 30;
 
@@ -72,6 +73,8 @@ pub struct Record {
     pub restarts: Vec<Exit>,
     /// The class's counters.
     pub counters: Vec<(String, i64)>,
+    /// The class's state at the end, the scheduler still attached.
+    pub class: Option<ClassState>,
     /// When the workload began, CLOCK_MONOTONIC, ns.
     pub start_ns: u64,
     /// When the run ended.

@@ -227,6 +227,7 @@ pub fn run(
         // Its tasks are the fair class's in a moment.
         user.stop();
     }
+    record.class = class::snapshot();
     if let Some(loaded) = &mut scheduler {
         record.counters = class::events();
         let before = recorded(job, loaded);

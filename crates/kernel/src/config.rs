@@ -58,6 +58,9 @@ pub struct Config {
     pub hrtick: bool,
     /// Deadline servers.
     pub servers: Servers,
+    /// `dequeue` is called exactly once whenever the scheduler gives a task up, dispatched or taken away: kernels since 7.1. Before, it
+    /// is called only when a task is taken away that the scheduler itself keeps, in no dispatch queue (E-250).
+    pub custody: bool,
     /// CPUs whose tick stops while one task runs (nohz_full).
     pub nohz_full: CpuMask,
     /// Stop the tick on idle CPUs (NO_HZ_IDLE).
@@ -81,6 +84,7 @@ impl Default for Config {
             preemption: Preemption::default(),
             hrtick: true,
             servers: Servers::default(),
+            custody: true,
             nohz_full: CpuMask::EMPTY,
             nohz_idle: true,
             interleave: Interleave::Callback,
@@ -98,6 +102,7 @@ impl Config {
             preemption: if since(6, 13) { Preemption::Lazy } else { Preemption::Full },
             hrtick: since(7, 1),
             servers: Servers { fair: since(6, 12), ext: since(7, 0), exchanged: since(7, 2) },
+            custody: since(7, 1),
             ..Config::default()
         }
     }

@@ -299,6 +299,8 @@ impl Kernel {
     fn exec_balance(&mut self, p: TaskId) {
         let cost = self.cost.exec;
         self.charge(cost);
+        let (pid, comm) = (self.task(p).pid, self.task(p).comm.clone());
+        self.emit(EventKind::Exec { pid, comm });
         self.let_earlier_cpus_run();
         let cpu = self.this_cpu();
         if self.task(p).class == ClassId::Ext || self.task(p).nr_cpus_allowed < 2 {

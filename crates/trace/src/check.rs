@@ -247,6 +247,7 @@ impl Checker {
             EventKind::Migrate { pid, from, to } => self.migrate(t, cpu, pid, from, to),
             EventKind::SwitchIn { pid } => self.switch_in(t, cpu, pid),
             EventKind::SwitchOut { pid, why, ran_ns } => self.switch_out(t, cpu, pid, why, ran_ns),
+            EventKind::Exec { pid, .. } => self.executes(t, cpu, pid),
             EventKind::Exit { pid } => self.exit(t, cpu, pid),
             EventKind::Tick { .. } => self.clock(t, cpu),
             EventKind::IdleIn => self.idle(t, cpu, true),
@@ -304,6 +305,15 @@ impl Checker {
                 let what = format!("pid {pid} is woken after its death");
                 self.violation(t, cpu, Rule::Lifecycle, what);
             }
+        }
+    }
+
+    /// Only who runs can execute a program, and only where it runs. Of a task that was not yet seen nothing is known.
+    fn executes(&mut self, t: u64, cpu: u32, pid: u32) {
+        let state = self.task(pid).state;
+        if state != State::New && state != State::Running(cpu) {
+            let what = format!("pid {pid} executes a program: it is {state:?}");
+            self.violation(t, cpu, Rule::Lifecycle, what);
         }
     }
 

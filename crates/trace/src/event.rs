@@ -64,6 +64,8 @@ pub enum EventKind {
     SwitchIn { pid: u32 },
     /// The task stops running; it ran for `ran_ns` since it was switched in.
     SwitchOut { pid: u32, why: SwitchOut, ran_ns: u64 },
+    /// The task executes another program from now on, on the event's CPU, and has its name.
+    Exec { pid: u32, comm: String },
     /// The task exited.
     Exit { pid: u32 },
     /// A tick on a busy CPU; `pid` is the running task.
@@ -86,7 +88,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Names of all kinds, as a trace writes them, in the order of the schema.
-    pub const NAMES: [&'static str; 21] = [
+    pub const NAMES: [&'static str; 22] = [
         "fork",
         "weight",
         "affinity",
@@ -108,6 +110,7 @@ impl EventKind {
         "disabled",
         "ext",
         "work",
+        "exec",
     ];
 
     /// Its place in [`EventKind::NAMES`].
@@ -135,6 +138,7 @@ impl EventKind {
             EventKind::Disabled { .. } => 18,
             EventKind::Ext { .. } => 19,
             EventKind::Work { .. } => 20,
+            EventKind::Exec { .. } => 21,
         }
     }
 

@@ -145,6 +145,7 @@ impl EventKind {
                 write!(f, " pid={pid} parent={parent} comm={comm} group={group} weight={weight} policy={policy}")
             }
             EventKind::Weight { pid, weight, policy } => write!(f, " pid={pid} weight={weight} policy={policy}"),
+            EventKind::Exec { pid, comm } => write!(f, " pid={pid} comm={}", Quoted(comm)),
             EventKind::Affinity { pid, cpus } => write!(f, " pid={pid} cpus={}", Quoted(cpus)),
             EventKind::Waking { pid, waker, sync } => {
                 write!(f, " pid={pid} waker={waker} sync={}", u8::from(*sync))
@@ -286,6 +287,7 @@ fn parse_task_event(kind: &str, pid: u32, f: &mut Fields<'_>) -> Result<EventKin
         }
         "exit" => EventKind::Exit { pid },
         "tick" => EventKind::Tick { pid },
+        "exec" => EventKind::Exec { pid, comm: f.name("comm")? },
         "work" => EventKind::Work { pid, ns: f.number("ns")? },
         _ => return Err(format!("there is no event of the kind '{kind}'")),
     })
@@ -374,6 +376,7 @@ mod tests {
             (pid, why, any::<u64>()).prop_map(|(pid, why, ran_ns)| EventKind::SwitchOut { pid, why, ran_ns }),
             pid.prop_map(|pid| EventKind::Exit { pid }),
             pid.prop_map(|pid| EventKind::Tick { pid }),
+            (pid, name).prop_map(|(pid, comm)| EventKind::Exec { pid, comm }),
             (any::<u32>(), any::<u64>()).prop_map(|(target, flags)| EventKind::Kick { target, flags }),
             Just(EventKind::IdleIn),
             Just(EventKind::IdleOut),

@@ -123,6 +123,7 @@ pub(super) fn result(
         report,
         globals: keep.globals.then(|| globals(scheduler, &record.maps)),
         counters: record.counters.iter().cloned().collect(),
+        class: record.class.clone(),
         dumps,
         bpf_instructions: None,
         printed: Vec::new(),

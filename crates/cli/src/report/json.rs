@@ -4,6 +4,7 @@ use indexmap::IndexMap;
 use scxr_analyze::compare::Row;
 use scxr_analyze::report::{CpuReport, Distances, Fairness, GroupReport, Latencies, TaskReport, Totals, WorkReport};
 use scxr_host::ExecRecord;
+use scxr_host::class::ClassState;
 use scxr_kernel::topology::Topology;
 use serde::Serialize;
 
@@ -96,6 +97,7 @@ pub(crate) struct RunJson<'a> {
     groups: &'a [GroupReport],
     tasks: &'a [TaskReport],
     counters: &'a IndexMap<String, i64>,
+    sched_ext: Option<&'a ClassState>,
     dumps: &'a [String],
     /// Only where it was said how BPF is to be executed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -137,6 +139,7 @@ impl<'a> RunJson<'a> {
             groups: &r.report.groups,
             tasks: &r.report.tasks,
             counters: &r.counters,
+            sched_ext: r.class.as_ref(),
             dumps: &r.dumps,
             bpf_instructions: r.bpf_instructions.filter(|_| q.bpf_was_chosen),
             printed: &r.printed,

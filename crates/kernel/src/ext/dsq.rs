@@ -247,14 +247,14 @@ pub(crate) fn dispatch_enqueue(k: &mut Kernel, sched: SchedId, rq: CpuId, mut ds
     }
 }
 
-/// The scheduler gives `p` up, unless it is only being moved (E-59, E-60). True: it had it. [task_leave_custody]
+/// The scheduler gives `p` up, unless it is only being moved (E-59, E-60). True: it had it, and is told. [task_leave_custody]
 pub(crate) fn take_custody(k: &mut Kernel, p: TaskId) -> bool {
     let e = &mut k.task_mut(p).scx;
     let had = e.has(task::IN_CUSTODY) && e.sticky_cpu.is_none();
     if had {
         e.flags &= !task::IN_CUSTODY;
     }
-    had
+    had && k.config.custody
 }
 
 /// Tells the scheduler that it has given `p` up.
@@ -330,6 +330,7 @@ pub(crate) fn dispatch_dequeue(k: &mut Kernel, cpu: CpuId, p: TaskId) {
 }
 
 /// Deq flags of a real dequeue (E-63).
-pub(crate) fn dequeue_flags(core_flags: u64) -> u64 {
-    if core_flags & (deq::SLEEP | deq::CORE_SCHED_EXEC) != 0 { core_flags } else { core_flags | deq::SCHED_CHANGE }
+pub(crate) fn dequeue_flags(k: &Kernel, core_flags: u64) -> u64 {
+    let unchanged = core_flags & (deq::SLEEP | deq::CORE_SCHED_EXEC) != 0 || !k.config.custody;
+    if unchanged { core_flags } else { core_flags | deq::SCHED_CHANGE }
 }

@@ -318,7 +318,12 @@ pub(crate) fn ops_dequeue(k: &mut Kernel, cpu: CpuId, p: TaskId, deq_flags: u64)
         match k.task(p).scx.ops_state {
             OpsState::None => break,
             OpsState::Queueing(_) => unreachable!("{p:?} is dequeued while it is enqueued"),
-            OpsState::Queued(_) => k.task_mut(p).scx.ops_state = OpsState::None,
+            OpsState::Queued(_) => {
+                if !k.config.custody {
+                    tell_dequeue(k, cpu, p, deq_flags);
+                }
+                k.task_mut(p).scx.ops_state = OpsState::None;
+            }
             OpsState::Dispatching => call::cpu_relax(k),
         }
     }
@@ -333,7 +338,7 @@ pub(crate) fn dequeue_task(k: &mut Kernel, cpu: CpuId, p: TaskId, core_flags: u6
         return true;
     }
     let sched = k.task_sched(p);
-    let deq_flags = dequeue_flags(core_flags);
+    let deq_flags = dequeue_flags(k, core_flags);
     ops_dequeue(k, cpu, p, deq_flags);
     if k.ext.scheds[sched].has(Op::stopping) && k.rqs[cpu].curr == p {
         super::pick::update_curr(k, cpu);

@@ -26,6 +26,18 @@ pub enum EnableState {
     Disabled,
 }
 
+impl EnableState {
+    /// As /sys/kernel/sched_ext/state says it [scx_enable_state_str].
+    pub fn name(self) -> &'static str {
+        match self {
+            EnableState::Enabling => "enabling",
+            EnableState::Enabled => "enabled",
+            EnableState::Disabling => "disabling",
+            EnableState::Disabled => "disabled",
+        }
+    }
+}
+
 /// A scheduler that was refused before it was enabled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -164,6 +176,11 @@ impl Ext {
     /// The root scheduler.
     pub fn root(&self) -> Option<&Sched> {
         self.root.map(|id| &self.scheds[id])
+    }
+
+    /// The root scheduler has all ordinary tasks [scx_switched_all].
+    pub fn is_switched_all(&self) -> bool {
+        self.switched_all
     }
 
     /// Name of the root scheduler.

@@ -100,6 +100,7 @@ pub fn import(from: &Importer, pages: &[Vec<Vec<u8>>], sink: &mut dyn Sink) -> I
         sink,
         known,
         names: names(&raw),
+        execs: execs(&raw),
         running: BTreeMap::new(),
         woken: BTreeSet::new(),
         asleep: BTreeSet::new(),
@@ -150,7 +151,7 @@ fn departures(raw: &[Raw<'_>], offline: &[u32]) -> Vec<(u64, u32)> {
 }
 
 /// The last name of each task that was forked: what a fork's record has is the name of the parent, until a program or the
-/// task itself gives it its own.
+/// task itself gives it its own. A task that executes a program has this name from then on.
 fn names(raw: &[Raw<'_>]) -> BTreeMap<u32, String> {
     let number = |r: &Raw<'_>, field: &str| r.format.number(&r.record, field) as u32;
     let forks = raw.iter().filter(|r| r.format.name == "sched_process_fork");
@@ -168,12 +169,30 @@ fn names(raw: &[Raw<'_>]) -> BTreeMap<u32, String> {
     names
 }
 
+/// How often each task executes a program.
+fn execs(raw: &[Raw<'_>]) -> BTreeMap<u32, u32> {
+    let mut execs = BTreeMap::new();
+    for r in raw.iter().filter(|r| r.format.name == "sched_process_exec") {
+        *execs.entry(r.format.number(&r.record, "pid") as u32).or_default() += 1;
+    }
+    execs
+}
+
+/// The name that the kernel gives to a task that executes this file: its last part, in 15 bytes.
+fn name_of(file: &str) -> String {
+    let name = file.rsplit('/').next().unwrap_or_default();
+    let end = (0..=name.len().min(15)).rev().find(|&end| name.is_char_boundary(end)).unwrap_or(0);
+    name[..end].to_owned()
+}
+
 /// Tells records in our words.
 struct Teller<'a> {
     sink: &'a mut dyn Sink,
     known: BTreeMap<u32, &'a KnownTask>,
     /// Names of forked tasks.
     names: BTreeMap<u32, String>,
+    /// For each task how many programs it will yet execute.
+    execs: BTreeMap<u32, u32>,
     /// For each CPU the task on it and since when.
     running: BTreeMap<u32, (u32, u64)>,
     /// Tasks whose wakeup has begun and not ended.
@@ -261,7 +280,10 @@ impl<'a> Teller<'a> {
                 let (pid, parent) = (number("child_pid"), number("parent_pid"));
                 let unknown = KnownTask {
                     pid,
-                    comm: self.names.get(&pid).cloned().unwrap_or_else(|| r.format.text(&r.record, "child_comm")),
+                    comm: match self.names.get(&pid).filter(|_| !self.execs.contains_key(&pid)) {
+                        Some(name) => name.clone(),
+                        None => r.format.text(&r.record, "child_comm"),
+                    },
                     group: "/".into(),
                     weight: 100,
                     ..KnownTask::default()
@@ -273,9 +295,22 @@ impl<'a> Teller<'a> {
                 let (name, delta) = (r.format.text(&r.record, "name"), r.format.number(&r.record, "delta") as i64);
                 self.emit(t, cpu, EventKind::Ext { name, delta });
             }
+            "sched_process_exec" => self.exec(r, t),
             "sched_process_exit" => self.emit(t, cpu, EventKind::Exit { pid: number("pid") }),
             _ => {}
         }
+    }
+
+    /// What it executes last may give itself another name, which no record says but that of a switch.
+    fn exec(&mut self, r: &Raw<'_>, t: u64) {
+        let pid = r.format.number(&r.record, "pid") as u32;
+        let left = self.execs.get_mut(&pid).map_or(0, |left| {
+            *left = left.saturating_sub(1);
+            *left
+        });
+        let last = self.names.get(&pid).filter(|_| left == 0).cloned();
+        let comm = last.unwrap_or_else(|| name_of(&r.format.text(&r.record, "filename")));
+        self.emit(t, r.cpu, EventKind::Exec { pid, comm });
     }
 
     /// A CPU goes offline: it idles as far as anybody can see.
@@ -451,5 +486,45 @@ mod tests {
             "95 1 switch_in pid=24",
         ];
         assert_eq!(told([records(&cpu0), records(&back)], vec![]), [off.as_slice(), &on].concat());
+    }
+
+    const FORK: &str = "ID: 4\nfield:pid_t parent_pid;\toffset:4;\tsize:4;\nfield:pid_t child_pid;\toffset:8;\tsize:4;\n\
+        field:char child_comm[4];\toffset:12;\tsize:4;\n";
+    const EXEC: &str =
+        "ID: 5\nfield:__data_loc char[] filename;\toffset:4;\tsize:4;\nfield:pid_t pid;\toffset:8;\tsize:4;\n";
+
+    #[test]
+    fn a_program_gives_its_name() {
+        let mut formats = Formats::default();
+        formats.add("sched_process_fork", FORK).unwrap();
+        formats.add("sched_process_exec", EXEC).unwrap();
+        let word = |text: &[u8; 4]| u32::from_le_bytes(*text);
+        let file = 12 | 4 << 16;
+        let page = records(&[
+            (10, [4, 1, 7, word(b"top\0")]),
+            (20, [5, file, 7, word(b"/sh\0")]),
+            (30, [5, file, 7, word(b"cc\0\0")]),
+        ]);
+        let from = Importer { formats, end_ns: 1000, ..Importer::default() };
+        let mut recorder = Recorder::new();
+        import(&from, &[vec![page]], &mut recorder);
+        let told = crate::text::write(&recorder.finish());
+        let told: Vec<&str> = told.lines().skip(1).collect();
+        assert_eq!(
+            told,
+            [
+                "10 0 fork pid=7 parent=1 comm=top group=/ weight=100 policy=0",
+                "20 0 exec pid=7 comm=sh",
+                "30 0 exec pid=7 comm=cc"
+            ]
+        );
+        for (file, name) in [
+            ("/usr/bin/make", "make"),
+            ("a-name-of-twenty-one", "a-name-of-twent"),
+            ("/x/", ""),
+            ("aaaaaaaaaaaaaaé", "aaaaaaaaaaaaaa"),
+        ] {
+            assert_eq!(name_of(file), name);
+        }
     }
 }

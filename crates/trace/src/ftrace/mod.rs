@@ -12,13 +12,14 @@ pub use format::{FormatError, Formats};
 pub use import::{Imported, Importer, KnownTask, import};
 
 /// The tracepoints that are read, by subsystem; a kernel may lack the last ones.
-pub const EVENTS: [(&str, &str); 9] = [
+pub const EVENTS: [(&str, &str); 10] = [
     ("sched", "sched_switch"),
     ("sched", "sched_waking"),
     ("sched", "sched_wakeup"),
     ("sched", "sched_wakeup_new"),
     ("sched", "sched_migrate_task"),
     ("sched", "sched_process_fork"),
+    ("sched", "sched_process_exec"),
     ("sched", "sched_process_exit"),
     ("sched_ext", "sched_ext_dump"),
     ("sched_ext", "sched_ext_event"),
