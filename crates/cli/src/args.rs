@@ -103,7 +103,7 @@ pub(crate) struct MachineArgs {
     /// a script names
     #[arg(long, value_name = "'CMD…'")]
     pub(crate) exec: Option<OsString>,
-    /// With --exec in a virtual machine: a file, folder or program to take into the guest besides (repeatable)
+    /// With --exec, or a scheduler that is a program, in a virtual machine: a file, folder or program to take into the guest besides (repeatable)
     #[arg(long, value_name = "PATH")]
     pub(crate) take: Vec<PathBuf>,
     /// Time to run for, such as 500ms or 2s [default: the workload's own, else 1s; with --exec: until it ends, in a virtual
@@ -174,7 +174,8 @@ pub(crate) struct MachineArgs {
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// Scheduler: a name (see `scxr list`), X.bpf.o, X.rs or a folder (a policy in Rust), X.bpf.c, or eevdf (no scheduler: the fair class); with --scenario it may be left out
+    /// Scheduler: a name (see `scxr list`), X.bpf.o, X.rs or a folder (a policy in Rust), X.bpf.c, or eevdf (no scheduler: the fair class); with
+    /// --on vm and host also a scheduler's own program (./scx_userland), which loads its object itself; with --scenario it may be left out
     #[arg(value_name = "SCHED", required_unless_present = "scenario")]
     pub(crate) sched: Option<String>,
     #[command(flatten)]
@@ -191,7 +192,7 @@ pub(crate) struct RunArgs {
     /// Show the scheduler's own figures every so many seconds of the run: what its user-space half says, or its variables
     #[arg(long, value_name = "SECONDS")]
     pub(crate) stats: Option<f64>,
-    /// Options of the scheduler itself
+    /// Options of the scheduler itself, or of its program
     #[arg(last = true, value_name = "SCHED-ARGS")]
     pub(crate) sched_args: Vec<String>,
 }

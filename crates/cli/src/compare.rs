@@ -159,8 +159,8 @@ const DIFFERENCES_MAX: usize = 4;
 fn reading(names: &[&str], results: &[Vec<RunResult>], rows: &[Row], q: &Request) -> String {
     let mut sentences = Vec::new();
     for (i, name) in names.iter().enumerate() {
-        if let Some(fault) = results[i].iter().find(|r| r.exit.is_fault()) {
-            let n = results[i].iter().filter(|r| r.exit.is_fault()).count();
+        if let Some(fault) = results[i].iter().find(|r| r.is_fault()) {
+            let n = results[i].iter().filter(|r| r.is_fault()).count();
             let all = results[i].len();
             let kind = &fault.exit.kind;
             let msg = if fault.exit.msg.is_empty() { &fault.exit.reason } else { &fault.exit.msg };

@@ -1,4 +1,4 @@
-//! `--exec`: a command line as the workload. It is split into words as a shell does it, but no shell runs it.
+//! Programs of this host on a real kernel. `--exec`: a command line as the workload. It is split into words as a shell does it, but no shell runs it.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -37,6 +37,20 @@ impl CommandLine {
         let cwd = std::env::current_dir().map_err(|e| fail(format!("the current folder: {e}")))?;
         let program = find_program(name, &cwd).map_err(fail)?;
         Ok(CommandLine { text: shown, program, words, cwd })
+    }
+
+    /// A scheduler's own program with its options.
+    pub(crate) fn of_program(path: &Path, args: &[String]) -> Result<CommandLine> {
+        let fail = |why: String| Failure::input(why);
+        let cwd = std::env::current_dir().map_err(|e| fail(format!("the current folder: {e}")))?;
+        let program = cwd.join(path);
+        if !is_program(&program) {
+            return Err(fail(format!("{}: is no program (chmod +x)", path.display())));
+        }
+        let words: Vec<OsString> =
+            [path.as_os_str().to_owned()].into_iter().chain(args.iter().map(OsString::from)).collect();
+        let text = words.iter().map(|w| w.to_string_lossy()).collect::<Vec<_>>().join(" ");
+        Ok(CommandLine { text, program, words, cwd })
     }
 }
 

@@ -214,10 +214,8 @@ fn fits(place: Place, args: &MachineArgs) -> Result<()> {
     if args.exec.is_some() && args.workload.is_some() {
         return Err(Failure::input("--exec and --workload: a run has one workload; leave one of the two out"));
     }
-    if !args.take.is_empty() && (args.exec.is_none() || place != Place::Vm) {
-        return Err(Failure::input(
-            "--take: it takes files into a virtual machine for --exec; it goes with --on vm --exec",
-        ));
+    if !args.take.is_empty() && place != Place::Vm {
+        return Err(Failure::input("--take: it takes files into a virtual machine; it goes with --on vm"));
     }
     if args.record.is_some() && (place != Place::Vm || args.free_running || args.exec.is_some()) {
         return Err(Failure::input(

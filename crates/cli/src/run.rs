@@ -71,6 +71,10 @@ fn stats_every(args: &RunArgs, scheduler: &Scheduler) -> Result<u64> {
     }
     match scheduler.kind {
         Kind::Eevdf => Err(Failure::input("--stats: eevdf is Linux's fair class: it says nothing of itself")),
+        Kind::Program(_) => Err(Failure::input(format_args!(
+            "--stats: {} is a program, and what it prints is in the report; its options stand behind --",
+            scheduler.name
+        ))),
         _ => Ok((seconds * 1e9) as u64),
     }
 }

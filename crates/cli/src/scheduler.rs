@@ -12,6 +12,7 @@ use scxr_bpf::load::Object;
 use scxr_policy::native::PolicyDef;
 use scxr_runtime::{Args, Bundle, HalfDef};
 
+use crate::exec::{CommandLine, in_path};
 use crate::failure::{Failure, Result};
 use crate::loader::{self, LoaderFile};
 use scxr_workload::suggest;
@@ -43,6 +44,8 @@ enum Named {
     Eevdf,
     Bundled(&'static Bundle),
     Object(PathBuf),
+    /// A program that loads its own.
+    Program(PathBuf),
     Rust(PathBuf),
     C(PathBuf),
 }
@@ -83,6 +86,8 @@ pub(crate) enum Kind {
     Bpf(Arc<Object>),
     /// A policy as native code.
     Native(&'static PolicyDef),
+    /// A program that loads its own object, attaches it, and may decide in user space.
+    Program(Arc<CommandLine>),
 }
 
 /// What preparing depends on.
@@ -112,6 +117,9 @@ fn name(sched: &str) -> Result<Named> {
     if path.is_dir() {
         return policy_in(&path).map(Named::Rust);
     }
+    if let Some(program) = program(&path) {
+        return Ok(Named::Program(program));
+    }
     let kind: fn(PathBuf) -> Named = match path.extension().and_then(|e| e.to_str()) {
         Some("o") => Named::Object,
         Some("rs") => Named::Rust,
@@ -124,17 +132,46 @@ fn name(sched: &str) -> Result<Named> {
     }
 }
 
+/// A scheduler's own program: an ELF file that is no object, or a script that starts one. What is no path is looked for in `PATH`, if
+/// its name begins with `scx_`.
+fn program(path: &Path) -> Option<PathBuf> {
+    if path.exists() {
+        let source = path.extension().is_some_and(|e| e == "rs" || e == "c");
+        return (!source && is_program_file(path)).then(|| path.to_owned());
+    }
+    let is_name = path.components().count() == 1 && path.to_str().is_some_and(|n| n.starts_with("scx_"));
+    in_path(path.as_os_str()).filter(|found| is_name && program(found).is_some())
+}
+
+/// Kinds of ELF files that can be run.
+const ET_EXEC: u16 = 2;
+const ET_DYN: u16 = 3;
+
+/// By how a file begins: `#!`, or ELF of a kind (`e_type`, little-endian on these machines as in BPF) that can be run.
+fn is_program_file(path: &Path) -> bool {
+    let mut head = Vec::new();
+    let is_file = std::fs::metadata(path).is_ok_and(|m| m.is_file());
+    let read = |file: std::fs::File| file.take(18).read_to_end(&mut head);
+    if !is_file || std::fs::File::open(path).and_then(read).is_err() {
+        return false;
+    }
+    let kind = head.get(16..18).map_or(0, |k| u16::from_le_bytes([k[0], k[1]]));
+    head.starts_with(b"#!") || head.starts_with(b"\x7fELF") && (kind == ET_EXEC || kind == ET_DYN)
+}
+
 fn unknown(sched: &str) -> Failure {
     let names = || std::iter::once(EEVDF).chain(BUNDLED.iter().map(|b| b.name));
     let known = names().collect::<Vec<_>>().join(", ");
     let hint = suggest::hint(sched, names());
     if Path::new(sched).exists() {
         return Failure::input(format_args!(
-            "{sched}: a file is taken for an object if it ends in .o, for a policy in Rust if in .rs, for C if in .c"
+            "{sched}: a file is taken for an object if it ends in .o, for a policy in Rust if in .rs, for C if in .c, for a scheduler's \
+             own program if it is an ELF executable or a script"
         ));
     }
     Failure::input(format_args!(
-        "there is no scheduler '{sched}'{hint}; there are {known}, or give a file X.bpf.o, X.rs or X.bpf.c, or a folder with a policy.rs"
+        "there is no scheduler '{sched}'{hint}; there are {known}, or give a file X.bpf.o, X.rs or X.bpf.c, a folder with \
+         a policy.rs, or a scheduler's own program (./scx_NAME)"
     ))
 }
 
@@ -145,6 +182,9 @@ pub(crate) fn prepare(sched: &str, options: &Options<'_>) -> Result<Scheduler> {
         Named::Bundled(b) => Some(*b),
         _ => None,
     };
+    if let Named::Program(path) = &named {
+        return of_program(sched, path, options);
+    }
     if options.native && matches!(named, Named::Object(_) | Named::C(_)) {
         return Err(Failure::input(format_args!(
             "--native: {sched} is for BPF alone; policies in Rust (X.rs) and the schedulers that come with scxr run natively, too"
@@ -209,6 +249,27 @@ pub(crate) fn prepare(sched: &str, options: &Options<'_>) -> Result<Scheduler> {
     Ok(scheduler)
 }
 
+/// A scheduler's own program, with its options.
+fn of_program(sched: &str, path: &Path, options: &Options<'_>) -> Result<Scheduler> {
+    if options.native {
+        return Err(Failure::input(format_args!("--native: {sched} is a program, which brings its own BPF object")));
+    }
+    let line = CommandLine::of_program(path, options.args)?;
+    Ok(Scheduler {
+        name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        object: Some(sched.to_owned()),
+        args: options.args.to_vec(),
+        options: Args::default(),
+        set: Vec::new(),
+        kind: Kind::Program(Arc::new(line)),
+        bytes: None,
+        warnings: String::new(),
+        half: None,
+        loader: None,
+        half_library: None,
+    })
+}
+
 fn bpf(name: &str, bytes: &[u8]) -> Result<Kind> {
     Ok(Kind::Bpf(Arc::new(Object::parse(name, bytes).map_err(Failure::input)?)))
 }
@@ -237,6 +298,11 @@ pub(crate) fn object(sched: &str, include: &[PathBuf]) -> Result<Prepared> {
     let (name, bytes, warnings) = match named {
         Named::Eevdf => return Err(Failure::input("eevdf is Linux's fair class: it has no object")),
         Named::Bundled(b) => (b.name.to_string(), b.object.to_vec(), String::new()),
+        Named::Program(_) => {
+            return Err(Failure::input(format_args!(
+                "{sched} is a program, which brings its own BPF object; give that object (X.bpf.o)"
+            )));
+        }
         Named::Object(path) => (stem(&path), read_object(&path)?, String::new()),
         Named::Rust(path) => {
             let built = rust::compile(&path)?;

@@ -14,8 +14,8 @@ use std::time::Instant;
 
 use indexmap::IndexMap;
 use scxr_analyze::{Analyzer, Options, Report};
-use scxr_host::ExecRecord;
 use scxr_host::class::ClassState;
+use scxr_host::{ExecRecord, ProgramRecord};
 use scxr_kernel::CgroupChange;
 use scxr_kernel::Machine;
 use scxr_kernel::ext::Events;
@@ -133,6 +133,8 @@ pub(crate) struct RunResult {
     pub(crate) interrupted: bool,
     /// What the program did that was the workload.
     pub(crate) exec: Option<ExecRecord>,
+    /// What the program did that is the scheduler.
+    pub(crate) program: Option<ProgramRecord>,
     /// Its sub-schedulers.
     pub(crate) subs: Vec<SubResult>,
     /// How far the workload was set up.
@@ -178,7 +180,8 @@ pub(crate) struct RunResult {
 impl RunResult {
     /// Did the scheduler, or a sub-scheduler, do something wrong?
     pub(crate) fn is_fault(&self) -> bool {
-        self.exit.is_fault() || self.subs.iter().any(|s| s.exit.is_fault())
+        let failed = self.program.as_ref().is_some_and(ProgramRecord::failed);
+        failed || self.exit.is_fault() || self.subs.iter().any(|s| s.exit.is_fault())
     }
 
     /// How long it went on, ns. `asked`: how long it should; 0: until something ended it.
@@ -206,7 +209,8 @@ pub(crate) fn run(
     replay: String,
     mut progress: impl FnMut(Ns),
 ) -> Result<RunResult> {
-    if let (Some(i), None) = (request.inject.iter().find(|i| i.event == Event::KillHalf), &scheduler.half) {
+    let has_half = scheduler.half.is_some() || matches!(scheduler.kind, Kind::Program(_));
+    if let Some(i) = request.inject.iter().find(|i| i.event == Event::KillHalf && !has_half) {
         return Err(Failure::input(format_args!(
             "--inject '{}': {} has no user-space half that takes part in scheduling",
             i.text, scheduler.name
@@ -331,6 +335,7 @@ fn simulate(
         exit,
         interrupted: end < request.duration,
         exec: None,
+        program: None,
         subs,
         setup,
         report,
@@ -380,6 +385,7 @@ fn refused(scheduler: &Scheduler, seed: u64, keep: Keep, msg: String, start: Ins
         exit: Exit { kind: "load".into(), reason: "refused before it was enabled".into(), msg, ..Exit::default() },
         interrupted: false,
         exec: None,
+        program: None,
         subs: Vec::new(),
         setup: Setup::default(),
         report: Report::default(),

@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
@@ -52,8 +52,15 @@ pub struct ExecRecord {
     pub stdout: String,
     /// What it complained of.
     pub stderr: String,
-    /// One of the two was longer; what is here is its beginning.
+    /// One of the two was longer; what is here is its beginning, of a scheduler's own program its end.
     pub truncated: bool,
+}
+
+/// Which part of a long output is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Beginning,
+    End,
 }
 
 /// What the process that becomes the program is told.
@@ -132,22 +139,39 @@ impl Running {
 
     /// The task that it is; its children are found by who forked them.
     pub(crate) fn task(&self) -> KnownTask {
-        let pid = self.process.child().id();
-        KnownTask { pid, comm: self.name.clone(), group: "/".into(), weight: 100, ..KnownTask::default() }
+        KnownTask { pid: self.pid(), comm: self.name.clone(), group: "/".into(), weight: 100, ..KnownTask::default() }
     }
 
-    /// Ends it where it still runs, with all of its process group.
-    pub(crate) fn stop(mut self) -> ExecRecord {
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.child().id()
+    }
+
+    /// Sends a signal to all of its process group.
+    pub(crate) fn signal(&self, signal: Signal) {
+        // It fails where the last of the group ended meanwhile.
+        let _ = kill_process_group(Pid::from_child(self.process.child()), signal);
+    }
+
+    /// Ends it where it still runs. Of its output the beginning is kept.
+    pub(crate) fn stop(self) -> ExecRecord {
+        self.stopped(&[(Signal::TERM, GRACE), (Signal::KILL, GRACE)], Part::Beginning)
+    }
+
+    /// Ends it where it still runs, by these signals, each with the time it has to obey. Of its output the end is kept.
+    pub(crate) fn stop_by(self, signals: &[(Signal, Duration)]) -> ExecRecord {
+        self.stopped(signals, Part::End)
+    }
+
+    fn stopped(mut self, signals: &[(Signal, Duration)], part: Part) -> ExecRecord {
         let ended = self.wait(Duration::ZERO);
-        let group = Pid::from_child(self.process.child());
-        for signal in [Signal::TERM, Signal::KILL] {
+        for (signal, grace) in signals {
             if self.ended.is_none() {
-                // It fails where the last of the group ended meanwhile.
-                let _ = kill_process_group(group, signal);
-                self.wait(GRACE);
+                self.signal(*signal);
+                self.wait(*grace);
             }
         }
-        let (stdout, stderr) = (self.output("stdout"), self.output("stderr"));
+        let (stdout, stderr) = (self.output("stdout", part), self.output("stderr", part));
         ExecRecord {
             code: self.ended.and_then(|s| s.code()),
             signal: self.ended.and_then(|s| s.signal()),
@@ -158,15 +182,19 @@ impl Running {
         }
     }
 
-    /// The beginning of an output, and whether there is more.
-    fn output(&self, name: &str) -> (String, bool) {
+    /// A part of an output, and whether there is more.
+    fn output(&self, name: &str, part: Part) -> (String, bool) {
         let mut bytes = Vec::new();
+        let mut more = false;
         // A program that never began has no output.
-        if let Ok(file) = File::open(self.outputs.path().join(name)) {
-            let _ = file.take(OUTPUT_MAX + 1).read_to_end(&mut bytes);
+        if let Ok(mut file) = File::open(self.outputs.path().join(name)) {
+            let len = file.metadata().map_or(0, |m| m.len());
+            more = len > OUTPUT_MAX;
+            if part == Part::End {
+                let _ = file.seek(SeekFrom::Start(len.saturating_sub(OUTPUT_MAX)));
+            }
+            let _ = file.take(OUTPUT_MAX).read_to_end(&mut bytes);
         }
-        let truncated = bytes.len() as u64 > OUTPUT_MAX;
-        bytes.truncate(OUTPUT_MAX as usize);
-        (String::from_utf8_lossy(&bytes).into_owned(), truncated)
+        (String::from_utf8_lossy(&bytes).into_owned(), more)
     }
 }

@@ -102,6 +102,13 @@ impl KernelLog {
     }
 }
 
+/// Ends after which a scheduler was enabled again.
+pub(crate) fn restarts_of_log(messages: &[String]) -> Vec<Exit> {
+    let enabled = |m: &String| m.starts_with("sched_ext: BPF scheduler \"") && m.contains("\" enabled");
+    let starts: Vec<usize> = (0..messages.len()).filter(|&i| enabled(&messages[i])).collect();
+    starts.windows(2).filter_map(|pair| of_log(&messages[pair[0]..pair[1]])).collect()
+}
+
 /// What the kernel's log says of an end; `None`: nothing ended.
 pub(crate) fn of_log(messages: &[String]) -> Option<Exit> {
     let said = |m: &String| Some((m.strip_prefix("sched_ext: BPF scheduler \"")?.to_owned(), ()));
@@ -154,5 +161,9 @@ mod tests {
         assert_eq!((exit.kind.as_str(), exit.bt.len()), ("error_stall", 1));
         assert_eq!(exit.msg, "hog[77] failed to run for 5.024s");
         assert_eq!(of_log(&[log[0].to_owned()]), None);
+        let twice = [&log[..], &log[..1]].concat().iter().map(|m| (*m).to_owned()).collect::<Vec<_>>();
+        let again = restarts_of_log(&twice);
+        assert_eq!((again.len(), again[0].kind.as_str()), (1, "error_stall"));
+        assert_eq!(restarts_of_log(&twice[..5]), []);
     }
 }

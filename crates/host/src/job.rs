@@ -135,8 +135,11 @@ impl Then {
 pub struct Job {
     /// Name of the scheduler.
     pub name: String,
-    /// Its object; `None`: the fair class alone.
+    /// Its object; `None`: it is a program, or the fair class alone.
     pub object: Option<PathBuf>,
+    /// The program that loads and attaches it, and decides for it.
+    #[serde(default)]
+    pub program: Option<Exec>,
     /// Changes before it is loaded.
     pub edits: Vec<Edit>,
     /// Maps whose number of entries is to be set.

@@ -72,6 +72,12 @@ pub enum LoadError {
         /// What libbpf said.
         reason: String,
     },
+    /// The scheduler is a program, and it attached none.
+    #[error("{what}")]
+    Program {
+        /// What became of it, and what it said.
+        what: String,
+    },
 }
 
 fn at(line: &Option<Box<str>>) -> String {

@@ -10,6 +10,7 @@ use crate::class::ClassState;
 use crate::exec::ExecRecord;
 use crate::half::HalfRecord;
 use crate::loader::LoadError;
+use crate::program::ProgramRecord;
 
 /// Version of the form.
 const SCHEMA: &str = "scxr-record/3";
@@ -85,6 +86,9 @@ pub struct Record {
     pub tasks: Vec<KnownTask>,
     /// What the program did that was the workload.
     pub exec: Option<ExecRecord>,
+    /// What the program did that is the scheduler.
+    #[serde(default)]
+    pub program: Option<ProgramRecord>,
     /// Operations: time, pid, latency, ns.
     pub work: Vec<(u64, u32, u64)>,
     /// Maps, where they were asked for.

@@ -18,6 +18,7 @@ use crate::inject::{self, Injector};
 use crate::job::{Call, Job};
 use crate::loader::{self, LoadError, Loaded};
 use crate::machine;
+use crate::program::{Program, Refusal};
 use crate::record::{Exit, MapDump, Record, Recording};
 use crate::stats::{Sample, Watch};
 use crate::tracing::{Tracing, What};
@@ -147,7 +148,7 @@ pub fn run(
     stop: &Stop,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Recording, HostError> {
-    check(job.object.is_some())?;
+    check(job.object.is_some() || job.program.is_some())?;
     real_time(PRIORITY).map_err(|source| HostError::Priority { source })?;
     let places = machine::places();
     let nr_cpus = places.len() as u32;
@@ -173,18 +174,22 @@ pub fn run(
     let job = &job;
     record.formats = tracing.formats();
     tracing.on()?;
-    let mut scheduler = match attach(job) {
+    let mut scheduler = match attach(job, workers, stop) {
         Ok(scheduler) => scheduler,
-        Err(error) => {
+        Err(refusal) => {
+            let Refusal { error, did } = *refusal;
+            wait_disabled();
             let said = log.as_mut().map(KernelLog::messages).unwrap_or_default();
             record.exit = refused(&error, exit::of_log(&said));
-            record.refused = Some(error);
+            (record.refused, record.program) = (Some(error), did);
+            record.stopped = stop.load(Ordering::Relaxed);
             let pages = read(tracing, nr_cpus, &mut record)?;
             return Ok(Recording { record, pages });
         }
     };
     let user =
-        half::Running::of(job, half, scheduler.as_ref(), &killed).map_err(|reason| HostError::Half { reason })?;
+        half::Running::of(job, half, scheduler.loaded(), &killed).map_err(|reason| HostError::Half { reason })?;
+    scheduler.program().into_iter().for_each(Program::begin);
     record.start_ns = crew.go().map_err(failed)?;
     injector.go(record.start_ns);
     let (notes, restarts, samples) = Default::default();
@@ -208,6 +213,7 @@ pub fn run(
     record.end_ns = monotonic_ns();
     record.stopped = stop.load(Ordering::Relaxed);
     tracing.off()?;
+    scheduler.program().into_iter().for_each(Program::end);
     record.offline = machine::offline();
     let program = match crew {
         Crew::None => None,
@@ -228,23 +234,42 @@ pub fn run(
         user.stop();
     }
     record.class = class::snapshot();
-    if let Some(loaded) = &mut scheduler {
+    record.exit = none();
+    if !matches!(scheduler, Scheduler::Fair) {
         record.counters = class::events();
-        let before = recorded(job, loaded);
-        let gone = class::state().is_ok_and(|s| s == "disabled" || s == "disabling");
-        if job.globals {
-            record.maps = loaded.maps();
+    }
+    let gone = class::state().is_ok_and(|s| s == "disabled" || s == "disabling");
+    let mut messages = || log.as_mut().map(KernelLog::messages).unwrap_or_default();
+    match scheduler {
+        Scheduler::Fair => {}
+        Scheduler::Object(mut loaded) => {
+            let before = recorded(job, &loaded);
+            if job.globals {
+                record.maps = loaded.maps();
+            }
+            loaded.detach();
+            wait_disabled();
+            let said = messages();
+            record.exit = match (before, gone || ended) {
+                (Some(exit), _) => Exit { bt: exit::of_log(&said).map_or(Vec::new(), |e| e.bt), ..exit },
+                (None, true) => recorded(job, &loaded).or_else(|| exit::of_log(&said)).unwrap_or_else(none),
+                (None, false) => none(),
+            };
         }
-        loaded.detach();
-        wait_disabled();
-        let said = log.as_mut().map(KernelLog::messages).unwrap_or_default();
-        record.exit = match (before, gone || ended) {
-            (Some(exit), _) => Exit { bt: exit::of_log(&said).map_or(Vec::new(), |e| e.bt), ..exit },
-            (None, true) => recorded(job, loaded).or_else(|| exit::of_log(&said)).unwrap_or_else(none),
-            (None, false) => none(),
-        };
-    } else {
-        record.exit = none();
+        Scheduler::Program(mut program) => {
+            let gone = gone || ended || program.has_ended();
+            let did = program.finish();
+            wait_disabled();
+            let said = messages();
+            if gone {
+                record.exit = exit::of_log(&said).unwrap_or_else(none);
+            }
+            if did.failed() && record.exit.msg.is_empty() {
+                record.exit.msg = format!("the program {}", did.how());
+            }
+            record.program = Some(did);
+            record.restarts = exit::restarts_of_log(&said);
+        }
     }
     record.half = user.map(half::Running::join);
     if let Some(running) = program {
@@ -297,8 +322,41 @@ fn none() -> Exit {
     Exit { kind: "none".into(), ..Exit::default() }
 }
 
-fn attach(job: &Job) -> Result<Option<Loaded>, LoadError> {
-    job.object.as_ref().map(|path| loader::attach(job, path)).transpose()
+/// What is attached.
+enum Scheduler {
+    Fair,
+    Object(Box<Loaded>),
+    Program(Box<Program>),
+}
+
+impl Scheduler {
+    /// The object that we have loaded.
+    fn loaded(&self) -> Option<&Loaded> {
+        match self {
+            Scheduler::Object(loaded) => Some(loaded),
+            _ => None,
+        }
+    }
+
+    /// The program that has attached one.
+    fn program(&mut self) -> Option<&mut Program> {
+        match self {
+            Scheduler::Program(program) => Some(program),
+            _ => None,
+        }
+    }
+}
+
+/// Attaches the scheduler of a job.
+fn attach(job: &Job, workers: &[OsString], stop: &Stop) -> Result<Scheduler, Box<Refusal>> {
+    match (&job.program, &job.object) {
+        (Some(exec), _) => Program::attach(workers, exec, stop).map(|p| Scheduler::Program(Box::new(p))),
+        (None, Some(path)) => match loader::attach(job, path) {
+            Ok(loaded) => Ok(Scheduler::Object(Box::new(loaded))),
+            Err(error) => Err(Box::new(Refusal { error, did: None })),
+        },
+        (None, None) => Ok(Scheduler::Fair),
+    }
 }
 
 /// What the scheduler itself has recorded of its end.
@@ -327,7 +385,7 @@ struct Run<'a> {
     half: Option<&'a Half>,
     killed: &'a Arc<AtomicBool>,
     user: Option<half::Running>,
-    scheduler: &'a mut Option<Loaded>,
+    scheduler: &'a mut Scheduler,
     crew: &'a mut Crew,
     notes: Vec<String>,
     restarts: Vec<Exit>,
@@ -346,11 +404,14 @@ impl Run<'_> {
             let passed = monotonic_ns().saturating_sub(start);
             progress(Progress::Time(passed));
             self.user.iter_mut().flat_map(half::Running::look).for_each(|s| progress(Progress::Stats(s.stats(start))));
-            if let Some(sample) = watch.as_mut().and_then(|w| w.look(passed, self.scheduler.as_ref())) {
+            if let Some(sample) = watch.as_mut().and_then(|w| w.look(passed, self.scheduler.loaded())) {
                 progress(Progress::Second(sample));
             }
             self.look(passed);
             self.call(passed);
+            if self.killed.load(Ordering::Relaxed) {
+                self.scheduler.program().into_iter().for_each(Program::kill);
+            }
             if stop.load(Ordering::Relaxed) {
                 return true;
             }
@@ -381,7 +442,7 @@ impl Run<'_> {
     /// Looks at the scheduler's variables where it is time to.
     fn look(&mut self, passed: u64) {
         let (every, before) = (self.job.stats_every_ns, self.samples.last().map_or(0, |(at, _)| *at));
-        if let (Some(loaded), None) = (self.scheduler.as_ref(), &self.user)
+        if let (Some(loaded), None) = (self.scheduler.loaded(), &self.user)
             && every > 0
             && passed / every > before / every
         {
@@ -400,30 +461,35 @@ impl Run<'_> {
         let is_due = |at: u64| at > self.called_ns && at <= passed;
         let mut due: Vec<&Call> = self.job.calls.iter().filter(|c| c.at_ns.is_some_and(is_due)).collect();
         due.sort_by_key(|c| c.at_ns);
-        if let Some(loaded) = self.scheduler.as_mut() {
+        if let Scheduler::Object(loaded) = self.scheduler {
             due.iter().for_each(|c| loaded.call(c));
             self.notes.append(&mut loaded.notes);
         }
         self.called_ns = passed.max(self.called_ns);
     }
 
-    /// The scheduler is no longer there.
-    fn is_gone(&self) -> bool {
-        self.scheduler.is_some() && class::state().is_ok_and(|s| s == "disabled")
+    /// The scheduler is no longer there, and does not come again by itself.
+    fn is_gone(&mut self) -> bool {
+        match self.scheduler {
+            Scheduler::Fair => false,
+            Scheduler::Object(_) => class::state().is_ok_and(|s| s == "disabled"),
+            Scheduler::Program(program) => program.has_ended(),
+        }
     }
 
     /// Starts the scheduler again where it has asked for that (its CPUs changed); whether it did.
     fn restart(&mut self, progress: &mut dyn FnMut(Progress)) -> bool {
-        let exit = self.scheduler.as_ref().and_then(|s| recorded(self.job, s)).filter(|e| e.code & RESTART != 0);
+        let (Scheduler::Object(loaded), Some(path)) = (&self.scheduler, &self.job.object) else { return false };
+        let exit = recorded(self.job, loaded).filter(|e| e.code & RESTART != 0);
         let Some(exit) = exit else { return false };
-        match attach(self.job) {
+        match loader::attach(self.job, path) {
             Ok(again) => {
                 let before = self.user.take().map(half::Running::join);
-                match half::Running::of(self.job, self.half, again.as_ref(), self.killed) {
+                match half::Running::of(self.job, self.half, Some(&again), self.killed) {
                     Ok(user) => self.user = user.map(|u| u.after(before)),
                     Err(why) => self.notes.push(format!("the user-space half was not started again: {why}")),
                 }
-                *self.scheduler = again;
+                *self.scheduler = Scheduler::Object(Box::new(again));
                 self.restarts.push(exit.clone());
                 progress(Progress::Restarted(exit));
                 true

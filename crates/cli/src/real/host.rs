@@ -25,7 +25,7 @@ pub(super) fn run(
     progress: &mut dyn FnMut(u64),
 ) -> Result<RunResult> {
     let start = Instant::now();
-    scxr_host::check(scheduler.bytes.is_some()).map_err(|e| failure(&e))?;
+    scxr_host::check(!matches!(scheduler.kind, Kind::Eevdf)).map_err(|e| failure(&e))?;
     let btf = std::fs::read(BTF).ok();
     let planned = job::plan(request, scheduler, seed, keep, btf.as_deref())?;
     let mut job = planned.job;
@@ -49,7 +49,7 @@ pub(super) fn run(
     };
     let mut recording =
         scxr_host::run(&job, &workers()?, half.as_ref(), &interrupt::stop()?, &mut on).map_err(|e| failure(&e))?;
-    if !request.json {
+    if !request.json && job.program.is_none() {
         // They were told when they happened.
         recording.record.restarts.clear();
     }

@@ -8,6 +8,7 @@ use scxr_bpf::btf::{KernelBtf, Kind as Type};
 use scxr_bpf::load::{Changes, GlobalValue, Object, StructOpsInfo};
 use scxr_host::{Edit, Element, Exec, Fill, HalfJob, Job};
 
+use crate::exec::CommandLine;
 use crate::failure::{Failure, Result};
 use crate::inject;
 use crate::resolve::Request;
@@ -36,11 +37,7 @@ pub(super) fn plan(
     let job = Job {
         name: kernel_name(&scheduler.name),
         workload: request.has_workload.then(|| request.workload.clone()),
-        exec: request.exec.as_ref().map(|line| Exec {
-            program: line.program.clone().into(),
-            argv: line.words.clone(),
-            cwd: line.cwd.clone().into(),
-        }),
+        exec: request.exec.as_ref().map(exec),
         inject: inject::real(&request.inject),
         seed,
         duration_ns: request.duration,
@@ -60,6 +57,7 @@ pub(super) fn plan(
             Err(Failure::input("--set and --resize: eevdf has no variables and no maps"))
         }
         Kind::Eevdf => Ok(Planned { job, notes: Vec::new() }),
+        Kind::Program(line) => Ok(Planned { job: Job { program: Some(exec(line)), ..job }, notes: Vec::new() }),
         Kind::Native(_) => {
             Err(Failure::input("--native: a real kernel takes BPF objects only; leave it out, or use --on sim"))
         }
@@ -76,6 +74,11 @@ pub(super) fn plan(
             of_object(job, object, &changes, btf.as_ref())
         }
     }
+}
+
+/// A command line, as jobs have it.
+fn exec(line: &CommandLine) -> Exec {
+    Exec { program: line.program.clone().into(), argv: line.words.clone(), cwd: line.cwd.clone().into() }
 }
 
 /// libbpf names maps after the object: letters, digits and underscores.

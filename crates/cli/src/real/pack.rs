@@ -134,7 +134,7 @@ fn in_guest(path: &Path) -> Result<String> {
 }
 
 fn failure(error: InitramfsError) -> Failure {
-    Failure::input(format_args!("--exec: {error}"))
+    Failure::input(error)
 }
 
 fn is_elf(path: &Path) -> bool {

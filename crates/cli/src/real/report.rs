@@ -118,6 +118,7 @@ pub(super) fn result(
         seed,
         exit,
         exec: record.exec.clone(),
+        program: record.program.clone(),
         subs: Vec::new(),
         setup: Setup { tasks: record.tasks.len(), started: record.tasks.len(), ..Setup::default() },
         report,

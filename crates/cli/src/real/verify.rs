@@ -156,8 +156,13 @@ fn ask(lab: &Lab, prepared: &[scheduler::Prepared], quiet: bool) -> Result<Vec<(
     }
     let mut request = resolve::request(&MachineArgs { quiet, ..MachineArgs::default() })?;
     request.topology = topology;
-    let work =
-        Work { task: Task::Verify { jobs }, files: Vec::new(), bytes, duration_ns: EACH_NS * prepared.len() as u64 };
+    let work = Work {
+        task: Task::Verify { jobs },
+        files: Vec::new(),
+        bytes,
+        programs: Vec::new(),
+        duration_ns: EACH_NS * prepared.len() as u64,
+    };
     let outcome = lab.run(&work, &request, &mut |_| {})?;
     let said: Vec<Said> = serde_json::from_slice(&outcome.stdout).map_err(Failure::environment)?;
     Ok(said.into_iter().zip(left_out).collect())

@@ -13,11 +13,12 @@ use scxr_lab::qemu::{Clock, Finding, Guest, GuestExit, GuestOutput, Kvm, Outcome
 use super::guest::Task;
 use super::kept::{self, Kept, Key};
 use super::{job, pack, report};
+use crate::exec::CommandLine;
 use crate::failure::{Failure, Result};
 use crate::interrupt;
 use crate::kernels;
 use crate::resolve::Request;
-use crate::scheduler::Scheduler;
+use crate::scheduler::{Kind, Scheduler};
 use crate::session::{Keep, RunResult};
 
 /// Files of the guest.
@@ -64,9 +65,15 @@ pub(super) fn run(
     }
     let begin = Instant::now();
     let job = Job { object: scheduler.bytes.as_ref().map(|_| OBJECT.into()), ..job };
+    let own = match &scheduler.kind {
+        Kind::Program(line) => Some(&**line),
+        _ => None,
+    };
+    let programs: Vec<&CommandLine> = own.into_iter().chain(&request.exec).collect();
     let mut record = || {
         let bytes = scheduler.bytes.iter().map(|b| (&b[..], OBJECT.to_owned())).collect();
-        let work = Work { task: Task::Run { job: Box::new(job.clone()) }, files: files.clone(), bytes, duration_ns };
+        let task = Task::Run { job: Box::new(job.clone()) };
+        let work = Work { task, files: files.clone(), bytes, programs: programs.clone(), duration_ns };
         let outcome = lab.run(&work, request, progress)?;
         let telling = outcome.findings.iter().filter(|f| !matches!(f, Finding::Ejected { .. }));
         Ok(Kept { findings: telling.map(ToString::to_string).collect(), bytes: outcome.stdout })
@@ -119,6 +126,8 @@ pub(super) struct Work<'a> {
     pub(super) files: Vec<(PathBuf, String)>,
     /// Files that are no files of the host's: what is in them, where they are in the guest.
     pub(super) bytes: Vec<(&'a [u8], String)>,
+    /// Programs of the host's that are run there.
+    pub(super) programs: Vec<&'a CommandLine>,
     /// How long it takes at most, but for setting up, ns.
     pub(super) duration_ns: u64,
 }
@@ -188,10 +197,10 @@ impl Lab {
         spec.limit_ns = work.duration_ns.saturating_add(GUEST_EXTRA.as_nanos() as u64);
         spec.beat_ns = 100_000_000;
         let own = files.bytes();
-        if let Some(line) = &request.exec {
-            let path = spec.env.entry("PATH".into()).or_default();
-            let dirs = pack::pack(&mut files, line, &request.take)?;
-            for dir in dirs {
+        let path = spec.env.entry("PATH".into()).or_default();
+        for (i, line) in work.programs.iter().enumerate() {
+            let take = if i == 0 { &request.take[..] } else { &[] };
+            for dir in pack::pack(&mut files, line, take)? {
                 if !path.split(':').any(|p| p == dir) {
                     *path += &format!(":{dir}");
                 }

@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use scxr_analyze::Report;
 use scxr_analyze::compare::{Cell, Row};
 use scxr_analyze::report::{Latency, TaskReport};
-use scxr_host::ExecRecord;
+use scxr_host::{ExecRecord, ProgramRecord};
 use scxr_kernel::config::NR_TASKS_MAX;
 
 pub(crate) use super::units::time;
@@ -34,6 +34,7 @@ pub(crate) fn run(q: &Request, s: &Scheduler, r: &RunResult) -> String {
             _ => exit(&mut out, &name, &sub.exit),
         }
     }
+    out += &r.program.as_ref().map(|p| own_program(&s.name, p)).unwrap_or_default();
     out += &r.exec.as_ref().map(program).unwrap_or_default();
     for dump in &r.dumps {
         out += &format!("{}\n\n", dump.trim_end());
@@ -153,17 +154,45 @@ fn program(did: &ExecRecord) -> String {
         (true, Some(code), _) => format!("the program ended with exit code {code}"),
         (true, None, signal) => format!("the program was ended by signal {}", signal.unwrap_or(0)),
     };
-    let mut out = how + "\n";
+    let more = if did.truncated { "  (there was more)\n" } else { "" };
+    how + "\n" + &outputs(did, usize::MAX) + more + "\n"
+}
+
+/// The last lines of what a program printed.
+fn outputs(did: &ExecRecord, lines_max: usize) -> String {
+    let mut out = String::new();
     for (name, text) in [("standard output", &did.stdout), ("standard error", &did.stderr)] {
-        if !text.is_empty() {
+        let lines: Vec<&str> = text.lines().collect();
+        let before = lines.len().saturating_sub(lines_max);
+        if !lines.is_empty() {
             out += &format!("  its {name}:\n");
-            text.lines().for_each(|l| out += &format!("    {l}\n"));
         }
+        if before > 0 {
+            out += &format!("    ({} lines before; --json has them)\n", count(before as u64));
+        }
+        lines[before..].iter().for_each(|l| out += &format!("    {l}\n"));
     }
-    if did.truncated {
-        out += "  (there was more)\n";
-    }
-    out + "\n"
+    out
+}
+
+/// What the program did that is the scheduler.
+fn own_program(name: &str, p: &ProgramRecord) -> String {
+    let did = &p.did;
+    let attached = match &p.attached {
+        Some(ops) => format!(
+            "its program attached `{ops}` after {}, took {} of CPU time",
+            time(p.attach_ns as f64),
+            time(p.cpu_ns as f64)
+        ),
+        None => "its program attached nothing".to_owned(),
+    };
+    let how = match (did.ended, did.code, did.signal) {
+        (false, Some(code), _) => format!("was interrupted at the end: exit code {code}"),
+        (false, None, signal) => format!("was ended at the end, by signal {}", signal.unwrap_or(0)),
+        (true, Some(code), _) => format!("ended by itself with exit code {code}"),
+        (true, None, signal) => format!("was ended before the end, by signal {}", signal.unwrap_or(0)),
+    };
+    format!("{name}: {attached}, and {how}\n{}\n", outputs(did, PRINTED_LINES_MAX))
 }
 
 fn totals(out: &mut String, r: &Report) {

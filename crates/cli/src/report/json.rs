@@ -3,14 +3,14 @@
 use indexmap::IndexMap;
 use scxr_analyze::compare::Row;
 use scxr_analyze::report::{CpuReport, Distances, Fairness, GroupReport, Latencies, TaskReport, Totals, WorkReport};
-use scxr_host::ExecRecord;
 use scxr_host::class::ClassState;
+use scxr_host::{ExecRecord, ProgramRecord};
 use scxr_kernel::topology::Topology;
 use serde::Serialize;
 
 use crate::exec::CommandLine;
 use crate::resolve::Request;
-use crate::scheduler::Scheduler;
+use crate::scheduler::{Kind, Scheduler};
 use crate::session::{Exit, HalfResult, RunResult, Setup, StatsJson, SubResult};
 
 /// Schema of `run --json`.
@@ -69,6 +69,21 @@ impl<'a> ExecJson<'a> {
     }
 }
 
+/// A program that was the scheduler.
+#[derive(Debug, Serialize)]
+pub(crate) struct ProgramJson<'a> {
+    argv: Vec<std::borrow::Cow<'a, str>>,
+    #[serde(flatten)]
+    did: &'a ProgramRecord,
+}
+
+impl<'a> ProgramJson<'a> {
+    fn new(s: &'a Scheduler, r: &'a RunResult) -> Option<ProgramJson<'a>> {
+        let (Kind::Program(line), Some(did)) = (&s.kind, &r.program) else { return None };
+        Some(ProgramJson { argv: line.words.iter().map(|w| w.to_string_lossy()).collect(), did })
+    }
+}
+
 /// A run.
 #[derive(Debug, Serialize)]
 pub(crate) struct RunJson<'a> {
@@ -87,6 +102,9 @@ pub(crate) struct RunJson<'a> {
     /// Only where a program was the workload.
     #[serde(skip_serializing_if = "Option::is_none")]
     exec: Option<ExecJson<'a>>,
+    /// Only where the scheduler is a program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    program: Option<ProgramJson<'a>>,
     setup: Setup,
     totals: &'a Totals,
     latency_ns: &'a Latencies,
@@ -129,6 +147,7 @@ impl<'a> RunJson<'a> {
             exit: &r.exit,
             sub_schedulers: &r.subs,
             exec: q.exec.as_ref().zip(r.exec.as_ref()).map(|(line, did)| ExecJson::new(line, did)),
+            program: ProgramJson::new(s, r),
             setup: r.setup,
             totals: &r.report.totals,
             latency_ns: &r.report.latency_ns,

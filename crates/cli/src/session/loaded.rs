@@ -15,6 +15,7 @@ use scxr_policy::native::{ItemKind, PolicyDef, StateItem};
 use scxr_runtime::Schema;
 use serde_json::{Value as Json, json};
 
+use crate::effects;
 use crate::failure::Failure;
 use crate::loader::{Plan, Surroundings};
 use crate::resolve::Request;
@@ -64,6 +65,7 @@ pub(super) fn load(request: &Request, scheduler: &Scheduler, seed: u64) -> Resul
             Err(input(&"--set and --resize: eevdf has no variables and no maps"))
         }
         Kind::Eevdf => Ok(Loaded::Eevdf),
+        Kind::Program(_) => Err(input(&effects::no_program(&scheduler.name))),
         Kind::Native(policy) => {
             if !request.resize.is_empty() {
                 return Err(input(&"--resize: native code has no maps"));
