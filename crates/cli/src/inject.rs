@@ -27,10 +27,10 @@ const PRIORITY: u8 = 50;
 const COMM: &str = "inject";
 
 /// What can be injected, for messages.
-const KNOWN: &str = "affinity TASK CPUS; nice TASK N; policy TASK POLICY[:PRIORITY]; rt cpuN TIME; hotplug cpuN on|off; \
+const KNOWN: &str = "affinity TASK CPUS; nice TASK N; cookie TASK N; policy TASK POLICY[:PRIORITY]; rt cpuN TIME; hotplug cpuN on|off; \
     move TASK CGROUP; cgroup CGROUP make|remove|weight N|idle on|off|max QUOTA|unlimited [PERIOD]; kill-half; sysrq-s; sysrq-d";
-const WORDS: [&str; 10] =
-    ["affinity", "nice", "policy", "rt", "sysrq-s", "hotplug", "move", "cgroup", "sysrq-d", "kill-half"];
+const WORDS: [&str; 11] =
+    ["affinity", "nice", "cookie", "policy", "rt", "sysrq-s", "hotplug", "move", "cgroup", "sysrq-d", "kill-half"];
 const POLICIES: &str = "other, batch, idle, ext, fifo[:1-99] and rr[:1-99]";
 
 /// Something that happens at a time.
@@ -60,6 +60,13 @@ pub(crate) enum Event {
         task: String,
         /// -20 to 19.
         nice: i8,
+    },
+    /// A task gets another cookie of core scheduling.
+    Cookie {
+        /// Name of the task.
+        task: String,
+        /// 0: none.
+        cookie: u64,
     },
     /// A task's policy changes.
     Policy {
@@ -128,6 +135,10 @@ impl Injection {
         let event = match (*word, rest) {
             ("affinity", [task, list]) => Event::Affinity { task: task.to_string(), cpus: cpus(list).map_err(fail)? },
             ("nice", [task, nice]) => Event::Nice { task: task.to_string(), nice: parse_nice(nice).map_err(fail)? },
+            ("cookie", [task, cookie]) => {
+                let cookie = cookie.parse().map_err(|_| fail(format!("'{cookie}' is not a cookie (0 or more)")))?;
+                Event::Cookie { task: task.to_string(), cookie }
+            }
             ("policy", [task, policy]) => {
                 Event::Policy { task: task.to_string(), policy: parse_policy(policy).map_err(fail)? }
             }
@@ -226,6 +237,8 @@ pub(crate) fn real(injections: &[Injection]) -> Vec<Injected> {
         Some(match event.clone() {
             Event::Affinity { task, cpus } => What::Change { task, to: Change::affinity(&cpus) },
             Event::Nice { task, nice } => What::Change { task, to: Change::Nice { nice } },
+            // Refused where the run was asked for.
+            Event::Cookie { .. } => return None,
             Event::Policy { task, policy } => What::Change { task, to: Change::policy(policy) },
             Event::Rt { cpu, length } => What::Rt { cpu: cpu.0, length_ns: length },
             Event::Hotplug { cpu, online } => What::Hotplug { cpu: cpu.0, online },
@@ -289,6 +302,7 @@ impl Injector {
             let p = self.pending.remove(0);
             if let Event::Affinity { task, .. }
             | Event::Nice { task, .. }
+            | Event::Cookie { task, .. }
             | Event::Policy { task, .. }
             | Event::Move { task, .. } = &p.injection.event
             {
@@ -315,6 +329,7 @@ fn prepare(m: &mut Machine, injection: &Injection, half: Option<&Started>, targe
     let change: Box<dyn Fn(TaskId) -> Action> = match injection.event.clone() {
         Event::Affinity { cpus, .. } => Box::new(move |p| Action::SetAffinity(Whom::Task(p), cpus)),
         Event::Nice { nice, .. } => Box::new(move |p| Action::SetNice(Whom::Task(p), nice)),
+        Event::Cookie { cookie, .. } => Box::new(move |p| Action::SetCookie(Whom::Task(p), cookie)),
         Event::Rt { cpu, length } => {
             let mut spec = once("rt", at, move || Some(Action::Run(length)));
             spec.affinity = Some(CpuMask::of(cpu));
@@ -380,6 +395,7 @@ mod tests {
         check("50ms rt cpu2 20ms", 50_000_000, Event::Rt { cpu, length });
         check("1ns policy worker-2 fifo:7", 1, Event::Policy { task: task(), policy: Policy::Fifo(7) });
         check("1ns policy worker-2 ext", 1, Event::Policy { task: task(), policy: Policy::Ext });
+        check("1ns cookie worker-2 7", 1, Event::Cookie { task: task(), cookie: 7 });
         check("1ns hotplug cpu3 off", 1, Event::Hotplug { cpu: CpuId(3), online: false });
         check("1s move worker-2 /a/b", 1_000_000_000, Event::Move { task: task(), to: "/a/b".into() });
         let cgroup = |change| Event::Cgroup { path: "/a".into(), change };
@@ -409,6 +425,7 @@ mod tests {
             ("1s policy worker fair", "'fair' is no policy; there are other, batch"),
             ("1s policy worker fifo:100", "is no policy"),
             ("1s policy worker idle:1", "is no policy"),
+            ("1s cookie worker -1", "is not a cookie (0 or more)"),
             ("1s nice worker 20", "-20 to 19"),
             ("1s nice worker", "takes other arguments"),
             ("1s affinity worker 4", "CPUs 0 to 3"),

@@ -16,7 +16,7 @@ use crate::args::{BpfArg, InterleaveArg, MachineArgs};
 use crate::cost;
 use crate::exec::CommandLine;
 use crate::failure::{Failure, Result};
-use crate::inject::Injection;
+use crate::inject::{Event, Injection};
 use crate::scheduler::{self, Scheduler};
 use crate::session::RunResult;
 
@@ -187,6 +187,9 @@ pub(crate) fn request(args: &MachineArgs) -> Result<Request> {
     if request.has_workload {
         let workload = request.load_workload(request.config.seed)?;
         request.duration = duration(args, workload.duration.unwrap_or(DURATION))?;
+        if workload.tasks.iter().any(|t| t.core_cookie != 0) {
+            core_sched(&mut request, "core_cookie")?;
+        }
         if place == Place::Sim {
             request.groups_notice = groups_notice(&workload);
         }
@@ -194,11 +197,25 @@ pub(crate) fn request(args: &MachineArgs) -> Result<Request> {
     } else {
         request.duration = duration(args, 0)?;
     }
+    if request.inject.iter().any(|i| matches!(i.event, Event::Cookie { .. })) {
+        core_sched(&mut request, "--inject '… cookie …'")?;
+    }
     for late in request.inject.iter().filter(|i| request.duration > 0 && i.at >= request.duration) {
         let text = format!("--inject '{}' is after the end of the run", late.text);
         request.warnings.push(text);
     }
     Ok(request)
+}
+
+/// Cookies are used: the machine has core scheduling.
+fn core_sched(request: &mut Request, what: &str) -> Result<()> {
+    if request.place != Place::Sim {
+        return Err(Failure::input(format_args!(
+            "{what}: distributions build their kernels without core scheduling (CONFIG_SCHED_CORE); simulate it, with --on sim"
+        )));
+    }
+    request.config.core_sched = true;
+    Ok(())
 }
 
 /// Task groups are told to the trace and to schedulers; the fair class does not share by them.

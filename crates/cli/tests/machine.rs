@@ -47,3 +47,31 @@ fn a_guest_has_the_machine_that_is_simulated() {
     }
     assert_eq!(value["machine"]["nr_llcs"], machine.llcs.len());
 }
+
+/// Two hogs on the two threads of one core: with different cookies only one of them runs at a time.
+#[test]
+fn cookies_keep_tasks_apart() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("apart.json");
+    let busy = |other: &str, sched: &str, more: &[&str]| {
+        let task = |cookie: &str| format!(r#"{{"loop": -1, "core_cookie": {cookie}, "run": 1000}}"#);
+        let text = format!(r#"{{"tasks": {{"a": {}, "b": {}}}}}"#, task("1"), task(other));
+        std::fs::write(&file, text).expect("written");
+        let workload = file.to_str().expect("UTF-8");
+        let args = ["run", sched, "--machine", "1x2", "--duration", "400ms", "--json", "--workload", workload];
+        let ran = scxr(&[&args[..], more].concat());
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let report: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+        let tasks = report["tasks"].as_array().expect("tasks");
+        tasks.iter().filter_map(|t| t["cpu_ns"].as_u64()).sum::<u64>() / 1_000_000
+    };
+    for sched in ["eevdf", "simple", "qmap"] {
+        assert!((750..=800).contains(&busy("1", sched, &[])), "{sched}");
+        assert!((350..=405).contains(&busy("2", sched, &[])), "{sched}");
+        let half = busy("2", sched, &["--inject", "200ms cookie b 1"]);
+        assert!((550..=605).contains(&half), "{sched}: {half}");
+    }
+    let refused = scxr(&["run", "simple", "--on", "vm", "--workload", file.to_str().expect("UTF-8")]);
+    assert_eq!(refused.code, 2);
+    assert!(refused.stderr.contains("CONFIG_SCHED_CORE"), "{}", refused.stderr);
+}

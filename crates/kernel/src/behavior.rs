@@ -67,6 +67,8 @@ pub struct TaskSpec {
     pub affinity: Option<CpuMask>,
     /// Path of its cgroup; the root is `/`.
     pub cgroup: String,
+    /// Cookie of core scheduling; 0: that of its parent.
+    pub core_cookie: u64,
     /// A thread of its parent's process (same tgid), or a process.
     pub thread: bool,
     /// What it does.
@@ -82,6 +84,7 @@ impl TaskSpec {
             nice: 0,
             affinity: None,
             cgroup: "/".into(),
+            core_cookie: 0,
             thread: false,
             behavior: Box::new(behavior),
         }
@@ -169,6 +172,8 @@ pub enum Action {
     SetNice(Whom, i8),
     /// sched_setscheduler(2).
     SetPolicy(Whom, Policy),
+    /// prctl(PR_SCHED_CORE): a cookie of core scheduling; 0: none. Nothing happens on a machine without ([`crate::config::Config::core_sched`]).
+    SetCookie(Whom, u64),
     /// A CPU goes offline or comes online, as through /sys/devices/system/cpu/cpuN/online. The caller runs on another.
     SetCpuOnline(CpuId, bool),
     /// A cgroup, by its path, or tasks' place in it changes, as through cgroupfs.

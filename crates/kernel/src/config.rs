@@ -61,6 +61,8 @@ pub struct Config {
     /// `dequeue` is called exactly once whenever the scheduler gives a task up, dispatched or taken away: kernels since 7.1. Before, it
     /// is called only when a task is taken away that the scheduler itself keeps, in no dispatch queue (E-250).
     pub custody: bool,
+    /// Core scheduling: tasks with different cookies do not run on hardware threads of one core at a time [CONFIG_SCHED_CORE].
+    pub core_sched: bool,
     /// CPUs whose tick stops while one task runs (nohz_full).
     pub nohz_full: CpuMask,
     /// Stop the tick on idle CPUs (NO_HZ_IDLE).
@@ -85,6 +87,7 @@ impl Default for Config {
             hrtick: true,
             servers: Servers::default(),
             custody: true,
+            core_sched: false,
             nohz_full: CpuMask::EMPTY,
             nohz_idle: true,
             interleave: Interleave::Callback,

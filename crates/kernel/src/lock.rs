@@ -49,7 +49,10 @@ impl Kernel {
     fn lock_state(&mut self, id: LockId) -> &mut SimLock {
         match id {
             LockId::Pi(p) => &mut self.task_mut(p).pi_lock,
-            LockId::Rq(cpu) => &mut self.rqs[cpu].lock,
+            LockId::Rq(cpu) => {
+                let lead = self.rq_lead(cpu);
+                &mut self.rqs[lead].lock
+            }
             LockId::Dsq(i) => self.ext.dsq_lock(i),
             LockId::ScxDump => &mut self.ext.dumps.lock,
         }
@@ -139,6 +142,7 @@ impl Kernel {
 
     /// Takes two run queues' locks in the order of CPU numbers [double_rq_lock].
     pub fn double_rq_lock(&mut self, a: CpuId, b: CpuId) {
+        let (a, b) = (self.rq_lead(a), self.rq_lead(b));
         self.lock(LockId::Rq(a.min(b)));
         if a != b {
             self.lock(LockId::Rq(a.max(b)));
@@ -148,7 +152,7 @@ impl Kernel {
     /// Releases both.
     pub fn double_rq_unlock(&mut self, a: CpuId, b: CpuId) {
         self.unlock(LockId::Rq(a));
-        if a != b {
+        if self.rq_lead(a) != self.rq_lead(b) {
             self.unlock(LockId::Rq(b));
         }
     }

@@ -59,6 +59,7 @@ impl Machine {
             nr_events: 0,
             nr_forks_refused: 0,
             nr_policies_refused: 0,
+            core_sched: crate::core::core_sched::CoreSched::new(&topology, config.core_sched),
             turns: Turns::new(phase),
             stop: false,
             boot: Boot::default(),

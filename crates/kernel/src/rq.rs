@@ -21,6 +21,8 @@ pub enum BalanceCallback {
     ScxDeferred,
     /// The ext class waits for kicked CPUs.
     ScxKickSync,
+    /// A CPU that core scheduling keeps idle looks for tasks that it may run.
+    StealCookie,
 }
 
 /// What a stopper thread is to do.

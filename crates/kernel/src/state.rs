@@ -72,6 +72,7 @@ pub struct State {
     pub nr_forks_refused: u64,
     /// Changes of policy that tasks asked for and did not get.
     pub nr_policies_refused: u64,
+    pub(crate) core_sched: crate::core::core_sched::CoreSched,
     /// Turns of the CPUs, where they take turns.
     pub(crate) turns: crate::turn::Turns,
     /// Set to end the run early.

@@ -153,6 +153,10 @@ pub struct Task {
     pub(crate) timed_out: bool,
     /// Its youngest child.
     pub(crate) last_child: Option<TaskId>,
+    /// Tasks with different cookies do not run on one core at a time; 0: none [core_cookie].
+    pub core_cookie: u64,
+    /// How many threads of its core had something to run when it was last picked [core_occupation].
+    pub(crate) core_occupation: u32,
     /// References: one until it is buried, and those that schedulers hold [task_struct.rcu_users].
     pub(crate) nr_refs: u32,
     /// Serialises wakeups and attribute changes.
@@ -206,6 +210,8 @@ impl Task {
             holds: None,
             timed_out: false,
             last_child: None,
+            core_cookie: 0,
+            core_occupation: 0,
             nr_refs: 1,
             pi_lock: SimLock::default(),
         }

@@ -236,6 +236,7 @@ impl Kernel {
                 let nice = self.find_task(whom(w)).map_or(0, |t| t.nice);
                 self.ask_for_policy(whom(w), policy, nice);
             }
+            Action::SetCookie(w, cookie) => self.set_core_cookie(whom(w), cookie),
             Action::Cgroup(path, change) => {
                 self.change_cgroup(&path, *change).ok();
             }

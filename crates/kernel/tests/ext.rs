@@ -13,6 +13,8 @@ mod cgroups;
 mod cids;
 #[path = "ext/core_and_class.rs"]
 mod core_and_class;
+#[path = "ext/core_sched.rs"]
+mod core_sched;
 #[path = "ext/cpu_preempt.rs"]
 mod cpu_preempt;
 #[path = "ext/custody.rs"]

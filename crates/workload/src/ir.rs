@@ -217,6 +217,8 @@ pub struct TaskTemplate {
     pub cpus: Option<CpuMask>,
     /// Cgroup path; `/` is the root.
     pub cgroup: String,
+    /// Cookie of core scheduling: tasks with different ones do not run on one core at a time. 0: none.
+    pub core_cookie: u64,
     /// Sleeps so long before it begins.
     pub delay: Ns,
     /// What it does.
@@ -233,6 +235,7 @@ impl TaskTemplate {
             nice: 0,
             cpus: None,
             cgroup: "/".into(),
+            core_cookie: 0,
             delay: 0,
             program,
         }

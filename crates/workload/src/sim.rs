@@ -75,6 +75,7 @@ impl World {
             nice: template.nice,
             affinity: template.cpus,
             cgroup: template.cgroup.clone(),
+            core_cookie: template.core_cookie,
             thread: fork.is_some(),
             behavior: Box::new(behavior),
         }

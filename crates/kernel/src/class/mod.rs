@@ -6,6 +6,7 @@
 pub mod dl;
 pub mod rt;
 
+use crate::core::core_sched;
 use crate::executor::Kernel;
 use crate::ids::{CpuId, TaskId};
 use crate::lock::LockId;
@@ -100,6 +101,9 @@ pub(crate) fn enqueue_task(k: &mut Kernel, cpu: CpuId, p: TaskId, flags: u64) {
         ClassId::Dl => dl::enqueue_task(k, cpu, p, flags),
         ClassId::Idle => unreachable!("nothing enqueues into {:?}", k.task(p).class),
     }
+    if k.config.core_sched {
+        core_sched::enqueue(k, cpu, p);
+    }
     k.reevaluate_tick(cpu);
 }
 
@@ -113,6 +117,9 @@ pub(crate) fn dequeue_task(k: &mut Kernel, cpu: CpuId, p: TaskId, flags: u64) ->
     if flags & deq::SAVE == 0 {
         let now = k.rqs[cpu].clock;
         k.task_mut(p).sched_info.dequeue(now);
+    }
+    if k.config.core_sched {
+        core_sched::dequeue(k, cpu, p, flags & deq::SAVE != 0);
     }
     match k.task(p).class {
         ClassId::Stop => {
@@ -181,29 +188,50 @@ fn active_classes(k: &Kernel) -> impl Iterator<Item = ClassId> + use<> {
         .filter(move |&c| !(c == ClassId::Fair && skip_fair || c == ClassId::Ext && skip_ext))
 }
 
-/// [__pick_next_task]: the task to run next on this CPU. Rq lock held; a class may drop and retake it.
+/// [pick_next_task]: the task to run next on this CPU. Rq lock held; a class may drop and retake it.
 pub(crate) fn pick_next_task(k: &mut Kernel, cpu: CpuId) -> TaskId {
-    'again: loop {
-        dl::balance(k, cpu);
-        rt::balance(k, cpu);
-        for class in active_classes(k) {
-            let pick = match class {
-                ClassId::Stop => pick_stop_task(k, cpu),
-                ClassId::Dl => dl::pick_task(k, cpu),
-                ClassId::Rt => rt::pick_task(k, cpu),
-                ClassId::Fair => fair::pick_task(k, cpu),
-                _ => ext::pick_task(k, cpu),
-            };
-            match pick {
-                Pick::Task(p) => return p,
-                Pick::None => {}
-                Pick::Retry => continue 'again,
-            }
-        }
-        let idle = k.rqs[cpu].idle;
-        ext::idle::pick_task_idle(k, cpu);
-        return idle;
+    match k.config.core_sched {
+        true => core_sched::pick_next_task(k, cpu),
+        false => pick_alone(k, cpu),
     }
+}
+
+/// The same without regard to other CPUs [__pick_next_task].
+pub(crate) fn pick_alone(k: &mut Kernel, cpu: CpuId) -> TaskId {
+    loop {
+        prev_balance(k, cpu);
+        if let Some((p, _)) = pick_task(k, cpu) {
+            return p;
+        }
+    }
+}
+
+/// Real-time classes pull tasks before a pick [prev_balance].
+pub(crate) fn prev_balance(k: &mut Kernel, cpu: CpuId) {
+    dl::balance(k, cpu);
+    rt::balance(k, cpu);
+}
+
+/// What the classes offer to run on `cpu`, and which of them did [pick_task]. `None`: something of a higher class came in while the
+/// lock was dropped: start again.
+pub(crate) fn pick_task(k: &mut Kernel, cpu: CpuId) -> Option<(TaskId, ClassId)> {
+    for class in active_classes(k) {
+        let pick = match class {
+            ClassId::Stop => pick_stop_task(k, cpu),
+            ClassId::Dl => dl::pick_task(k, cpu),
+            ClassId::Rt => rt::pick_task(k, cpu),
+            ClassId::Fair => fair::pick_task(k, cpu),
+            _ => ext::pick_task(k, cpu),
+        };
+        match pick {
+            Pick::Task(p) => return Some((p, class)),
+            Pick::None => {}
+            Pick::Retry => return None,
+        }
+    }
+    let idle = k.rqs[cpu].idle;
+    ext::idle::pick_task_idle(k, cpu);
+    Some((idle, ClassId::Idle))
 }
 
 fn pick_stop_task(k: &Kernel, cpu: CpuId) -> Pick {
@@ -380,6 +408,7 @@ pub(crate) fn run_balance_callbacks(k: &mut Kernel, cpu: CpuId) {
                 BalanceCallback::PullDl => dl::pull_tasks(k, cpu),
                 BalanceCallback::ScxDeferred => ext::run_deferred(k, cpu),
                 BalanceCallback::ScxKickSync => ext::kick::kick_sync_wait(k, cpu),
+                BalanceCallback::StealCookie => core_sched::steal_cookie(k, cpu),
             }
         }
     }

@@ -74,11 +74,12 @@ impl Kernel {
         let parent = self.rqs[self.this_cpu()].curr;
         let child = self.add_task(&spec.comm, Body::User(Some(spec.behavior)));
         let (cpu, tgid) = (self.task(parent).cpu, self.task(parent).tgid);
-        let recent = self.task(parent).cpu;
+        let (recent, cookie) = (self.task(parent).cpu, self.task(parent).core_cookie);
         let (possible, now) = (self.possible(), self.now());
         let t = self.task_mut(child);
         t.parent = Some(parent);
         t.start_time = now;
+        t.core_cookie = if spec.core_cookie == 0 { cookie } else { spec.core_cookie };
         t.cpu = cpu;
         t.cgroup = cgroup;
         // A deadline task does not fork one: the child asks for its policy when it is there [sched_fork].

@@ -10,10 +10,13 @@ use crate::task::{KthreadNext, OnRq, TaskState};
 /// [double_lock_balance]: takes `other` while `this` is held, dropping `this` where the order of locks asks for it. True if
 /// it was dropped: the world may have changed.
 pub(crate) fn double_lock_balance(k: &mut Kernel, this: CpuId, other: CpuId) -> bool {
+    if k.rq_lead(this) == k.rq_lead(other) {
+        return false; // one lock for both
+    }
     if k.try_lock(LockId::Rq(other)) {
         return false;
     }
-    if this < other {
+    if k.rq_lead(this) < k.rq_lead(other) {
         k.lock(LockId::Rq(other));
         return false;
     }
@@ -21,6 +24,13 @@ pub(crate) fn double_lock_balance(k: &mut Kernel, this: CpuId, other: CpuId) -> 
     k.lock(LockId::Rq(other));
     k.lock(LockId::Rq(this));
     true
+}
+
+/// Releases `other`, which [`double_lock_balance`] took [double_unlock_balance].
+fn double_unlock_balance(k: &mut Kernel, this: CpuId, other: CpuId) {
+    if k.rq_lead(this) != k.rq_lead(other) {
+        k.unlock(LockId::Rq(other));
+    }
 }
 
 /// Moves a waiting task between two run queues whose locks are both held.
@@ -45,7 +55,7 @@ pub(crate) fn move_waiting_task(k: &mut Kernel, cpu: CpuId, p: TaskId, to: CpuId
     if ok {
         move_locked(k, cpu, p, to);
     }
-    k.unlock(LockId::Rq(to));
+    double_unlock_balance(k, cpu, to);
     ok
 }
 
@@ -56,7 +66,7 @@ pub(crate) fn pull_waiting_task(k: &mut Kernel, from: CpuId, p: TaskId, cpu: Cpu
     if ok {
         move_locked(k, from, p, cpu);
     }
-    k.unlock(LockId::Rq(from));
+    double_unlock_balance(k, cpu, from);
     ok
 }
 

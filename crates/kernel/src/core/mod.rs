@@ -2,6 +2,7 @@
 
 pub(crate) mod attr;
 pub(crate) mod cgroup;
+pub(crate) mod core_sched;
 pub(crate) mod fork;
 pub(crate) mod hotplug;
 pub(crate) mod migrate;

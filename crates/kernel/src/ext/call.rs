@@ -128,6 +128,7 @@ pub(crate) fn switch_rq_lock(k: &mut Kernel, from: CpuId, to: CpuId) {
     if from == to {
         return;
     }
+    k.rqs[from].scx.lock_drops += 1;
     k.unlock(LockId::Rq(from));
     k.lock(LockId::Rq(to));
     let me = k.this_cpu();

@@ -26,8 +26,8 @@ fn counts_add_up(s: &State, cpu: CpuId) -> Result<(), String> {
     let rq = &s.rqs[cpu];
     let stop = u32::from(s.task(rq.stop).on_rq == OnRq::Queued);
     let of_classes = [stop, rq.dl.nr_tasks(), rq.rt.nr_running(), rq.fair.nr_queued, rq.scx.nr_running];
-    match rq.lock.owner() {
-        None if of_classes.iter().sum::<u32>() != rq.nr_running => {
+    match s.is_rq_locked(cpu) {
+        false if of_classes.iter().sum::<u32>() != rq.nr_running => {
             Err(format!("{cpu} counts {} tasks, its classes, from above, {of_classes:?}", rq.nr_running))
         }
         _ => Ok(()),
@@ -36,7 +36,7 @@ fn counts_add_up(s: &State, cpu: CpuId) -> Result<(), String> {
 
 fn dsq_is_consistent(s: &State, dsq: u32) -> Result<(), String> {
     let d = &s.ext.dsqs[dsq as usize];
-    let locked = if s.is_local_dsq(dsq) { s.rqs[CpuId(dsq)].lock.owner().is_some() } else { d.lock.owner().is_some() };
+    let locked = if s.is_local_dsq(dsq) { s.is_rq_locked(CpuId(dsq)) } else { d.lock.owner().is_some() };
     if locked {
         return Ok(());
     }
@@ -65,7 +65,7 @@ fn task_is_consistent(s: &State, p: TaskId) -> Result<(), String> {
     let t = s.task(p);
     let e = &t.scx;
     let fail = |why: String| Err(format!("{p:?} {}[{}]: {why}: {e:?}", t.comm, t.pid));
-    if s.rqs[t.cpu].lock.owner().is_some() || t.on_rq == OnRq::Migrating || e.sticky_cpu.is_some() {
+    if s.is_rq_locked(t.cpu) || t.on_rq == OnRq::Migrating || e.sticky_cpu.is_some() {
         return Ok(()); // on its way
     }
     // A parent that failed to take a task back from a sub-scheduler has it unprepared, until it ends itself (E-236).

@@ -186,6 +186,8 @@ pub struct ScxRq {
     pub(crate) bal_cb_pending: bool,
     pub(crate) in_wakeup: bool,
     pub(crate) in_balance: bool,
+    /// How often its lock was released in the middle of the class's work [lock_drop_seq].
+    pub(crate) lock_drops: u32,
     /// Performance target, 0 to 1024.
     pub cpuperf_target: u32,
     pub(crate) cpus_to_kick: CpuMask,
@@ -233,6 +235,7 @@ impl ScxRq {
             bal_cb_pending: false,
             in_wakeup: false,
             in_balance: false,
+            lock_drops: 0,
             cpuperf_target: consts::CPUPERF_ONE,
             cpus_to_kick: CpuMask::EMPTY,
             cpus_to_kick_if_idle: CpuMask::EMPTY,

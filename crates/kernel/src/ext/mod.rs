@@ -55,8 +55,8 @@ pub(crate) use enqueue::{dequeue_task, enqueue_task, run_deferred, run_deferred_
 pub(crate) use exit::disable_irq_work;
 pub(crate) use hotplug::{handle_hotplug, rq_offline, rq_online};
 pub(crate) use pick::{
-    can_stop_tick, pick_task, pick_task_for_server, put_prev_task, set_next_task, task_tick, update_curr,
-    wakeup_preempt, yield_task,
+    can_stop_tick, core_prio_less, pick_task, pick_task_for_server, put_prev_task, set_next_task, task_tick,
+    update_curr, wakeup_preempt, yield_task,
 };
 pub(crate) use task::{
     cancel_fork, check_setscheduler, fork, give_tid, post_fork, pre_fork, reweight_task, set_cpus_allowed,

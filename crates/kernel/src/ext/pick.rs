@@ -3,7 +3,9 @@
 use super::call;
 use super::dispatch::{Verdict, balance_one};
 use super::dsq::{dispatch_dequeue, dispatch_enqueue};
-use super::enqueue::{do_enqueue_task, maybe_queue_balance_callback, ops_dequeue, refill_slice, touch_core_sched};
+use super::enqueue::{
+    do_enqueue_task, maybe_queue_balance_callback, ops_dequeue, refill_slice, run_deferred, touch_core_sched,
+};
 use super::flags::{consts, deq, enq, task};
 use super::ops::{Op, PreemptReason};
 use super::sched::SchedId;
@@ -29,8 +31,16 @@ fn do_pick_task(k: &mut Kernel, cpu: CpuId, for_server: bool) -> Pick {
         k.rqs[cpu].next_class = ClassId::Ext;
     }
     k.rqs[cpu].scx.clk_valid = false;
-    let verdict = balance_one(k, cpu, prev);
-    maybe_queue_balance_callback(k, cpu);
+    let verdict = if k.config.core_sched {
+        match dispatch_core_pick(k, cpu, prev) {
+            Some(verdict) => verdict,
+            None => return Pick::Retry,
+        }
+    } else {
+        let verdict = balance_one(k, cpu, prev);
+        maybe_queue_balance_callback(k, cpu);
+        verdict
+    };
     if !for_server && k.rqs[cpu].next_class > ClassId::Ext {
         return Pick::Retry;
     }
@@ -51,10 +61,42 @@ fn do_pick_task(k: &mut Kernel, cpu: CpuId, for_server: bool) -> Pick {
     Pick::Task(p)
 }
 
+/// Dispatch for a pick of a whole core, which may be on another CPU's behalf. `None`: the lock was dropped meanwhile, and all threads
+/// must be looked at again (E-131) [dispatch_core_pick].
+fn dispatch_core_pick(k: &mut Kernel, cpu: CpuId, prev: TaskId) -> Option<Verdict> {
+    if k.rqs[cpu].scx.in_balance {
+        return Some(Verdict::None); // another CPU is at it
+    }
+    let drops = k.rqs[cpu].scx.lock_drops;
+    let verdict = balance_one(k, cpu, prev);
+    if cpu == k.this_cpu() {
+        maybe_queue_balance_callback(k, cpu);
+    } else if std::mem::take(&mut k.rqs[cpu].scx.bal_cb_pending) {
+        run_deferred(k, cpu); // callbacks are run by who queued them
+    }
+    (k.rqs[cpu].scx.lock_drops == drops).then_some(verdict)
+}
+
+/// Is `b` to run rather than `a`, both of the class (E-149)? [scx_prio_less]
+pub(crate) fn core_prio_less(k: &mut Kernel, a: TaskId, b: TaskId) -> bool {
+    let cpu = k.task(a).cpu;
+    let asked = k.task(a).scx.sched.filter(|&s| {
+        k.task(b).scx.sched == Some(s) && k.ext.scheds[s].has(Op::core_sched_before) && !k.ext.scheds[s].bypassing(cpu)
+    });
+    let Some(sched) = asked else {
+        return k.task(a).scx.core_sched_at > k.task(b).scx.core_sched_at;
+    };
+    call::op(k, sched, Op::core_sched_before, Some(cpu), Some(a), |ops, k| ops.core_sched_before(k, b, a))
+        .unwrap_or(false)
+}
+
 /// `p` becomes the running task (E-133) [set_next_task_scx]. Rq lock held.
 pub(crate) fn set_next_task(k: &mut Kernel, cpu: CpuId, p: TaskId, _first: bool) {
     let sched = k.task_sched(p);
     if k.task(p).scx.has(task::QUEUED) {
+        if k.config.core_sched && k.rqs[cpu].curr != p && k.task(p).scx.dsq != Some(cpu.0) {
+            k.emit_dequeue(cpu, p, deq::CORE_SCHED_EXEC); // picked for its cookie, from wherever it waited
+        }
         ops_dequeue(k, cpu, p, deq::CORE_SCHED_EXEC);
         dispatch_dequeue(k, cpu, p);
     }

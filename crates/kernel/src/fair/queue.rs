@@ -1,6 +1,7 @@
 //! Entities come to a queue and leave it; the running one is accounted.
 
 use crate::class::{Pick, deq, dl, enq};
+use crate::core::core_sched;
 use crate::executor::Kernel;
 use crate::fair::entity::{CfsRq, Terms};
 use crate::fair::vruntime::vdelta;
@@ -258,6 +259,9 @@ pub(crate) fn pick_task(k: &mut Kernel, cpu: CpuId) -> Pick {
             }
         }
         load::sync_clock(k, cpu, true);
+        if k.config.core_sched {
+            return Pick::None; // a pick may be for another CPU
+        }
         match trigger::newidle(k, cpu) {
             trigger::Newidle::Nothing => return Pick::None,
             trigger::Newidle::Retry => return Pick::Retry,
@@ -306,6 +310,7 @@ pub(crate) fn task_tick(k: &mut Kernel, cpu: CpuId) {
     update_curr(k, cpu);
     let curr = k.rqs[cpu].curr;
     load::update(k, cpu, curr);
+    core_sched::tick_fair(k, cpu, curr);
 }
 
 /// sched_yield (rule 6.9) [yield_task_fair].

@@ -67,6 +67,7 @@ script! {
     running(p: TaskId) ;
     stopping(p: TaskId, runnable: bool) ;
     quiescent(p: TaskId, flags: u64) ;
+    core_sched_before(a: TaskId, b: TaskId) -> bool = { let _ = (a, b); false };
     set_weight(p: TaskId, weight: u32) ;
     set_cpumask(p: TaskId) ;
     update_idle(cpu: CpuId, idle: bool) ;

@@ -44,7 +44,8 @@ fn chaos(mut r: Pcg32, cpus: u32, others: Rc<RefCell<Vec<TaskId>>>) -> impl FnMu
             }
             Whom::Task(o[r.next_u32() as usize % o.len()])
         };
-        match r.next_u32() % 24 {
+        match r.next_u32() % 26 {
+            24..26 => Action::SetCookie(whom, u64::from(r.next_u32() % 3)),
             0..6 => Action::Run(u64::from(r.next_u32() % 3_000_000)),
             6..12 => Action::Sleep(u64::from(r.next_u32() % 2_000_000)),
             12..14 => Action::Yield,
@@ -77,7 +78,7 @@ fn interference(mut r: Pcg32) -> TaskSpec {
 }
 
 fn chaotic(spec: &str, cpus: u32, seed: u64, interleave: Interleave) -> (Machine, Log) {
-    let config = Config { seed, interleave, ..Default::default() };
+    let config = Config { seed, interleave, core_sched: seed.is_multiple_of(2), ..Default::default() };
     let (mut m, log) = machine_with(spec, config);
     let others = Rc::new(RefCell::new(Vec::new()));
     for i in 0..u64::from(cpus) * 3 {

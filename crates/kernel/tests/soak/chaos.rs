@@ -66,7 +66,8 @@ fn step(draw: &mut Draw, world: &World, cx: &TaskCx) -> Action {
         50..55 => Action::SetPolicy(whom, policy(draw)),
         55 => Action::Call(Call::PipeRead),
         56 => Action::CpuTime,
-        57 => Action::Exec,
+        57 if draw.chance(1, 2) => Action::Exec,
+        57 => Action::SetCookie(whom, draw.below(3)),
         58..61 if world.others.borrow().len() < NR_TASKS_MAX => {
             let seed = draw.below(u64::MAX);
             let mut child = TaskSpec::new("child", chaotic(Draw::new(seed, 1), world.clone(), Some(1 + seed % 40)));

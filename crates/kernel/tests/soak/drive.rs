@@ -70,6 +70,7 @@ fn machine(seed: u64, draw: &mut Draw) -> (Machine, Judge) {
         hz: draw.pick(&[100, 250, 1_000]),
         interleave: draw.pick(&[Interleave::Callback, Interleave::Kfunc]),
         nohz_full,
+        core_sched: draw.chance(1, 3),
         ..Config::of_kernel(major, minor)
     };
     let judge = Judge(Rc::new(RefCell::new(Checker::new(Rules { one_place: true, ..Rules::default() }))));

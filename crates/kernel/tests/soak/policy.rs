@@ -414,7 +414,8 @@ impl SchedExtOps for Chaos {
             self.kept.borrow_mut().push_back(p);
         }
         if self.insert(k, p, target, enq_flags & REENQ != 0) {
-            self.lives.borrow_mut().hold(p, target == Target::Keep);
+            // Kernels before 7.1 do not say when it is dispatched (E-250).
+            self.lives.borrow_mut().hold(p, target == Target::Keep && k.config.custody);
             self.call_for(k, p);
         } else if self.sins > 0 {
             self.lives.borrow_mut().hold(p, false); // an insertion that was refused

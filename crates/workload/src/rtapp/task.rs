@@ -14,7 +14,7 @@ use crate::suggest::hint;
 /// Settings of a task and of a phase.
 const BOTH: &[&str] = &["loop", "policy", "priority", "cpus", "taskgroup"];
 /// Settings of a task only.
-const TASK: &[&str] = &["instance", "delay", "phases"];
+const TASK: &[&str] = &["instance", "delay", "phases", "core_cookie"];
 /// Settings that the simulated kernel has no use for.
 const IGNORED: &[&str] = &[
     "nodes_membind",
@@ -118,6 +118,7 @@ impl Reader {
             }
         };
         let cgroup = self.cgroup(&o, phases)?;
+        let core_cookie = o.integer("core_cookie", 0, i64::MAX)?.unwrap_or(0) as u64;
         Ok(TaskTemplate {
             name: m.key.clone(),
             instances,
@@ -125,6 +126,7 @@ impl Reader {
             nice: sched.nice.unwrap_or(0),
             cpus,
             cgroup,
+            core_cookie,
             delay,
             program,
         })

@@ -137,6 +137,7 @@ fn describe(action: &Action) -> String {
         Action::Yield => "yield".into(),
         Action::Fork(spec) => format!("fork {}", spec.comm),
         Action::Exec => "exec".into(),
+        Action::SetCookie(_, cookie) => format!("cookie {cookie}"),
         Action::SetAffinity(_, mask) if mask.weight() == 1024 => "cpus all".into(),
         Action::SetAffinity(_, mask) => format!("cpus {mask}"),
         Action::SetNice(_, nice) => format!("nice {nice}"),

@@ -25,8 +25,8 @@ pub use server::Which;
 pub(crate) use admission::{admit, check_deactivation, check_params, confined, release_bandwidth, released};
 pub(crate) use push::{balance, pull_tasks, push_tasks, select_task_rq, task_woken};
 pub(crate) use queue::{
-    dequeue_task, enqueue_task, pick_task, prio_changed, put_prev_task, set_next_task, switched_to, task_tick,
-    task_timer, update_curr, wakeup_preempt, yield_task,
+    dequeue_task, enqueue_task, first_deadline, pick_task, prio_changed, put_prev_task, set_next_task, switched_to,
+    task_tick, task_timer, update_curr, wakeup_preempt, yield_task,
 };
 pub(crate) use server::{
     attach as attach_server, detach as detach_server, due as servers_due, start as start_server, stop as stop_server,

@@ -188,6 +188,11 @@ pub(crate) fn wakeup_preempt(k: &mut Kernel, cpu: CpuId, p: TaskId) {
     }
 }
 
+/// Deadline of the first of `cpu`'s tasks and servers; the end of time where there is none.
+pub(crate) fn first_deadline(k: &Kernel, cpu: CpuId) -> Ns {
+    k.rqs[cpu].dl.queue.first_key_value().map_or(NEVER, |(&(deadline, _), _)| deadline)
+}
+
 /// The task to run next [pick_task_dl]. Rq lock held; a server's class may drop and retake it.
 pub(crate) fn pick_task(k: &mut Kernel, cpu: CpuId) -> Pick {
     while let Some(node) = k.rqs[cpu].dl.first() {
