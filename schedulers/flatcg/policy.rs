@@ -21,6 +21,8 @@ const MAX_CGROUPS: i64 = 4096;
 const MAX_LEVELS: i32 = 64;
 /// Cgroups that a CPU looks at for a task at most.
 const TRIES: i32 = 1024;
+/// Times that it waits there for one on its way.
+const RACES: u64 = 16;
 /// `ENOMEM` and `ENOSPC`.
 const NO_MEMORY: i32 = -12;
 const NO_SPACE: i32 = -28;
@@ -36,6 +38,8 @@ shared! {
         pub parent: u64,
         /// Tasks that are ready or run.
         pub nr_runnable: u64,
+        /// Tasks that are in its queue, on their way there, or out of it and about to run.
+        pub nr_waiting: u64,
         /// Cgroups in it that are active, and 1 if it has such tasks of its own: it is active itself if this is not 0.
         pub nr_active: u64,
         /// What it has in its parent's sum: its weight while it is active.
@@ -60,6 +64,8 @@ shared! {
         pub cgid: u64,
         /// CPU time that it had had when it was let go past its cgroup's queue, and 1; 0: it was not.
         pub bypassed_at: u64,
+        /// 1: it is among those that wait for its cgroup.
+        pub waits: u64,
     }
 
     /// What is kept for each CPU.
@@ -68,6 +74,8 @@ shared! {
         pub cgid: u64,
         /// Since when.
         pub since: Ns,
+        /// Times that it waited for a task on its way. (Here, as a count in a register would have the verifier walk the loop again for each value.)
+        pub waited: u64,
     }
 }
 
@@ -314,14 +322,28 @@ fn could_go_on(p: Task<'_>, cgid: u64) -> bool {
     p.is_queued() && TASKS.get(p).is_some_and(|task| task.cgid.get() == cgid && task.bypassed_at.get() == 0)
 }
 
+/// Not so far behind its cgroup's others that it could have the CPU for long.
+#[inline(always)]
+fn not_behind(vtime: Vtime, cg: &Cg) -> Vtime {
+    vtime.max(cg.tvtime_now.get() - SLICE.get())
+}
+
+/// A cgroup's virtual time goes forward with its tasks that run.
+#[inline(always)]
+fn advance(cg: &Cg, vtime: Vtime) {
+    if cg.tvtime_now.get().before(vtime) {
+        cg.tvtime_now.set(vtime);
+    }
+}
+
 /// Lets a task of the cgroup that a CPU is with go on, if it would be the first of those that wait.
 #[inline(always)]
-fn goes_on(prev: Option<Task<'_>>, cgid: u64) -> bool {
+fn goes_on(prev: Option<Task<'_>>, cgid: u64, cg: &Cg) -> bool {
     let Some(p) = prev else { return false };
     if !could_go_on(p, cgid) {
         return false;
     }
-    let vtime = charged(p);
+    let vtime = not_behind(charged(p), cg);
     let first = match queue(cgid).peek() {
         Some(first) => !FIFO.get() && vtime.before(first.dsq_vtime()),
         None => queue(cgid).nr_queued() == Ok(0),
@@ -329,14 +351,15 @@ fn goes_on(prev: Option<Task<'_>>, cgid: u64) -> bool {
     if first {
         p.set_dsq_vtime(vtime);
         p.set_slice(SLICE.get());
+        advance(cg, vtime);
     }
     first
 }
 
 /// Takes a task of a cgroup, or lets the one that ran go on.
 #[inline(always)]
-fn take(cx: &Dispatch, cgid: u64, prev: Option<Task<'_>>) -> bool {
-    goes_on(prev, cgid) || queue(cgid).move_to_local(cx)
+fn take(cx: &Dispatch, cgid: u64, cg: &Cg, prev: Option<Task<'_>>) -> bool {
+    goes_on(prev, cgid, cg) || queue(cgid).move_to_local(cx)
 }
 
 /// Stays with the CPU's cgroup while its time lasts; else settles what that cost.
@@ -353,7 +376,7 @@ fn stays(cx: &Dispatch, cpu: &CpuCtx, prev: Option<Task<'_>>, now: Ns) -> bool {
     };
     let had = now - cpu.since.get();
     if had.0 < SLICE.get().0 {
-        if take(cx, cgid, prev) {
+        if take(cx, cgid, &cg, prev) {
             NR_CNS_KEEP.fetch_add(1);
             return true;
         }
@@ -378,9 +401,21 @@ fn put_back(node: Owned<Node>, cvtime: Option<Vtime>) {
     NR_IN_HAND.fetch_sub(1);
 }
 
-/// Goes to the cgroup of a node, if it has a task. The node is in the tree again at once, a slice later: other CPUs look for it, too. `false`: to the next one.
+/// What came of looking at a cgroup.
+#[derive(PartialEq)]
+enum Look {
+    /// The CPU has a task of it.
+    Found,
+    /// It has none.
+    Nothing,
+    /// It has one that is not in its queue yet, or no more.
+    OnItsWay,
+}
+
+/// Goes to the cgroup of a node, if it has a task. The node is in the tree again at once, a slice later: other CPUs look for it, too. A task gets into its queue after
+/// `enqueue` has returned: so a cgroup is let go by the count of those that wait, which `enqueue` raises before it looks for the cgroup in the tree.
 #[inline(always)]
-fn goes_to(cx: &Dispatch, cpu: &CpuCtx, prev: Option<Task<'_>>, node: Owned<Node>) -> bool {
+fn goes_to(cx: &Dispatch, cpu: &CpuCtx, prev: Option<Task<'_>>, node: Owned<Node>) -> Look {
     let (cgid, cvtime) = (node.cgid.get(), node.cvtime.get());
     if CVTIME_NOW.get().before(cvtime) {
         CVTIME_NOW.set(cvtime);
@@ -388,30 +423,51 @@ fn goes_to(cx: &Dispatch, cpu: &CpuCtx, prev: Option<Task<'_>>, node: Owned<Node
     let Some(cg) = CGROUPS.get(cgid) else {
         NR_PNC_GONE.fetch_add(1);
         put_back(node, None);
-        return false;
+        return Look::Nothing;
     };
     if queue(cgid).nr_queued() == Ok(0) && !prev.is_some_and(|p| could_go_on(p, cgid)) {
+        if cg.nr_waiting.get() != 0 {
+            NR_PNC_RACE.fetch_add(1);
+            put_back(node, Some(cvtime));
+            return Look::OnItsWay;
+        }
         NR_PNC_EMPTY.fetch_add(1);
         cg.cvtime.set(cvtime);
         cg.in_tree.swap(0);
         // one that came in between found it in the tree
-        let again = queue(cgid).nr_queued() != Ok(0) && cg.in_tree.swap(1) == 0;
+        let again = cg.nr_waiting.get() != 0 && cg.in_tree.swap(1) == 0;
         put_back(node, if again { Some(cvtime) } else { None });
-        return false;
+        return Look::Nothing;
     }
     let hweight = hweight(cgid, &cg);
     let slice = cost(SLICE.get(), hweight);
     put_back(node, Some(caught_up(&cg, cvtime + slice, hweight)));
-    if !take(cx, cgid, prev) {
+    if !take(cx, cgid, &cg, prev) {
         // another CPU was faster
         NR_PNC_RACE.fetch_add(1);
         cg.cvtime_delta.fetch_sub(slice.0 as i64);
-        return false;
+        return Look::Nothing;
     }
     NR_PNC_NEXT.fetch_add(1);
     cpu.cgid.set(cgid);
     cpu.since.set(Ns::now());
-    true
+    Look::Found
+}
+
+/// Counts a task among those that wait for their cgroup.
+#[inline(always)]
+fn waits(task: &TaskCtx, cg: &Cg) {
+    if task.waits.swap(1) == 0 {
+        cg.nr_waiting.fetch_add(1);
+    }
+}
+
+/// It runs, or does not want to any more.
+#[inline(always)]
+fn waits_no_more(task: &TaskCtx, cg: &Cg) {
+    if task.waits.get() != 0 && task.waits.swap(0) != 0 {
+        cg.nr_waiting.fetch_sub(1);
+    }
 }
 
 /// Has an idle CPU look for a task that came: one that went idle since `select_cpu` looked has not seen it.
@@ -467,10 +523,11 @@ scheduler! {
                 fall_back(cx, p, enq_flags);
                 return;
             }
-            let Some((_, cgid, cg)) = of_task(p) else {
+            let Some((task, cgid, cg)) = of_task(p) else {
                 fall_back(cx, p, enq_flags);
                 return;
             };
+            waits(&task, &cg);
             if !line_up(cgid, &cg) {
                 fall_back(cx, p, enq_flags);
                 return;
@@ -479,11 +536,8 @@ scheduler! {
             if FIFO.get() {
                 queue(cgid).insert(cx, p, SLICE.get(), enq_flags);
             } else {
-                let vtime = p.dsq_vtime().max(cg.tvtime_now.get() - SLICE.get());
-                queue(cgid).insert_vtime(cx, p, SLICE.get(), vtime, enq_flags);
+                queue(cgid).insert_vtime(cx, p, SLICE.get(), not_behind(p.dsq_vtime(), &cg), enq_flags);
             }
-            // a CPU may have found it empty before the task was in
-            line_up(cgid, &cg);
             wake_idle(p);
         }
 
@@ -492,6 +546,7 @@ scheduler! {
             if stays(cx, &cpu, prev, Ns::now()) || FALLBACK.move_to_local(cx) {
                 return;
             }
+            cpu.waited.set(0);
             for _ in bounded!(0..TRIES) {
                 let Some(node) = pop() else {
                     if NR_IN_HAND.get() > 0 {
@@ -500,8 +555,11 @@ scheduler! {
                     NR_PNC_NO_CGRP.fetch_add(1);
                     return;
                 };
-                if goes_to(cx, &cpu, prev, node) {
-                    return;
+                match goes_to(cx, &cpu, prev, node) {
+                    Look::Found => return,
+                    Look::Nothing => {}
+                    Look::OnItsWay if cpu.waited.get() < RACES => cpu.waited.set(cpu.waited.get().wrapping_add(1)),
+                    Look::OnItsWay => break,
                 }
             }
             NR_PNC_FAIL.fetch_add(1);
@@ -520,13 +578,10 @@ scheduler! {
         }
 
         fn running(_cx: &Event, p: Task<'_>) {
-            if FIFO.get() {
-                return;
-            }
-            if let Some((_, _, cg)) = of_task(p)
-                && cg.tvtime_now.get().before(p.dsq_vtime())
-            {
-                cg.tvtime_now.set(p.dsq_vtime());
+            let Some((task, _, cg)) = of_task(p) else { return };
+            waits_no_more(&task, &cg);
+            if !FIFO.get() {
+                advance(&cg, p.dsq_vtime());
             }
         }
 
@@ -547,7 +602,8 @@ scheduler! {
         }
 
         fn quiescent(_cx: &Event, p: Task<'_>, _deq_flags: EnqFlags) {
-            let Some((_, cgid, cg)) = of_task(p) else { return };
+            let Some((task, cgid, cg)) = of_task(p) else { return };
+            waits_no_more(&task, &cg);
             if cg.nr_runnable.fetch_sub(1) == 1 {
                 // what is charged to it later is by the part that it had
                 hweight(cgid, &cg);

@@ -82,6 +82,17 @@ fn a_lone_heavy_task_gets_its_share() {
     assert!(run.is_healthy() && (share / 0.8 - 1.0).abs() < 0.03, "{share} {run}");
 }
 
+/// Tasks that go on, slice after slice, take their cgroup's virtual time along: who comes late neither starves them nor is starved.
+#[test]
+fn late_tasks_start_with_the_others() {
+    let run = sim("2", &file("late"), 4_000, &[], &[]).object(OBJECT).unwrap();
+    // a CPU each for two seconds, then two of ten parts of equal weight, and one third of such a part
+    let [heavy, light] = ["heavy", "light"].map(|name| run.cpu_ns(name) as f64 / 1e9);
+    assert!(run.is_healthy() && (2.3..2.6).contains(&heavy) && (2.05..2.25).contains(&light), "{heavy} {light} {run}");
+    let late = run.report.tasks.iter().filter(|t| t.comm.starts_with("late")).map(|t| t.cpu_ns).min();
+    assert!(late > Some(300_000_000), "{late:?} {run}");
+}
+
 #[test]
 fn tasks_of_a_cgroup_share_by_weight() {
     let run = sim("1", "spin:n=3,nice=-5/0/5", 20_000, &[("slice", 5_000_000)], &[]).object(OBJECT).unwrap();
