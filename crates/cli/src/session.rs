@@ -40,6 +40,7 @@ pub(crate) use loaded::{plan, value_json};
 use restart::{LOOK_EVERY, Restarter};
 pub(crate) use stats::{FIGURES_MAX, StatsJson, numbers};
 pub(crate) use subs::SubResult;
+use watched::{Stage, Window};
 
 /// Number of stretches in which a run is made, for the progress bar. Where they end has no influence on the run.
 const STRETCHES: u64 = 100;
@@ -261,15 +262,20 @@ fn simulate(
     }
     make_groups(&mut m, &workload)?;
     let mut last_boot_pid = last_pid(&m);
-    let nr_tasks = workload.tasks.iter().map(|t| t.instances as usize).sum();
-    let watched = request.watched.then(|| watched::spawn(&mut m, nr_tasks));
-    last_boot_pid += watched.as_ref().map_or(0, |(nr, _)| *nr);
+    let stage = request.watched.then(|| {
+        let specs = workload.tasks(&mut || m.wait_queue());
+        Stage::set(&mut m, specs)
+    });
+    last_boot_pid += stage.as_ref().map_or(0, |stage| stage.nr);
     let half = half::spawn(&mut m, request, scheduler, &loaded, last_boot_pid + 1, keep)?;
     last_boot_pid += u32::from(half.is_some());
-    sink.borrow_mut().interference.iter_mut().for_each(|(_, first)| *first = last_boot_pid + 1);
+    sink.borrow_mut().window = stage.as_ref().map(|stage| Window::new(last_boot_pid + 1, &stage.begun));
     sink.borrow_mut().analyzer.iter_mut().for_each(|a| a.workload_from(last_boot_pid + 1));
     let mut injector = Injector::new(&mut m, &request.inject, half.as_ref());
     let failed_calls = loaded.call_programs(&mut m);
+    if let Some(stage) = &stage {
+        m.run_until(stage.enable_at);
+    }
     if let Some(ops) = loaded.ops() {
         m.enable(ops);
     }
@@ -281,14 +287,12 @@ fn simulate(
             Err(Refusal::Input(failure)) => return Err(failure),
         }
     }
-    let mut setup = Setup::default();
-    for spec in workload.tasks(&mut || m.wait_queue()) {
-        m.spawn(match &watched {
-            Some((_, gate)) => gate.before(spec),
-            None => spec,
-        });
-        setup.tasks += 1;
+    let nr_tasks = workload.tasks.iter().map(|t| t.instances as usize).sum();
+    let mut setup = Setup { tasks: nr_tasks, ..Setup::default() };
+    if stage.is_none() {
+        workload.tasks(&mut || m.wait_queue()).into_iter().for_each(|spec| m.spawn(spec));
     }
+    let start_ns = stage.as_ref().map_or(0, |stage| stage.start);
     let begin = Instant::now();
     let mut looks = Looks {
         every: if half.is_some() { 0 } else { keep.stats_every },
@@ -297,7 +301,8 @@ fn simulate(
         may_restart: half.is_none() && subs.is_empty() && loaded.ops().is_some(),
         restarter: Restarter::new(request, scheduler, seed, loaded),
     };
-    let end = advance(&mut m, &mut injector, request.duration, &mut looks, &mut progress)?;
+    let until = start_ns + request.duration;
+    let end = advance(&mut m, &mut injector, until, &mut looks, &mut |t| progress(t.saturating_sub(start_ns)))?;
     let Looks { mut stats, restarter, .. } = looks;
     let loaded = restarter.loaded();
     let run_ns = begin.elapsed().as_nanos() as u64;
@@ -322,10 +327,13 @@ fn simulate(
     setup.forks_refused = m.state().nr_forks_refused;
     setup.policies_refused = m.state().nr_policies_refused;
     drop(m);
-    let interference = sink.borrow().interference.as_ref().map_or(0, |(i, _)| i.nr());
-    let (mut report, trace) = sink.borrow_mut().finish(end);
+    let interference = sink.borrow().window.as_ref().map_or(0, |w| w.interference.nr());
+    let (mut report, trace) = sink.borrow_mut().finish(end, start_ns);
     crash::unwatch();
     report.tasks.retain(|t| t.pid > last_boot_pid && !injector.is_changer(t.pid - last_boot_pid - 1));
+    if stage.is_some() {
+        own_shares(&mut report);
+    }
     if setup.started < setup.tasks {
         report.totals.completed_ns = None; // those to come have work to do, too
     }
@@ -333,7 +341,7 @@ fn simulate(
         scheduler: scheduler.name.clone(),
         seed,
         exit,
-        interrupted: end < request.duration,
+        interrupted: end < until,
         exec: None,
         program: None,
         subs,
@@ -440,6 +448,14 @@ fn counters(m: &Machine, scheduler: &Scheduler) -> IndexMap<String, i64> {
     }
 }
 
+/// Tasks' shares of the CPU time that they had together.
+pub(crate) fn own_shares(report: &mut Report) {
+    let total: u64 = report.tasks.iter().map(|t| t.cpu_ns).sum();
+    for task in &mut report.tasks {
+        task.share = if total == 0 { 0.0 } else { task.cpu_ns as f64 / total as f64 };
+    }
+}
+
 /// The highest pid of the tasks that exist from boot on.
 fn last_pid(m: &Machine) -> u32 {
     let state = m.state();
@@ -485,7 +501,7 @@ fn advance(
     progress: &mut dyn FnMut(Ns),
 ) -> Result<Ns> {
     let stretch = (end / STRETCHES).clamp(1, STRETCH_MAX);
-    let mut now = 0;
+    let mut now = m.now();
     while now < end && !interrupt::came() {
         let stop = injector.next_stop().filter(|&t| t < end);
         if stop.is_some_and(|t| t <= now) {
@@ -508,8 +524,8 @@ struct RunSink {
     recorder: Option<Recorder>,
     /// Judges our own work, in debug builds.
     checker: Option<Checker>,
-    /// Where it is told apart, with the first pid of the workload.
-    interference: Option<(Interference, u32)>,
+    /// What of it is looked at, where it is compared with a real kernel's.
+    window: Option<Window>,
 }
 
 impl RunSink {
@@ -522,18 +538,18 @@ impl RunSink {
             })),
             recorder: keep.trace.then(Recorder::new),
             checker: cfg!(debug_assertions).then(|| Checker::new(rules)),
-            interference: request.watched.then(|| (Interference::default(), u32::MAX)),
+            window: None,
         }
     }
 
     /// # Panics
     /// If a rule that holds for every run was violated: that is a bug of ours.
-    fn finish(&mut self, end: Ns) -> (Report, Option<String>) {
+    fn finish(&mut self, end: Ns, start: Ns) -> (Report, Option<String>) {
         let violations = self.checker.take().map(|mut c| c.finish(end)).unwrap_or_default();
         if let Some(first) = violations.first() {
             panic!("{} rules of every run were violated; first: {first}", violations.len());
         }
-        let report = self.analyzer.take().map(|a| a.finish(end));
+        let report = self.analyzer.take().map(|a| a.finish(end - start));
         let trace = self.recorder.take();
         let trace = trace.map(|mut r| scxr_trace::text::write(&r.finish()));
         (report.unwrap_or_default(), trace)
@@ -545,11 +561,9 @@ impl Sink for RunSink {
     fn event(&mut self, t: u64, cpu: u32, kind: EventKind) {
         self.position.event.set(self.position.event.get() + 1);
         self.position.t.set(t);
-        if let Some(analyzer) = &mut self.analyzer {
+        let seen = self.window.as_mut().map_or(Some(t), |window| window.see(t, cpu, &kind));
+        if let (Some(analyzer), Some(t)) = (&mut self.analyzer, seen) {
             analyzer.take(t, cpu, &kind);
-        }
-        if let Some((interference, first)) = &mut self.interference {
-            interference.see(cpu, &kind, |pid| pid >= *first);
         }
         if let Some(checker) = &mut self.checker {
             checker.event(t, cpu, kind.clone());

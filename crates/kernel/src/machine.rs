@@ -43,6 +43,7 @@ impl Machine {
             rqs: PerCpu::new(n, |c| Rq::new(c, crate::ids::TaskId(c.0), config.servers)),
             online: CpuMask::first_n(n),
             hotplug: Default::default(),
+            distributed: PerCpu::new(n, |_| 0),
             tasks: Vec::new(),
             task_list: Default::default(),
             next_pid: 1,

@@ -47,6 +47,8 @@ pub struct State {
     /// CPUs that are online.
     pub online: CpuMask,
     pub(crate) hotplug: Hotplug,
+    /// Where each CPU's last pick by turns from a mask ended [distribute_cpu_mask_prev].
+    pub(crate) distributed: PerCpu<u32>,
     pub(crate) tasks: Vec<Option<Box<Task>>>,
     /// Tasks that are not dead, idle tasks excepted, in order of creation.
     pub(crate) task_list: std::collections::BTreeSet<TaskId>,
@@ -125,6 +127,14 @@ impl State {
     /// CPUs that the machine has, online or not [cpu_possible_mask].
     pub fn possible(&self) -> CpuMask {
         CpuMask::first_n(self.nr_cpus())
+    }
+
+    /// A CPU of the mask, the next one by number after that which this CPU got last, whoever asked [cpumask_any_distribute] (E4).
+    pub(crate) fn any_distribute(&mut self, mask: &CpuMask) -> Option<CpuId> {
+        let me = self.exec.this_cpu;
+        let cpu = mask.next_wrap(self.distributed[me])?;
+        self.distributed[me] = cpu.0;
+        Some(cpu)
     }
 
     /// Emits one record at the local time of the running CPU.

@@ -261,6 +261,28 @@ fn an_affinity_beyond_the_machine_is_cut_to_it() {
     assert_eq!(cpus("r1"), ("0-3".into(), 4));
 }
 
+/// [find_lowest_rq, cpumask_any_and_distribute]
+#[test]
+fn real_time_tasks_are_born_on_one_cpu_after_the_other() {
+    let (mut m, _) = machine("4");
+    let child = || TaskSpec { policy: Policy::Fifo(5), ..TaskSpec::new("child", |_: &TaskCx| Action::Sleep(100 * MS)) };
+    let mut step = 0;
+    let parent = move |_: &TaskCx| {
+        step += 1;
+        match step {
+            n if n > 14 => Action::Sleep(100 * MS),
+            n if n % 2 == 0 => Action::Run(MS),
+            _ => Action::Fork(Box::new(child())),
+        }
+    };
+    let affinity = Some(CpuMask::of(CpuId(1)));
+    m.spawn(TaskSpec { policy: Policy::Fifo(5), affinity, ..TaskSpec::new("parent", parent) });
+    m.run_until(50 * MS);
+    let s = m.state();
+    let children = s.all_tasks().into_iter().map(|p| s.task(p)).filter(|t| t.comm == "child");
+    assert_eq!(children.map(|t| t.cpu.0).collect::<Vec<_>>(), [2, 3, 0, 2, 3, 0, 2]);
+}
+
 #[test]
 fn outside_code_does_not_wait() {
     let run = |outside: bool| {

@@ -11,7 +11,9 @@ use scxr_trace::{Checker, Event, EventKind, Recorder, Rules, Sink};
 
 use crate::failure::{Failure, Result};
 use crate::scheduler::{Kind, Scheduler};
-use crate::session::{Exit, HalfResult, Interference, Keep, RunResult, Setup, StatsJson, WATCHDOG_NS, value_json};
+use crate::session::{
+    Exit, HalfResult, Interference, Keep, RunResult, Setup, StatsJson, WATCHDOG_NS, own_shares, value_json,
+};
 
 /// Listens to a recording.
 struct Listener {
@@ -80,10 +82,7 @@ pub(super) fn result(
     let mut report = analyzer.finish(duration);
     // The workload's own tasks, forked ones included, are what the reader asked about.
     report.tasks.retain(|t| own.contains(&t.pid));
-    let total: u64 = report.tasks.iter().map(|t| t.cpu_ns).sum();
-    for task in &mut report.tasks {
-        task.share = if total == 0 { 0.0 } else { task.cpu_ns as f64 / total as f64 };
-    }
+    own_shares(&mut report);
     if let Some(missed) = record.missed.first() {
         return Err(Failure::input(missed));
     }

@@ -1,11 +1,20 @@
-//! The tasks by which a run in a virtual machine is watched, and its kernel's own, for a simulation that is compared with one: what
-//! they take, they take on both sides.
+//! A run in a virtual machine as it is set up and watched there, for a simulation that is compared with one: the process that makes
+//! the workload's threads and lets them go, the tasks that watch, and the kernel's own.
+//!
+//! The process and its new threads are real-time tasks; each thread takes its own policy and waits, all before the scheduler comes.
+//! Where a thread is when it is let go is where it was born: on one CPU after the other, but for that of the process.
+
+use std::cell::Cell;
+use std::rc::Rc;
 
 use scxr_kernel::Machine;
-use scxr_kernel::behavior::{Action, Behavior, Policy, TaskCx, TaskSpec};
+use scxr_kernel::behavior::{Action, Behavior, Policy, TaskCx, TaskSpec, Whom};
 use scxr_kernel::cpumask::CpuMask;
 use scxr_kernel::ids::{CpuId, Ns, WaitQueueId};
+use scxr_trace::EventKind;
 use scxr_workload::threads::stretch;
+
+use super::Interference;
 
 const MS: Ns = 1_000_000;
 
@@ -37,25 +46,25 @@ const WORKER_FIRST_NS: Ns = 74 * MS;
 const WORKER_NEXT_NS: Ns = 376 * MS;
 const WORKER_NS: Ns = 30_000;
 
-/// Time for the fork of a task, and for what comes before the first.
-const FORK_NS: Ns = 200_000;
+/// The process measures how fast it computes before it makes threads.
+const MEASURE_NS: Ns = 6 * MS;
+/// Time for the fork of a task until it waits, and for what comes before the first.
+const FORK_NS: Ns = 400_000;
 const SETUP_NS: Ns = MS;
+/// From the last thread to the scheduler's coming: tracepoints are set up.
+const TRACING_NS: Ns = 60 * MS;
+/// Time for the scheduler to take over, and for each task of it.
+const ENABLE_NS: Ns = 10 * MS;
+const ENABLE_TASK_NS: Ns = 50_000;
+const PRIORITY: Policy = Policy::Fifo(50);
 
-/// The workload's tasks wait here until all are there, and are then woken together. They do as real threads do.
-pub(super) struct Gate(WaitQueueId);
-
-impl Gate {
-    /// The task as it is, but that it waits first.
-    pub(super) fn before(&self, spec: TaskSpec) -> TaskSpec {
-        let thread = Thread { gate: Some(self.0), behavior: spec.behavior, left: 0, first: true, looks: false };
-        TaskSpec { behavior: Box::new(thread), ..spec }
-    }
-}
-
-/// A task of the workload that does as a real thread does: it waits at the gate, and while it computes it looks at its CPU time
-/// now and then, upon which the kernel accounts it.
+/// A task of the workload that does as a real thread does: it begins as its maker's like, takes its own attributes and waits at the
+/// gate; while it computes it looks at its CPU time now and then, upon which the kernel accounts it.
 struct Thread {
-    gate: Option<WaitQueueId>,
+    /// What it does first, the last thing first.
+    begin: Vec<Action>,
+    /// Counts those that are ready.
+    ready: Rc<Cell<usize>>,
     behavior: Box<dyn Behavior>,
     /// What is left to compute, ns.
     left: Ns,
@@ -65,10 +74,25 @@ struct Thread {
     looks: bool,
 }
 
+impl Thread {
+    /// `ready`: its maker waits there.
+    fn of(spec: TaskSpec, gate: WaitQueueId, ready: WaitQueueId, nr_ready: &Rc<Cell<usize>>) -> TaskSpec {
+        let TaskSpec { comm, policy, nice, affinity, cgroup, behavior, .. } = spec;
+        let mut begin = vec![Action::Wait(gate), Action::Wake { queue: ready, nr: 1, sync: false }];
+        begin.push(Action::SetPolicy(Whom::Myself, policy));
+        begin.push(Action::SetNice(Whom::Myself, nice));
+        begin.extend(affinity.map(|mask| Action::SetAffinity(Whom::Myself, mask)));
+        let ready = Rc::clone(nr_ready);
+        let thread = Thread { begin, ready, behavior, left: 0, first: true, looks: false };
+        TaskSpec { policy: PRIORITY, cgroup, thread: true, ..TaskSpec::new(comm, thread) }
+    }
+}
+
 impl Behavior for Thread {
     fn next(&mut self, cx: &TaskCx) -> Action {
-        if let Some(gate) = self.gate.take() {
-            return Action::Wait(gate);
+        if let Some(step) = self.begin.pop() {
+            self.ready.set(self.ready.get() + usize::from(matches!(step, Action::Wake { .. })));
+            return step;
         }
         if std::mem::take(&mut self.looks) {
             return Action::CpuTime;
@@ -87,43 +111,126 @@ impl Behavior for Thread {
     }
 }
 
-/// Has them forked; how many there are, and the gate at which `nr_tasks` of the workload are to wait. Periods are those of
-/// `scxr_host` and of the guest's init, times were measured there.
-pub(super) fn spawn(m: &mut Machine, nr_tasks: usize) -> (u32, Gate) {
-    let gate = m.wait_queue();
-    let cpus: Vec<CpuId> = m.state().possible().iter().collect();
-    let nr = 4 + cpus.len();
-    // All are forked by then, these here too.
-    let start = SETUP_NS + FORK_NS * (nr_tasks + nr) as Ns;
+/// The process that makes the workload's threads, one after the other, and lets them go.
+struct Crew {
+    steps: std::vec::IntoIter<Action>,
+    nr_made: usize,
+    nr_ready: Rc<Cell<usize>>,
+    ready: WaitQueueId,
+    gate: WaitQueueId,
+    begun: Rc<Cell<Ns>>,
+}
+
+impl Behavior for Crew {
+    fn next(&mut self, cx: &TaskCx) -> Action {
+        if self.nr_ready.get() < self.nr_made {
+            return Action::Wait(self.ready);
+        }
+        let step = self.steps.next().unwrap_or(Action::Wait(self.ready));
+        match step {
+            Action::Fork(_) => self.nr_made += 1,
+            Action::Wake { queue, .. } if queue == self.gate => self.begun.set(cx.now),
+            _ => {}
+        }
+        step
+    }
+}
+
+/// A run that is set up as in a virtual machine.
+pub(super) struct Stage {
+    /// How many tasks there are besides the workload's.
+    pub(super) nr: u32,
+    /// When the workload's tasks begin; `Ns::MAX`: not yet.
+    pub(super) begun: Rc<Cell<Ns>>,
+    /// When the scheduler is to come.
+    pub(super) enable_at: Ns,
+    /// When the workload's tasks are to begin.
+    pub(super) start: Ns,
+}
+
+impl Stage {
+    /// Has all tasks forked, `specs` being those of the workload. Periods are those of `scxr_host` and of the guest's init, times were
+    /// measured there.
+    pub(super) fn set(m: &mut Machine, specs: Vec<TaskSpec>) -> Stage {
+        let [gate, ready, started] = [(); 3].map(|()| m.wait_queue());
+        let cpus: Vec<CpuId> = m.state().possible().iter().collect();
+        let (nr, nr_tasks) = (4 + cpus.len(), specs.len());
+        let forked = SETUP_NS + FORK_NS * nr as Ns;
+        let enable_at = forked + MEASURE_NS + FORK_NS * nr_tasks as Ns + TRACING_NS;
+        let start = enable_at + ENABLE_NS + ENABLE_TASK_NS * (nr_tasks + nr) as Ns;
+        spawn_watchers(m, started, start);
+        spawn_kernels(m, &cpus, start);
+        let begun = Rc::new(Cell::new(Ns::MAX));
+        let nr_ready = Rc::default();
+        let mut steps = vec![Action::SleepUntil(forked), Action::Run(MEASURE_NS)];
+        steps.extend(specs.into_iter().map(|s| Action::Fork(Box::new(Thread::of(s, gate, ready, &nr_ready)))));
+        steps.push(Action::SleepUntil(start));
+        steps.extend([gate, started].map(|queue| Action::Wake { queue, nr: u32::MAX, sync: false }));
+        let crew = Crew { steps: steps.into_iter(), nr_made: 0, nr_ready, ready, gate, begun: Rc::clone(&begun) };
+        m.spawn(TaskSpec { policy: PRIORITY, ..TaskSpec::new("crew", crew) });
+        Stage { nr: nr as u32, begun, enable_at, start }
+    }
+}
+
+/// Who looks whether the run is over, once it has begun, and who says that the guest lives.
+fn spawn_watchers(m: &mut Machine, started: WaitQueueId, start: Ns) {
     let mut step = 0;
-    let open = move |_: &TaskCx| {
+    let watch = move |_: &TaskCx| {
         step += 1;
         match step {
-            1 => Action::SleepUntil(start),
-            2 => Action::Wake { queue: gate, nr: u32::MAX, sync: false },
-            _ => Action::Exit,
+            1 => Action::Wait(started),
+            n if n % 2 == 0 => Action::Run(3_000),
+            _ => Action::Sleep(50 * MS),
         }
     };
-    let mut go = TaskSpec::new("go", open);
-    go.policy = Policy::Fifo(50);
-    m.spawn(go);
-    let mut watch = TaskSpec::new("watch", periodic(50 * MS, 50 * MS, 3_000));
-    watch.policy = Policy::Fifo(50);
-    let mut beat = TaskSpec::new("beat", periodic(100 * MS, 96 * MS, 12_000));
-    beat.policy = Policy::Fifo(98);
-    m.spawn(watch);
-    m.spawn(beat);
+    m.spawn(TaskSpec { policy: PRIORITY, ..TaskSpec::new("watch", watch) });
+    let beat = periodic(100 * MS, start + 89 * MS, 12_000);
+    m.spawn(TaskSpec { policy: Policy::Fifo(98), ..TaskSpec::new("beat", beat) });
+}
+
+/// The kernel's threads.
+fn spawn_kernels(m: &mut Machine, cpus: &[CpuId], start: Ns) {
     let mut rcu = periodic(RCU_EACH_NS, start + RCU_FIRST_NS, RCU_NS);
     let mut steps = 0;
     m.spawn(TaskSpec::new("rcu", move |cx: &TaskCx| {
         steps += 1;
         if steps > 2 * RCU_NR { Action::Exit } else { rcu(cx) }
     }));
-    for cpu in &cpus {
+    for cpu in cpus {
         let first = (WORKER_FIRST_NS + WORKER_NEXT_NS * u64::from(cpu.0)) % WORKER_EACH_NS;
         let mut worker = TaskSpec::new("kworker", periodic(WORKER_EACH_NS, start + first, WORKER_NS));
         worker.affinity = Some(CpuMask::of(*cpu));
         m.spawn(worker);
     }
-    (nr as u32, Gate(gate))
+}
+
+/// What a real kernel's recording has: what happens from the start on, and how the workload's own tasks wait.
+pub(super) struct Window {
+    /// First pid of the workload.
+    first: u32,
+    begun: Rc<Cell<Ns>>,
+    pub(super) interference: Interference,
+}
+
+impl Window {
+    pub(super) fn new(first: u32, begun: &Rc<Cell<Ns>>) -> Window {
+        Window { first, begun: Rc::clone(begun), interference: Interference::default() }
+    }
+
+    /// Takes an event; when it happened, from the start on, if it is in the recording. Tasks and their attributes are there from
+    /// the start.
+    pub(super) fn see(&mut self, t: Ns, cpu: u32, kind: &EventKind) -> Option<Ns> {
+        let Some(since) = t.checked_sub(self.begun.get()) else {
+            let kept = matches!(
+                kind,
+                EventKind::Fork { .. } | EventKind::Affinity { .. } | EventKind::Weight { .. } | EventKind::Exit { .. }
+            );
+            return kept.then_some(0);
+        };
+        self.interference.see(cpu, kind, |pid| pid >= self.first);
+        match kind {
+            EventKind::Waking { pid, .. } | EventKind::Enqueue { pid, .. } if *pid < self.first => None,
+            _ => Some(since),
+        }
+    }
 }

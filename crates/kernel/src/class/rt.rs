@@ -5,8 +5,9 @@
 use std::collections::VecDeque;
 
 use crate::behavior::Policy;
-use crate::class::{ClassId, Pick, deq, enq};
+use crate::class::{ClassId, Pick, deq, enq, wf};
 use crate::core::migrate;
+use crate::cpumask::CpuMask;
 use crate::executor::Kernel;
 use crate::ids::{CpuId, Ns, TaskId};
 use crate::rq::BalanceCallback;
@@ -195,32 +196,58 @@ pub(crate) fn task_tick(k: &mut Kernel, cpu: CpuId) {
     }
 }
 
-/// CPUs on which `p` would run at once: those whose highest RT priority is lower, the lowest first; `prev` is preferred,
-/// then this CPU [find_lowest_rq].
-fn find_lowest_cpu(k: &Kernel, p: TaskId, prev: CpuId) -> Option<CpuId> {
-    let this = k.this_cpu();
-    let t = k.task(p);
-    let rank = |cpu: CpuId| {
-        let idleness = match k.curr(cpu).class {
-            ClassId::Idle if k.rqs[cpu].nr_running == 0 => 0,
-            ClassId::Rt | ClassId::Dl | ClassId::Stop => 2,
-            _ => 1,
-        };
-        (idleness, NR_PRIOS - highest_prio(k, cpu), cpu != prev, cpu != this, cpu)
-    };
-    let fits =
-        |&cpu: &CpuId| k.rqs[cpu].active && highest_prio(k, cpu) as i32 > t.prio && k.curr(cpu).class <= ClassId::Rt;
-    t.cpus.iter().filter(fits).min_by_key(|&cpu| rank(cpu))
+/// How busy a CPU is with tasks of higher classes than fair: 0 with none, idle or not, then by real-time priority, 100 with a
+/// deadline task [cpupri, convert_prio].
+fn busyness(k: &Kernel, cpu: CpuId) -> usize {
+    match k.rqs[cpu].dl.nr_running() {
+        0 => NR_PRIOS - highest_prio(k, cpu),
+        _ => NR_PRIOS,
+    }
 }
 
-pub(crate) fn select_task_rq(k: &mut Kernel, p: TaskId, prev: CpuId, _flags: u64) -> CpuId {
-    let curr = k.curr(prev);
-    let must_move = matches!(curr.class, ClassId::Rt | ClassId::Dl | ClassId::Stop)
-        && (curr.nr_cpus_allowed < 2 || curr.prio <= k.task(p).prio);
-    if !must_move && k.task(p).cpus.test(prev) {
+/// A CPU for `p` among those that have the least to do of higher classes, less than its own priority: that where it is, else this
+/// one, else one after the other [find_lowest_rq, cpupri_find].
+fn find_lowest_cpu(k: &mut Kernel, p: TaskId) -> Option<CpuId> {
+    let t = k.task(p);
+    let (at, own) = (t.cpu, NR_PRIOS - t.prio as usize);
+    if t.nr_cpus_allowed == 1 {
+        return None;
+    }
+    let usable: Vec<CpuId> = t.cpus.iter().filter(|&cpu| k.rqs[cpu].active).collect();
+    let least = usable.iter().map(|&cpu| busyness(k, cpu)).min().filter(|&least| least < own)?;
+    let lowest: CpuMask = usable.into_iter().filter(|&cpu| busyness(k, cpu) == least).collect();
+    if lowest.test(at) {
+        return Some(at);
+    }
+    let this = Some(k.this_cpu()).filter(|&cpu| lowest.test(cpu));
+    for level in 0..k.fair.domains.of[at].len() {
+        let d = &k.fair.domains.domains[k.fair.domains.of[at][level].dom];
+        if !d.places {
+            continue;
+        }
+        let span = d.span;
+        let near = this.filter(|&cpu| span.test(cpu));
+        if let Some(cpu) = near.or_else(|| k.any_distribute(&lowest.and(&span))) {
+            return Some(cpu);
+        }
+    }
+    this.or_else(|| k.any_distribute(&lowest))
+}
+
+/// Where `p` wakes or begins: where it was, unless a task runs there that it cannot preempt. Where a task that execs runs on is
+/// not the class's affair [select_task_rq_rt].
+pub(crate) fn select_task_rq(k: &mut Kernel, p: TaskId, prev: CpuId, flags: u64) -> CpuId {
+    if flags & (wf::TTWU | wf::FORK) == 0 {
         return prev;
     }
-    find_lowest_cpu(k, p, prev).unwrap_or(prev)
+    let curr = k.curr(prev);
+    let must_move =
+        matches!(curr.class, ClassId::Rt | ClassId::Stop) && (curr.nr_cpus_allowed < 2 || curr.prio <= k.task(p).prio);
+    if !must_move {
+        return prev;
+    }
+    let found = find_lowest_cpu(k, p).filter(|&cpu| (k.task(p).prio as usize) < highest_prio(k, cpu));
+    found.unwrap_or(prev)
 }
 
 pub(crate) fn task_woken(k: &mut Kernel, cpu: CpuId, p: TaskId) {
@@ -236,7 +263,7 @@ pub(crate) fn push_tasks(k: &mut Kernel, cpu: CpuId) {
         let Some(p) = next_pushable(k, cpu) else {
             return;
         };
-        let Some(to) = find_lowest_cpu(k, p, cpu).filter(|&to| to != cpu) else {
+        let Some(to) = find_lowest_cpu(k, p).filter(|&to| to != cpu) else {
             return;
         };
         if !migrate::move_waiting_task(k, cpu, p, to) {

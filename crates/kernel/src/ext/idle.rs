@@ -8,7 +8,7 @@ use super::sched::SchedId;
 use crate::class::wf;
 use crate::cpumask::CpuMask;
 use crate::executor::Kernel;
-use crate::ids::{CpuId, PerCpu, TaskId};
+use crate::ids::{CpuId, TaskId};
 use crate::state::State;
 use crate::topology::Topology;
 
@@ -33,8 +33,6 @@ pub struct IdleTracking {
     numa: bool,
     global: IdleMasks,
     nodes: Vec<IdleMasks>,
-    /// Where the last distributed pick of each CPU ended (E4).
-    cursors: PerCpu<u32>,
     /// Nodes by distance from each node, nearest first, itself excluded; equal distances: lower number first (E3).
     nodes_by_distance: Vec<Vec<u32>>,
 }
@@ -54,7 +52,6 @@ impl IdleTracking {
             numa: false,
             global: IdleMasks::default(),
             nodes: vec![IdleMasks::default(); n as usize],
-            cursors: PerCpu::new(t.nr_cpus(), |_| 0),
             nodes_by_distance: (0..n).map(others).collect(),
         }
     }
@@ -79,14 +76,6 @@ impl State {
 
     fn smt_active(&self) -> bool {
         self.topology.has_smt()
-    }
-
-    /// [cpumask_any_distribute] (E4)
-    pub(crate) fn any_distribute(&mut self, mask: &CpuMask) -> Option<CpuId> {
-        let me = self.exec.this_cpu;
-        let cpu = mask.next_wrap(self.ext.idle.cursors[me])?;
-        self.ext.idle.cursors[me] = cpu.0;
-        Some(cpu)
     }
 
     /// Claims an idle CPU (E1) [scx_idle_test_and_clear_cpu].

@@ -8,7 +8,7 @@ use crate::executor::Kernel;
 use crate::fair::domains::{Domain, Sd};
 use crate::fair::idle::MIGRATION_COST_NS;
 use crate::fair::imbalance::{self, IdleType, Mode};
-use crate::fair::{load, mru};
+use crate::fair::{load, mru, trigger};
 use crate::ids::{CpuId, TaskId};
 use crate::lock::LockId;
 use crate::rq::StopWork;
@@ -139,13 +139,16 @@ pub(super) fn balance_domain(k: &mut Kernel, this: CpuId, at: usize, idle: IdleT
 /// Finds what to pull from where. False: nothing to do; the amount is -1 then if another CPU is to balance.
 fn find_work(k: &mut Kernel, pass: &mut Pass) -> bool {
     let local = k.fair.domains.of[pass.this][pass.at].local;
-    let s: &State = k;
-    let d = pass.domain(s);
-    let usable = s.rqs[pass.this].active && !pass.excluded.test(pass.this);
-    if !usable || !imbalance::should_we_balance(s, d, local, pass.this, pass.idle) {
+    let usable = k.rqs[pass.this].active && !pass.excluded.test(pass.this);
+    if !usable || !imbalance::should_we_balance(k, pass.domain(k), local, pass.this, pass.idle) {
         pass.amount = -1;
         return false;
     }
+    if pass.at == 0 {
+        refresh_capacity(k, pass);
+    }
+    let s: &State = k;
+    let d = pass.domain(s);
     let stats = imbalance::domain_stats(s, d, local, pass.idle, &pass.excluded);
     let (weight, pct, is_llc) = (d.weight as u64, d.imbalance_pct, s.fair.domains.llc[pass.this] == Some(pass.dom));
     let found = stats.find_src_group(d, pass.idle);
@@ -169,6 +172,19 @@ fn find_work(k: &mut Kernel, pass: &mut Pass) -> bool {
     };
     (pass.src, pass.mode, pass.amount) = (src, mode, amount);
     true
+}
+
+/// A pass of the lowest domain looks at what other classes leave of the CPU's capacity; one on the way to idle does so once an
+/// interval [update_group_capacity].
+fn refresh_capacity(k: &mut Kernel, pass: &Pass) {
+    let now = trigger::jiffies(k);
+    if pass.idle == IdleType::NewlyIdle && now < k.fair.balance[pass.dst].capacity_due {
+        return;
+    }
+    load::update_capacity(k, pass.dst);
+    let (hz, online) = (u64::from(k.config.hz), k.nr_cpus() as u64);
+    let interval = k.fair.domains.of[pass.this][pass.at].interval;
+    k.fair.balance[pass.dst].capacity_due = now + trigger::interval_jiffies(interval, false, hz, online);
 }
 
 /// Moves tasks, also to other CPUs of the group where affinity asks for that.

@@ -18,6 +18,10 @@ pub(crate) struct CpuBalance {
     pub(super) max_cost: Ns,
     /// A stopper is under way to push a task from here.
     pub(super) active_balance: bool,
+    /// What other classes left of the CPU's capacity when that was looked at last; 0: not yet [cpu_capacity].
+    pub(super) capacity: u64,
+    /// Jiffy before which a CPU that is about to go idle does not look at it again [next_update].
+    pub(super) capacity_due: u64,
 }
 
 impl Default for CpuBalance {
@@ -27,6 +31,8 @@ impl Default for CpuBalance {
             avg_idle: 2 * MIGRATION_COST_NS,
             max_cost: MIGRATION_COST_NS,
             active_balance: false,
+            capacity: 0,
+            capacity_due: 0,
         }
     }
 }

@@ -141,10 +141,18 @@ pub(crate) fn update_rt(k: &mut Kernel, cpu: CpuId, running: bool) {
     }
 }
 
-/// What is left of `cpu`'s capacity for fair tasks, at least 1 (rule 8.4) [scale_rt_capacity].
+/// What was left of `cpu`'s capacity for fair tasks when it was balanced last, at least 1 (rule 8.4) [capacity_of].
 pub(crate) fn capacity_of(s: &State, cpu: CpuId) -> u64 {
+    match s.fair.balance[cpu].capacity {
+        0 => u64::from(s.topology.cpus[cpu].capacity),
+        left => left,
+    }
+}
+
+/// Looks at that anew [update_cpu_capacity, scale_rt_capacity].
+pub(super) fn update_capacity(s: &mut State, cpu: CpuId) {
     let capacity = u64::from(s.topology.cpus[cpu].capacity);
-    capacity.saturating_sub(s.rqs[cpu].fair.avg.rt.util_avg).max(1)
+    s.fair.balance[cpu].capacity = capacity.saturating_sub(s.rqs[cpu].fair.avg.rt.util_avg).max(1);
 }
 
 /// Load of a CPU, blocked tasks' included [cpu_load].

@@ -18,7 +18,8 @@ use crate::task::OnRq;
 /// Jiffies beyond which a balance is never put off.
 const FAR_JIFFIES_S: u64 = 60;
 
-fn jiffies(k: &Kernel) -> u64 {
+/// Ticks since the start.
+pub(super) fn jiffies(k: &Kernel) -> u64 {
     k.now() / k.config.tick_ns()
 }
 
@@ -91,7 +92,7 @@ fn update_blocked(k: &mut Kernel, cpu: CpuId) {
 }
 
 /// Interval of a domain in jiffies [get_sd_balance_interval].
-fn interval_jiffies(interval_ms: u64, busy: bool, hz: u64, online: u64) -> u64 {
+pub(super) fn interval_jiffies(interval_ms: u64, busy: bool, hz: u64, online: u64) -> u64 {
     let ms = if busy { interval_ms * 16 } else { interval_ms };
     let jiffies = (ms * hz).div_ceil(1000) - u64::from(busy);
     jiffies.clamp(1, (hz * online / 10).max(1))
