@@ -478,6 +478,7 @@ impl Checker {
         c.known_from.get_or_insert(t.saturating_sub(ran_ns));
         c.ran_ns += ran_ns;
         let (running, seen) = (c.running.take(), c.seen);
+        let from_start = running.is_none() && !seen;
         match running {
             Some((p, from)) if p == pid => {
                 let length = t.saturating_sub(from);
@@ -501,6 +502,8 @@ impl Checker {
         let task = self.task(pid);
         task.cpu = Some(cpu);
         let exiting = task.exiting;
+        // Who has run from the start on, unseen, and was woken: it was about to sleep.
+        task.woken_early |= from_start && task.state == State::Runnable;
         task.state = match why {
             SwitchOut::Blocked => State::Blocked,
             SwitchOut::Dead => State::Dead,

@@ -264,6 +264,14 @@ fn violations_say_where() {
 fn who_was_there_from_the_start_may_have_been_queued() {
     let trace = "0 0 fork pid=1 parent=0 comm=a group=/ weight=100 policy=0\n1 0 switch_in pid=1";
     check(trace, &[]);
+    // Or may have run, and been woken on its way to sleep.
+    check(
+        "1 0 waking pid=1 waker=2 sync=0
+         2 1 switch_out pid=1 why=blocked ran_ns=2
+         3 0 enqueue pid=1 on=1 flags=0x0
+         4 1 switch_in pid=1",
+        &[],
+    );
 }
 
 #[test]

@@ -51,8 +51,9 @@ const MEASURE_NS: Ns = 6 * MS;
 /// Time for the fork of a task until it waits, and for what comes before the first.
 const FORK_NS: Ns = 400_000;
 const SETUP_NS: Ns = MS;
-/// From the last thread to the scheduler's coming: tracepoints are set up.
-const TRACING_NS: Ns = 60 * MS;
+/// From the last thread to the scheduler's coming: tracepoints are set up. Not measured: the threads' loads have decayed by the start,
+/// as wakeups then choose their own CPUs in the guest, not the idle-looking one of the process.
+const TRACING_NS: Ns = 120 * MS;
 /// Time for the scheduler to take over, and for each task of it.
 const ENABLE_NS: Ns = 10 * MS;
 const ENABLE_TASK_NS: Ns = 50_000;
@@ -158,33 +159,34 @@ impl Stage {
         let forked = SETUP_NS + FORK_NS * nr as Ns;
         let enable_at = forked + MEASURE_NS + FORK_NS * nr_tasks as Ns + TRACING_NS;
         let start = enable_at + ENABLE_NS + ENABLE_TASK_NS * (nr_tasks + nr) as Ns;
-        spawn_watchers(m, started, start);
-        spawn_kernels(m, &cpus, start);
         let begun = Rc::new(Cell::new(Ns::MAX));
         let nr_ready = Rc::default();
         let mut steps = vec![Action::SleepUntil(forked), Action::Run(MEASURE_NS)];
         steps.extend(specs.into_iter().map(|s| Action::Fork(Box::new(Thread::of(s, gate, ready, &nr_ready)))));
         steps.push(Action::SleepUntil(start));
         steps.extend([gate, started].map(|queue| Action::Wake { queue, nr: u32::MAX, sync: false }));
-        let crew = Crew { steps: steps.into_iter(), nr_made: 0, nr_ready, ready, gate, begun: Rc::clone(&begun) };
-        m.spawn(TaskSpec { policy: PRIORITY, ..TaskSpec::new("crew", crew) });
+        let steps = steps.into_iter();
+        let crew = Crew { steps, nr_made: 0, nr_ready, ready, gate, begun: Rc::clone(&begun) };
+        let crew = TaskSpec { policy: PRIORITY, ..TaskSpec::new("crew", crew) };
+        spawn_watchers(m, crew, started, start);
+        spawn_kernels(m, &cpus, start);
         Stage { nr: nr as u32, begun, enable_at, start }
     }
 }
 
-/// Who looks whether the run is over, once it has begun, and who says that the guest lives.
-fn spawn_watchers(m: &mut Machine, started: WaitQueueId, start: Ns) {
-    let mut step = 0;
+/// Who makes the crew and looks whether the run is over, once it has begun, and who says that the guest lives.
+fn spawn_watchers(m: &mut Machine, crew: TaskSpec, started: WaitQueueId, start: Ns) {
+    let mut begin = vec![Action::Wait(started), Action::Fork(Box::new(crew))];
+    let mut looks = false;
     let watch = move |_: &TaskCx| {
-        step += 1;
-        match step {
-            1 => Action::Wait(started),
-            n if n % 2 == 0 => Action::Run(3_000),
-            _ => Action::Sleep(50 * MS),
+        if let Some(step) = begin.pop() {
+            return step;
         }
+        looks = !looks;
+        if looks { Action::Run(3_000) } else { Action::Sleep(50 * MS) }
     };
     m.spawn(TaskSpec { policy: PRIORITY, ..TaskSpec::new("watch", watch) });
-    let beat = periodic(100 * MS, start + 89 * MS, 12_000);
+    let beat = periodic(100 * MS, start + 20 * MS, 12_000);
     m.spawn(TaskSpec { policy: Policy::Fifo(98), ..TaskSpec::new("beat", beat) });
 }
 
@@ -231,6 +233,52 @@ impl Window {
         match kind {
             EventKind::Waking { pid, .. } | EventKind::Enqueue { pid, .. } if *pid < self.first => None,
             _ => Some(since),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::args::MachineArgs;
+    use crate::session::{self, Keep};
+    use crate::{resolve, scheduler};
+
+    /// Time and CPU of the lines of the trace that are of this kind and task.
+    fn of<'a>(trace: &'a str, kind: &'a str, task: &'a str) -> impl Iterator<Item = (u64, u32)> + 'a {
+        trace.lines().filter_map(move |line| {
+            let words: Vec<&str> = line.split(' ').collect();
+            let it = words.get(2) == Some(&kind) && words.contains(&task);
+            it.then(|| Some((words[0].parse().ok()?, words[1].parse().ok()?))).flatten()
+        })
+    }
+
+    /// The process runs on CPU 1 where there are several; its threads are born on the others, one after the other. The scheduler has
+    /// come when they are let go.
+    #[test]
+    fn tasks_begin_where_real_threads_do() {
+        for (machine, cpus) in [("1", vec![0, 0, 0]), ("2", vec![0, 0, 0, 0]), ("4", vec![2, 3, 0, 2, 3, 0, 2])] {
+            let args = MachineArgs {
+                workload: Some(format!("spin:n={}", cpus.len())),
+                machine: Some(machine.into()),
+                cost: Some("lab".into()),
+                duration: Some("5ms".into()),
+                ..MachineArgs::default()
+            };
+            let mut request = resolve::request(&args).unwrap();
+            request.watched = true;
+            let simple = scheduler::prepare("simple", &scheduler::Options::default()).unwrap();
+            let keep = Keep { trace: true, ..Keep::default() };
+            let run = session::run(&request, &simple, 1, keep, String::new(), |_| {}).unwrap();
+            assert_eq!(run.report.tasks.len(), cpus.len());
+            let trace = run.trace.unwrap();
+            let (enabled, _) = of(&trace, "enabled", "name=simple").next().unwrap();
+            for (task, cpu) in run.report.tasks.iter().zip(cpus) {
+                let pid = format!("pid={}", task.pid);
+                let born = of(&trace, "switch_in", &pid).next().unwrap();
+                assert!(born.0 < enabled && born.1 == cpu, "{machine}: {pid} {born:?}");
+                let woken: Vec<_> = of(&trace, "waking", &pid).collect();
+                assert!(woken.len() == 1 && woken[0].0 > enabled, "{machine}: {pid} {woken:?}");
+            }
         }
     }
 }
