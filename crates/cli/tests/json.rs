@@ -58,11 +58,12 @@ fn the_class_says_its_state() {
         serde_json::json!({"state": state, "ops": ops, "switch_all": state == "enabled", "nr_rejected": 0, "hotplug_seq": hotplug,
             "enable_seq": enabled})
     };
-    assert_eq!(run("simple", &[]), says("enabled", "simple".into(), 0, 1));
-    assert_eq!(run("eevdf", &["10ms hotplug 3 off", "20ms hotplug 3 on"]), says("disabled", Value::Null, 2, 0));
-    assert_eq!(run("simple", &["10ms sysrq-s"]), says("disabled", Value::Null, 0, 1));
+    // At boot, three CPUs have come.
+    assert_eq!(run("simple", &[]), says("enabled", "simple".into(), 3, 1));
+    assert_eq!(run("eevdf", &["10ms hotplug 3 off", "20ms hotplug 3 on"]), says("disabled", Value::Null, 5, 0));
+    assert_eq!(run("simple", &["10ms sysrq-s"]), says("disabled", Value::Null, 3, 1));
     // It has no operations for hotplug: it ends, and asks to be started again.
-    assert_eq!(run("simple", &["10ms hotplug 3 off"]), says("enabled", "simple".into(), 1, 2));
+    assert_eq!(run("simple", &["10ms hotplug 3 off"]), says("enabled", "simple".into(), 4, 2));
 }
 
 /// Also where the run ends in the middle of things.

@@ -76,7 +76,7 @@ pub struct Ext {
     pub nr_rejected: u64,
     /// Schedulers enabled so far.
     pub enable_seq: u64,
-    /// CPUs that came and went so far.
+    /// CPUs that came and went so far; at boot all but the first have come.
     pub hotplug_seq: u64,
     /// Last values of the counters of a root scheduler that ended.
     pub(crate) last_events: Events,
@@ -127,7 +127,7 @@ impl Ext {
             enable_refusals: Vec::new(),
             nr_rejected: 0,
             enable_seq: 0,
-            hotplug_seq: 0,
+            hotplug_seq: n as u64 - 1,
             last_events: Events::default(),
             dsqs: PerCpu::new(n, local).0,
             dsqs_free: VecDeque::new(),

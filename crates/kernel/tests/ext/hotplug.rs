@@ -84,7 +84,8 @@ fn a_scheduler_that_expects_other_cpus_is_not_enabled() {
             scxr_kernel::ext::ops::OpsAttrs { hotplug_seq: self.0, ..attrs("expects", &[]) }
         }
     }
-    for (seq, refused) in [(0, false), (1, false), (2, true)] {
+    // The second CPU came at boot, and goes.
+    for (seq, refused) in [(0, false), (2, false), (3, true)] {
         let (mut m, _) = loaded("2", vec![(5 * MS, 1, false)]);
         m.run_until(50 * MS);
         m.enable(Rc::new(Expects(seq)));
@@ -92,7 +93,7 @@ fn a_scheduler_that_expects_other_cpus_is_not_enabled() {
         assert_eq!(m.state().ext.state == EnableState::Disabled, refused, "{seq}");
         if refused {
             let expect =
-                (ExitKind::UnregKern, RESTART | HOTPLUG, "expected hotplug seq 2 did not match actual 1".into());
+                (ExitKind::UnregKern, RESTART | HOTPLUG, "expected hotplug seq 3 did not match actual 2".into());
             assert_eq!(end(&m), expect);
         }
     }
