@@ -231,7 +231,7 @@ fn hweight(cgid: u64, cg: &Cg) -> u64 {
         let (weight, sum) = (u64::from(here.weight.get()), parent.child_weight_sum.get());
         // one that is not active has to be counted as if it were
         let sum = if sum < weight { weight } else { sum };
-        part = part.wrapping_mul(weight).checked_div(sum).unwrap_or(ONE);
+        part = quotient(part.wrapping_mul(weight), sum);
         part = if part == 0 { 1 } else { part };
     }
     cg.hweight.set(part);
@@ -242,7 +242,7 @@ fn hweight(cgid: u64, cg: &Cg) -> u64 {
 /// What CPU time costs a cgroup in virtual time.
 #[inline(always)]
 fn cost(time: Ns, hweight: u64) -> Ns {
-    Ns(time.0.wrapping_mul(ONE).checked_div(hweight).unwrap_or(0))
+    Ns(quotient(time.0.wrapping_mul(ONE), hweight))
 }
 
 /// Its virtual time with what is still to be charged, and not so far behind that it could have the machine for long.

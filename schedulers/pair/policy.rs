@@ -127,11 +127,19 @@ struct Place {
 #[inline(always)]
 fn place(cpu: Cpu) -> Place {
     let (this, apart) = (cpu.0 as u32, APART.get());
-    let is_upper = this.checked_div(apart).unwrap_or(0) & 1 != 0;
+    let is_upper = quotient(this.into(), apart.into()) & 1 != 0;
     let lower = if is_upper { this.wrapping_sub(apart) } else { this };
     let mate = if is_upper { lower } else { this.wrapping_add(apart) };
     let mate = if mate < NR_CPUS.get() { Some(Cpu(mate as i32)) } else { None };
     if is_upper { Place { lower, own: 2, others: 1, mate } } else { Place { lower, own: 1, others: 2, mate } }
+}
+
+impl Pair {
+    /// Has its cgroup had it for a slice?
+    #[inline(always)]
+    fn is_due(&self, now: Ns) -> bool {
+        (now - self.started_at.get()).0 >= SLICE.get().0
+    }
 }
 
 impl Place {
@@ -173,22 +181,29 @@ fn is_known(cgid: u64) -> bool {
 
 /// The cgroup under which a task waits.
 #[inline(always)]
-fn cgid_of(p: Task<'_>) -> u64 {
+fn group_of<'a>(p: Task<'_>) -> Option<(u64, Ref<'a, Group>)> {
     let cgid = p.cgroup().map_or(ROOT, |held| held.cgroup().id());
-    if GROUPS.get(cgid).is_none() {
-        NR_MISSING.fetch_add(1);
-        return ROOT;
+    if let Some(group) = GROUPS.get(cgid) {
+        return Some((cgid, group));
     }
-    cgid
+    NR_MISSING.fetch_add(1);
+    GROUPS.get(ROOT).map(|group| (ROOT, group))
 }
 
 /// Puts a cgroup at the end of the row, unless it is there. There is room for all that `cgroup_init` lets in.
 #[inline(always)]
-fn line_up(cgid: u64) {
-    let Some(group) = GROUPS.get(cgid) else { return };
+fn line_up(cgid: u64, group: &Group) {
     if group.in_row.get() == 0 && group.in_row.swap(1) == 0 {
         NR_IN_ROW.fetch_add(1);
         ROW.push(cgid);
+    }
+}
+
+/// The same of one that was taken out, if it is still there.
+#[inline(always)]
+fn line_up_again(cgid: u64) {
+    if let Some(group) = GROUPS.get(cgid) {
+        line_up(cgid, &group);
     }
 }
 
@@ -242,7 +257,7 @@ fn turn(pair: &Pair, place: Place, has_prev: bool, tried: bool) -> Turn {
     }
     let cgid = pair.cgid.get();
     if cgid != NOBODY && !pair.draining.get() {
-        let expired = others > 0 && (now - pair.started_at.get()).0 >= SLICE.get().0;
+        let expired = others > 0 && pair.is_due(now);
         if !expired && !tried {
             pair.active.set(pair.active.get() | place.own);
             return Turn::Of(cgid);
@@ -321,13 +336,13 @@ fn next(cx: &Dispatch, pair: &Pair, place: Place) {
         }
         if !give(pair, place, cgid) {
             // the mate has given it to one, or waits for us, and tells us
-            line_up(cgid);
+            line_up_again(cgid);
             return;
         }
         let taken = take(cx, cgid);
         let handed_over = !taken && has_task_for(cgid, place.mate);
         if queue(cgid).nr_queued().unwrap_or(0) > 0 {
-            line_up(cgid);
+            line_up_again(cgid);
         }
         if taken || handed_over {
             NR_CGRP_NEXT.fetch_add(1);
@@ -342,23 +357,31 @@ fn next(cx: &Dispatch, pair: &Pair, place: Place) {
     }
 }
 
-/// Has an idle CPU look for a task that came: one whose pair runs tasks of its cgroup, or none.
+/// Has a CPU look for a task of a cgroup that came, if it is idle and its pair runs tasks of that cgroup, or none.
+#[inline(always)]
+fn wake(cpu: Cpu, cgid: u64) -> bool {
+    let Some(pair) = PAIRS.get(place(cpu).lower) else { return false };
+    let taken = pair.preempted.get() & !pair.offline.get() != 0;
+    let is_ours = pair.cgid.get() == cgid && !pair.draining.get();
+    let woken = !taken && (is_ours || pair.active.get() == 0) && cpu.test_and_clear_idle();
+    if woken {
+        cpu.kick(KickFlags::IDLE);
+    }
+    woken
+}
+
+/// Has an idle CPU look for a task that came: the one that it was on, or another that it may use.
 #[inline(always)]
 fn wake_idle(p: Task<'_>, cgid: u64) {
     let idle = HeldMask::idle();
-    if !idle.mask().intersects(p.cpus()) {
+    let Some(first) = idle.mask().first_and(p.cpus()) else { return };
+    let last = p.cpu();
+    if wake(if idle.mask().test(last) { last } else { first }, cgid) {
         return;
     }
-    for cpu in bounded!(0..NR_CPUS.get() as i32) {
+    for cpu in bounded!(first.0..NR_CPUS.get() as i32) {
         let cpu = Cpu(cpu);
-        if !idle.mask().test(cpu) || !p.cpus().test(cpu) {
-            continue;
-        }
-        let Some(pair) = PAIRS.get(place(cpu).lower) else { continue };
-        let taken = pair.preempted.get() & !pair.offline.get() != 0;
-        let is_ours = pair.cgid.get() == cgid && !pair.draining.get();
-        if !taken && (is_ours || pair.active.get() == 0) && cpu.test_and_clear_idle() {
-            cpu.kick(KickFlags::IDLE);
+        if idle.mask().test(cpu) && p.cpus().test(cpu) && wake(cpu, cgid) {
             return;
         }
     }
@@ -378,9 +401,9 @@ scheduler! {
         }
 
         fn enqueue(cx: &Enqueue, p: Task<'_>, enq_flags: EnqFlags) {
-            let cgid = cgid_of(p);
+            let Some((cgid, group)) = group_of(p) else { return };
             queue(cgid).insert(cx, p, SLICE.get(), enq_flags);
-            line_up(cgid);
+            line_up(cgid, &group);
             wake_idle(p, cgid);
         }
 
@@ -400,6 +423,10 @@ scheduler! {
                     return;
                 }
                 NR_EXP_EMPTY.fetch_add(1);
+                if prev.is_some() && others_in_row(cgid) <= 0 {
+                    // `update_idle` says that this CPU is empty
+                    return;
+                }
                 next_turn = turn(&pair, place, prev.is_some(), true);
             }
             match next_turn {

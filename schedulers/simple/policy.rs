@@ -51,20 +51,31 @@ fn advance(vtime: Vtime) {
 /// who is first (before 6.19) it goes on only if nobody waits at all.
 #[inline(always)]
 fn goes_on(p: Task<'_>) -> bool {
+    // the class asks about a task that could go on once it has used its slice up: what has some left has gone to sleep
+    if p.slice() != Ns::ZERO {
+        return false;
+    }
+    let vtime = p.dsq_vtime() + p.weight().charge(Ns::SLICE_DFL);
+    let Some(vtime) = before_first(vtime) else { return false };
     if !p.is_queued() || FIFO_SCHED.get() {
         return false;
     }
-    let vtime = limited(charged(p));
-    let first = match SHARED_DSQ.peek() {
-        Some(first) => vtime.before(first.dsq_vtime()),
-        None => SHARED_DSQ.nr_queued() == Ok(0),
+    p.set_dsq_vtime(vtime);
+    p.set_slice(Ns::SLICE_DFL);
+    advance(vtime);
+    true
+}
+
+/// The virtual time with which a task would be enqueued, if that is before whoever waits first.
+#[inline(always)]
+fn before_first(vtime: Vtime) -> Option<Vtime> {
+    let Some(first) = SHARED_DSQ.peek() else {
+        return if SHARED_DSQ.nr_queued() == Ok(0) { Some(limited(vtime)) } else { None };
     };
-    if first {
-        p.set_dsq_vtime(vtime);
-        p.set_slice(Ns::SLICE_DFL);
-        advance(vtime);
-    }
-    first
+    let first = first.dsq_vtime();
+    // the limit can only put it further back
+    let vtime = if vtime.before(first) { limited(vtime) } else { return None };
+    if vtime.before(first) { Some(vtime) } else { None }
 }
 
 scheduler! {
@@ -100,10 +111,8 @@ scheduler! {
             SHARED_DSQ.move_to_local(cx);
         }
 
+        /// (First in, first out nobody is charged, and nothing moves.)
         fn running(_cx: &Event, p: Task<'_>) {
-            if FIFO_SCHED.get() {
-                return;
-            }
             advance(p.dsq_vtime());
         }
 

@@ -215,6 +215,7 @@ impl Compiler {
             module.run(LATE_PASSES, &machine).map_err(fail)?;
         }
         module.drop_unused_variables();
+        lower::divide(&module);
         let folder = source.parent().unwrap_or(Path::new("/"));
         let (places, refused) =
             (Places { policy: folder, policy_crate }, |refusals| Error::Refused { name: name.to_owned(), refusals });

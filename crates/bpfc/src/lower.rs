@@ -64,6 +64,21 @@ pub(crate) fn lower(module: &Module<'_>, session: &Session) -> Result<Lowered> {
     Ok(Lowered { kfuncs: lowering.kfuncs, structs, descriptions: BTreeMap::new(), parameters: BTreeMap::new() })
 }
 
+/// Makes BPF's division of each division that was marked. After optimisation: to LLVM a division by 0 has no meaning, to BPF it is 0, and no code has to
+/// ask.
+pub(crate) fn divide(module: &Module<'_>) {
+    let marked =
+        |&f: &Value| module.is_declaration(f) && Marker::parse(&module.name(f)).is_ok_and(|m| m == Marker::Divide);
+    let Some(function) = module.functions().into_iter().find(marked) else { return };
+    for call in module.users(function).into_iter().filter_map(|user| module.as_call(user)) {
+        let args = module.arguments(call);
+        if let [number, by] = args[..] {
+            module.replace_call(call, module.insert_division(call, number, by));
+        }
+    }
+    module.delete_function(function);
+}
+
 struct Lowering<'m, 'l> {
     module: &'m Module<'l>,
     di: DiBuilder,
@@ -75,6 +90,10 @@ struct Lowering<'m, 'l> {
 
 impl Lowering<'_, '_> {
     fn replace(&mut self, function: Value, marker: &Marker) -> Result<(), String> {
+        if *marker == Marker::Divide {
+            self.module.set_pure(function);
+            return Ok(());
+        }
         if let Marker::Kfunc { weak, kfunc } = marker {
             let target = self.kfunc(kfunc, Some(self.module.function_type(function)), *weak)?;
             // the kernel leaves what it likes above a `bool`: clang asks for the lowest bit, too
@@ -126,7 +145,7 @@ impl Lowering<'_, '_> {
                 let at = *module.arguments(call).first().ok_or("it has no argument")?;
                 Ok(module.insert_arena_cast(call, at))
             }
-            Marker::Kfunc { .. } => Err("a kernel function is replaced as a whole".to_owned()),
+            Marker::Kfunc { .. } | Marker::Divide => Err("it is replaced as a whole".to_owned()),
         }
     }
 
@@ -274,7 +293,11 @@ impl<'m, 'l> Types<'m, 'l> {
                 Marker::EnumExists(e) | Marker::EnumValue(e) => {
                     enumerators.entry(e.owner.clone()).or_default().insert(e.name.clone(), e.value);
                 }
-                Marker::Kfunc { .. } | Marker::KsymExists(_) | Marker::Helper(_) | Marker::ArenaCast => {}
+                Marker::Kfunc { .. }
+                | Marker::KsymExists(_)
+                | Marker::Helper(_)
+                | Marker::ArenaCast
+                | Marker::Divide => {}
                 Marker::Variable(_) | Marker::VariableExists(_) => {}
             }
         }

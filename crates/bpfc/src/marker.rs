@@ -22,6 +22,7 @@
 //! | `scxr.kconfig_weak:NAME:TYPE` | the same | the same, zero where it is not set |
 //! | `scxr.arena_cast:` | `fn(u64) -> *mut c_void` | a pointer into an arena as one that may be followed |
 //! | `scxr.helper:NUMBER` | any | a call of the numbered helper |
+//! | `scxr.divide:` | `fn(u64, u64) -> u64` | BPF's own division, which makes 0 of a division by 0 |
 //!
 //! No link name reaches the object.
 
@@ -102,6 +103,7 @@ pub(crate) enum Marker {
     VariableExists(Variable),
     Helper(u64),
     ArenaCast,
+    Divide,
 }
 
 impl Marker {
@@ -127,6 +129,7 @@ impl Marker {
             "kconfig" => variable(".kconfig", false, rest).map(Self::Variable),
             "kconfig_weak" => variable(".kconfig", true, rest).map(Self::Variable),
             "arena_cast" => Some(Self::ArenaCast),
+            "divide" => Some(Self::Divide),
             "helper" => rest.trim().parse().ok().map(Self::Helper),
             _ => return Err(fail("unknown kind")),
         };
@@ -299,6 +302,7 @@ mod tests {
         let none = Kfunc { name: "g".to_owned(), params: Vec::new(), ret: CType::Void };
         check("scxr.ksym_exists:g()", Marker::KsymExists(none));
         check("scxr.helper:1", Marker::Helper(1));
+        check("scxr.divide:", Marker::Divide);
         let int = CType::Int("i32".into(), 32, true);
         let llc = Variable { section: ".ksyms", weak: true, name: "sd_llc_id".into(), ty: int.clone() };
         check("scxr.var:sd_llc_id:i32", Marker::Variable(llc.clone()));

@@ -111,7 +111,7 @@ pub use state::Value;
 pub use task::{Comm, OwnedTask, Task};
 pub use units::{
     Cpu, EnqFlags, Errno, KickFlags, Ns, OpsFlags, PickFlags, Picked, TaskFlags, TimerFlags, Vtime, WakeFlags, Weight,
-    random_u32,
+    quotient, random_u32,
 };
 pub use variables::{PerfCount, Setting};
 pub use walk::{Cgroups, Members, Tasks};
@@ -133,7 +133,7 @@ pub mod prelude {
         PerCpuHashMap, PerCpuValue, PerfCount, PerfEventArray, PickFlags, Picked, Queue, QueuedTask, Rcu, Ref, Release,
         ResSpinLock, Reserved, RingBuf, SelectCpu, Sleepable, SpinLock, Stack, TakesLast, TakesVtime, Task, TaskCell,
         TaskFlags, TaskSlot, TaskStorage, Timer, TimerCell, TimerFlags, TimerMap, Tree, Tunable, Unlocked, UserRingBuf,
-        Vtime, WakeFlags, Weight, ancestors, bounded, descendants, members, object, plain, processes, random_u32,
-        scheduler, scx_dump, scx_error, scx_exit, scx_print, shared, state, tasks, threads, waiting,
+        Vtime, WakeFlags, Weight, ancestors, bounded, descendants, members, object, plain, processes, quotient,
+        random_u32, scheduler, scx_dump, scx_error, scx_exit, scx_print, shared, state, tasks, threads, waiting,
     };
 }

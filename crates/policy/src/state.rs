@@ -10,6 +10,13 @@ pub trait Value: Copy + Send + Sync + 'static {
     fn to_bits(self) -> u64;
     /// The value from the low bits.
     fn from_bits(bits: u64) -> Self;
+    /// Reads one.
+    #[cfg(bpf)]
+    #[doc(hidden)]
+    #[inline(always)]
+    fn __read(at: *const Self) -> Self {
+        crate::backend::kernel::load(at)
+    }
 }
 
 macro_rules! values {
@@ -35,6 +42,12 @@ impl Value for bool {
     #[inline(always)]
     fn from_bits(bits: u64) -> Self {
         bits != 0
+    }
+    // a byte that is tested: one that is read as a `bool` is masked before
+    #[cfg(bpf)]
+    #[inline(always)]
+    fn __read(at: *const Self) -> Self {
+        crate::backend::kernel::load(at.cast::<u8>()) != 0
     }
 }
 

@@ -124,12 +124,16 @@ impl Weight {
     /// What running for `ran` costs: `ran * 100 / weight`, wrapping. A weight of 0, which no task has, makes it 0, as a
     /// division does on BPF.
     #[inline(always)]
-    pub const fn charge(self, ran: Ns) -> Ns {
-        match ran.0.wrapping_mul(100).checked_div(self.0 as u64) {
-            Some(cost) => Ns(cost),
-            None => Ns::ZERO,
-        }
+    pub fn charge(self, ran: Ns) -> Ns {
+        Ns(quotient(ran.0.wrapping_mul(100), self.0.into()))
     }
+}
+
+/// `number / by`, and 0 where `by` is 0: a division as BPF has it, in one instruction. Where something else is to come of a division by 0,
+/// ask [`u64::checked_div`].
+#[inline(always)]
+pub fn quotient(number: u64, by: u64) -> u64 {
+    kernel::divide(number, by)
 }
 
 /// A random number (`bpf_get_prandom_u32`).

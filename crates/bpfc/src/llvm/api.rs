@@ -199,6 +199,8 @@ api! {
     LLVMInstructionEraseFromParent as erase(v: Value);
     LLVMGetEnumAttributeKindForName as attribute_kind(name: *const c_char, len: usize) -> c_uint;
     LLVMCreateTypeAttribute as type_attribute(c: Context, kind: c_uint, ty: Type) -> Attribute;
+    LLVMCreateEnumAttribute as enum_attribute(c: Context, kind: c_uint, value: u64) -> Attribute;
+    LLVMAddAttributeAtIndex as add_attribute(f: Value, index: c_uint, a: Attribute);
     LLVMAddCallSiteAttribute as add_call_attribute(call: Value, index: c_uint, a: Attribute);
     LLVMRemoveCallSiteEnumAttribute as remove_call_attribute(call: Value, index: c_uint, kind: c_uint);
     LLVMRemoveEnumAttributeAtIndex as remove_enum_attribute(f: Value, index: c_uint, kind: c_uint);
@@ -218,6 +220,7 @@ api! {
     LLVMSetCurrentDebugLocation2 as set_location(b: Builder, loc: Metadata);
     LLVMBuildCall2 as build_call(b: Builder, ty: Type, f: Value, args: *const Value, n: c_uint, name: *const c_char) -> Value;
     LLVMBuildICmp as build_icmp(b: Builder, predicate: c_int, l: Value, r: Value, name: *const c_char) -> Value;
+    LLVMBuildUDiv as build_udiv(b: Builder, l: Value, r: Value, name: *const c_char) -> Value;
     LLVMBuildIntCast2 as build_int_cast(b: Builder, v: Value, t: Type, signed: c_int, name: *const c_char) -> Value;
     LLVMLookupIntrinsicID as intrinsic_id(name: *const c_char, len: usize) -> c_uint;
     LLVMGetIntrinsicDeclaration as intrinsic(m: ModuleRef, id: c_uint, types: *const Type, n: usize) -> Value;

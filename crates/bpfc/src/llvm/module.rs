@@ -269,6 +269,16 @@ impl<'l> Module<'l> {
         }
     }
 
+    /// Says of a function that it reads and writes nothing, and returns.
+    pub(crate) fn set_pure(&self, function: Value) {
+        let (nothing, set) = (0, 0);
+        for (name, value) in [("memory", nothing), ("nounwind", set), ("willreturn", set)] {
+            let kind = self.api.attribute_kind(name.as_ptr().cast(), name.len());
+            let attribute = self.api.enum_attribute(self.context, kind, value);
+            self.api.add_attribute(function, FUNCTION_INDEX, attribute);
+        }
+    }
+
     /// Makes the declarations of maps variables that programs may write: LLVM makes a section of what may be written, and another one of the same
     /// name of what may not. Those that name other maps go behind all others, as loaders make maps in order.
     pub(crate) fn order_maps(&self, section: &str) {
@@ -536,6 +546,14 @@ impl<'l> Module<'l> {
     pub(crate) fn insert_non_zero(&self, call: Value, value: Value) -> Value {
         let (not_equal, zero) = (33, self.api.const_null(self.api.type_of(value)));
         self.with_builder(call, |b| self.api.build_icmp(b, not_equal, value, zero, c("").as_ptr()))
+    }
+
+    /// Puts `number / by`, without sign, before `call`.
+    pub(crate) fn insert_division(&self, call: Value, number: Value, by: Value) -> Value {
+        if self.api.is_null(by) != 0 {
+            return by;
+        }
+        self.with_builder(call, |b| self.api.build_udiv(b, number, by, c("").as_ptr()))
     }
 
     /// Puts the address space of programs' own memory on the address `at` in an arena, before `call`.

@@ -37,27 +37,35 @@ static __always_inline void advance(u64 vtime)
 		vtime_now = vtime;
 }
 
+static __always_inline bool before_first(u64 *vtime)
+{
+	struct task_struct *head = scx_bpf_dsq_peek ? scx_bpf_dsq_peek(0) : 0;
+	u64 first;
+
+	if (!head) {
+		*vtime = limited(*vtime);
+		return !scx_bpf_dsq_nr_queued(0);
+	}
+	first = head->scx.dsq_vtime;
+	if (!before(*vtime, first))
+		return false;
+	*vtime = limited(*vtime);
+	return before(*vtime, first);
+}
+
 static __always_inline bool goes_on(struct task_struct *p)
 {
-	bool first;
 	u64 vtime;
 
-	if (!(p->scx.flags & 1))
+	if (p->scx.slice)
 		return false;
-	vtime = limited(charged(p));
-	if (scx_bpf_dsq_peek) {
-		struct task_struct *head = scx_bpf_dsq_peek(0);
-
-		first = head ? before(vtime, head->scx.dsq_vtime) : !scx_bpf_dsq_nr_queued(0);
-	} else {
-		first = !scx_bpf_dsq_nr_queued(0);
-	}
-	if (first) {
-		set_vtime(p, vtime);
-		set_slice(p, SLICE_DFL);
-		advance(vtime);
-	}
-	return first;
+	vtime = p->scx.dsq_vtime + SLICE_DFL * 100 / p->scx.weight;
+	if (!before_first(&vtime) || !(p->scx.flags & 1) || fifo_sched)
+		return false;
+	set_vtime(p, vtime);
+	set_slice(p, SLICE_DFL);
+	advance(vtime);
+	return true;
 }
 
 SEC("struct_ops/simple_select_cpu")
@@ -75,7 +83,7 @@ s32 simple_select_cpu(u64 *ctx)
 }
 
 SEC("struct_ops/simple_enqueue")
-int simple_enqueue(u64 *ctx)
+void simple_enqueue(u64 *ctx)
 {
 	struct task_struct *p = (void *)ctx[0];
 	u64 enq_flags = ctx[1];
@@ -85,45 +93,39 @@ int simple_enqueue(u64 *ctx)
 		insert(p, 0, SLICE_DFL, enq_flags);
 	else
 		insert_vtime(p, 0, SLICE_DFL, limited(p->scx.dsq_vtime), enq_flags);
-	return 0;
 }
 
 SEC("struct_ops/simple_dispatch")
-int simple_dispatch(u64 *ctx)
+void simple_dispatch(u64 *ctx)
 {
 	struct task_struct *prev = (void *)ctx[1];
 
-	if (prev && !fifo_sched && goes_on(prev))
-		return 0;
+	if (prev && goes_on(prev))
+		return;
 	move_to_local(0);
-	return 0;
 }
 
 SEC("struct_ops/simple_running")
-int simple_running(u64 *ctx)
+void simple_running(u64 *ctx)
 {
 	struct task_struct *p = (void *)ctx[0];
 
-	if (!fifo_sched)
-		advance(p->scx.dsq_vtime);
-	return 0;
+	advance(p->scx.dsq_vtime);
 }
 
 SEC("struct_ops/simple_stopping")
-int simple_stopping(u64 *ctx)
+void simple_stopping(u64 *ctx)
 {
 	struct task_struct *p = (void *)ctx[0];
 
 	if (!fifo_sched)
 		set_vtime(p, charged(p));
-	return 0;
 }
 
 SEC("struct_ops/simple_enable")
-int simple_enable(u64 *ctx)
+void simple_enable(u64 *ctx)
 {
 	set_vtime((void *)ctx[0], vtime_now);
-	return 0;
 }
 
 SEC("struct_ops.s/simple_init")
@@ -142,10 +144,9 @@ s32 simple_init(u64 *ctx)
 }
 
 SEC("struct_ops/simple_exit")
-int simple_exit(u64 *ctx)
+void simple_exit(u64 *ctx)
 {
 	record((void *)ctx[0]);
-	return 0;
 }
 
 SEC(".struct_ops.link")

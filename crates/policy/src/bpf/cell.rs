@@ -27,7 +27,7 @@ impl<T: Value> Field<T> {
     /// Its value.
     #[inline(always)]
     pub fn get(&self) -> T {
-        load(self.0.get())
+        T::__read(self.0.get())
     }
 
     /// Sets it.

@@ -516,6 +516,16 @@ pub fn random_u32() -> u32 {
     unsafe { helper::get_prandom_u32() }
 }
 
+/// BPF's division: 0 where `by` is 0.
+#[inline(always)]
+pub fn divide(number: u64, by: u64) -> u64 {
+    unsafe extern "C" {
+        #[link_name = "scxr.divide:"]
+        safe fn divide(number: u64, by: u64) -> u64;
+    }
+    divide(number, by)
+}
+
 pub use types::{enq_cpu_selected, enq_head};
 
 #[inline(always)]

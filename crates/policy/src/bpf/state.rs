@@ -24,7 +24,7 @@ impl<T: Value> Tunable<T> {
     #[inline(always)]
     pub fn get(&self) -> T {
         // volatile: the loader may have changed what the compiler sees
-        load(&raw const self.0)
+        T::__read(&raw const self.0)
     }
 }
 

@@ -449,6 +449,10 @@ pub(crate) fn cpu() -> i32 {
     call(|h| h.cpu())
 }
 
+pub(crate) fn divide(number: u64, by: u64) -> u64 {
+    number.checked_div(by).unwrap_or(0)
+}
+
 pub(crate) fn now() -> u64 {
     call(|h| h.now())
 }
