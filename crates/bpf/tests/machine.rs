@@ -237,6 +237,25 @@ fn arguments_and_contexts() {
 }
 
 #[test]
+fn callbacks_that_go_deeper_leave_no_frames_behind() {
+    let source = "
+        mov %r1, 100
+        lddw %r2, func:cb
+        mov %r3, 0
+        mov %r4, 0
+        call 181
+        exit
+        .func cb
+        call local f
+        mov %r0, 0
+        exit
+        f:
+        call 8
+        exit";
+    assert_eq!(ret(source), 100);
+}
+
+#[test]
 fn callbacks_of_the_host_nest() {
     // kfunc_run calls back; the callee has registers and a stack of its own.
     let source = "

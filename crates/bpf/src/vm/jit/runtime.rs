@@ -54,6 +54,7 @@ pub(super) fn enter<'a>(
     args: [u64; 5],
     host: &mut (dyn Host + '_),
 ) -> Result<u64, Box<Fault>> {
+    let depth = inv.depth;
     inv.depth += 1;
     // SAFETY: only the lifetime of what the host borrows is forgotten; `cx` does not outlive this call.
     let host: *mut (dyn Host + 'a) = unsafe { std::mem::transmute(std::ptr::from_mut(host)) };
@@ -77,7 +78,8 @@ pub(super) fn enter<'a>(
     let ret = unsafe { entry(&raw mut cx, a1, a2, a3, a4, a5) };
     inv.insns = cx.insns;
     if ret.ended == 0 {
-        inv.depth -= 1;
+        // whoever left compiled code last (`outside`) may have been some frames deeper
+        inv.depth = depth;
         return Ok(ret.value);
     }
     match (cx.panic, cx.fault) {
