@@ -46,6 +46,9 @@ pub(crate) struct LoaderFile {
     /// Where it is from, for messages.
     #[serde(skip)]
     pub(crate) from: String,
+    /// Its text, for messages.
+    #[serde(skip)]
+    text: String,
     /// What it is for.
     #[serde(default)]
     about: String,
@@ -122,7 +125,15 @@ impl LoaderFile {
     fn parse(from: String, text: &str) -> Result<Arc<LoaderFile>> {
         let file: LoaderFile =
             toml::from_str(text).map_err(|e| Failure::input(format_args!("{from}: {}", e.to_string().trim_end())))?;
-        Ok(Arc::new(LoaderFile { from, ..file }))
+        Ok(Arc::new(LoaderFile { from, text: text.to_owned(), ..file }))
+    }
+
+    /// The line, from 1, with the expression that a message about `what` (`globals.NAME`) quotes.
+    fn line_of(&self, what: &str, message: &str) -> Option<usize> {
+        let expression = message.split('`').nth(1)?;
+        let name = what.rsplit(['.', ' ']).next().unwrap_or(what);
+        let with = |part: &str| self.text.lines().position(|l| l.contains(expression) && l.contains(part));
+        with(name).or_else(|| with("")).map(|at| at + 1)
     }
 
     /// A line that says that it is used.
@@ -185,6 +196,23 @@ mod tests {
         for (name, text) in READY {
             let file = LoaderFile::parse((*name).into(), text).unwrap();
             assert!(!file.about.is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn expressions_are_found_again() {
+        let file = LoaderFile::parse(
+            "f".into(),
+            "[globals]\na = 'i / x'\nb = 'i / x'\n[[element]]\nmap = 'm'\nvalue = '7 % i'",
+        );
+        let file = file.unwrap();
+        for (what, message, expect) in [
+            ("globals.a", "`i / x` divides by 0", Some(2)),
+            ("globals.b", "`i / x` divides by 0", Some(3)),
+            ("m", "value: `7 % i` divides by 0", Some(6)),
+            ("globals.b", "no array", None),
+        ] {
+            assert_eq!(file.line_of(what, message), expect, "{what} {message}");
         }
     }
 

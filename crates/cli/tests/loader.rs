@@ -47,6 +47,10 @@ fn slips_are_told() {
         ("[globals]\nnr_cpu_ids = 'nr_cpu'", "globals.nr_cpu_ids: `nr_cpu`: there is no `nr_cpu`"),
         ("[globals]\npartner = [1, 2]", "globals.partner: 2 values for 1 elements"),
         ("[globals]\nnr_cpu_ids = -3000000000", "does not fit"),
+        (
+            "[globals]\nnr_cpu_ids = 'nr_cpus / (nr_cpus - 4)'",
+            "x.toml:2: globals.nr_cpu_ids: `nr_cpus / (nr_cpus - 4)` divides by 0 where nr_cpus is 4",
+        ),
         ("[entries]\nqueue = 1", "no map named queue; there are arena, queues"),
         ("[members]\ntick_tock = 1", "tick_tock"),
         ("[programs]\nprep = true", "there are prepare, rebalance, add_cpu"),

@@ -196,6 +196,14 @@ pub(super) fn worth(
         Err(EvalexprError::FunctionIdentifierNotFound(name)) => {
             Err(format!("`{text}`: there is no function `{name}`; there are {WORDS}"))
         }
+        Err(
+            EvalexprError::DivisionError { divisor: Value::Int(0), .. }
+            | EvalexprError::ModulationError { divisor: Value::Int(0), .. },
+        ) => {
+            let machine =
+                context.get_value("nr_cpus").map(|n| format!(" where nr_cpus is {n}")).unwrap_or_default();
+            Err(format!("`{text}` divides by 0{machine}"))
+        }
         Err(e) => Err(format!("`{text}`: {e}")),
     }
 }
@@ -253,7 +261,8 @@ mod tests {
             ("(1", "`(1`:"),
             ("nr_cpus?", "`nr_cpus?`:"),
             ("sizeof(thing)", "the object has no type `thing`"),
-            ("1 / 0", "`1 / 0`:"),
+            ("1 / 0", "`1 / 0` divides by 0 where nr_cpus is 2"),
+            ("1 % (nr_cpus / 4)", "`1 % (nr_cpus / 4)` divides by 0"),
         ] {
             let e = check("2", text, 0).unwrap_err();
             assert!(e.contains(expect), "{text}: {e}");

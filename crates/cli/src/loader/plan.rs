@@ -140,7 +140,11 @@ impl Evaluator<'_> {
 impl LoaderFile {
     /// What is done to `object`.
     pub(crate) fn plan(&self, object: &Object, around: &Surroundings<'_>) -> Result<Plan> {
-        let bad = |what: &str, e: &dyn std::fmt::Display| Failure::input(format_args!("{}: {what}: {e}", self.from));
+        let bad = |what: &str, e: &dyn std::fmt::Display| {
+            let e = e.to_string();
+            let line = self.line_of(what, &e).map(|line| format!(":{line}")).unwrap_or_default();
+            Failure::input(format_args!("{}{line}: {what}: {e}", self.from))
+        };
         let btf = object.btf();
         let size_of = |name: &str| {
             let id = btf.find(name, |k| matches!(k, Kind::Struct { .. } | Kind::Union { .. } | Kind::Typedef { .. }));
