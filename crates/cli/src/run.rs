@@ -26,7 +26,10 @@ pub(crate) fn run(args: &RunArgs) -> Result<Outcome> {
     interrupt::stop()?;
     let options = scheduler::Options {
         args: &sched_args,
-        nr_cpus: (request.place != Place::Host).then(|| request.topology.nr_cpus()),
+        nr_cpus: Some(match request.place {
+            Place::Host => scxr_host::nr_cpus(),
+            Place::Sim | Place::Vm => request.topology.nr_cpus(),
+        }),
         native: machine.native,
         include: &machine.include,
         loader: machine.loader.as_deref(),

@@ -31,6 +31,7 @@ pub use half::{Half, HalfJob, HalfRecord, StatRecord, StatsRecord};
 pub use inject::{GroupChange, Injected, What};
 pub use job::{Call, Edit, Element, Fill, Job, Store, Then, Uei};
 pub use loader::{LoadError, ProgramReport, verify};
+pub use machine::nr_cpus;
 pub use program::ProgramRecord;
 pub use record::{Exit, MapDump, Place, Record, RecordError, Recording};
 pub use session::{HostError, Progress, Stop, check, run};

@@ -8,20 +8,25 @@ use crate::record::Place;
 /// The place of each CPU that is online or possible, by number.
 pub(crate) fn places() -> Vec<Place> {
     let root = Path::new("/sys/devices/system/cpu");
-    (0..nr_cpus()).map(|cpu| place(&root.join(format!("cpu{cpu}")), cpu)).collect()
+    (0..=last_cpu()).map(|cpu| place(&root.join(format!("cpu{cpu}")), cpu)).collect()
 }
 
-/// Possible CPUs.
-pub(crate) fn nr_cpus() -> u32 {
+/// How many numbers of CPUs there can be on this machine.
+pub fn nr_cpus() -> usize {
+    last_cpu() as usize + 1
+}
+
+/// The highest number that a CPU can have.
+fn last_cpu() -> u32 {
     let text = fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
-    text.trim().rsplit(['-', ',']).next().and_then(|n| n.parse::<u32>().ok()).map_or(1, |last| last + 1)
+    text.trim().rsplit(['-', ',']).next().and_then(|n| n.parse::<u32>().ok()).unwrap_or(0)
 }
 
 /// Possible CPUs that are not online.
 pub(crate) fn offline() -> Vec<u32> {
     let root = Path::new("/sys/devices/system/cpu");
     let is_off = |cpu: &u32| fs::read_to_string(root.join(format!("cpu{cpu}/online"))).is_ok_and(|t| t.trim() == "0");
-    (0..nr_cpus()).filter(is_off).collect()
+    (0..=last_cpu()).filter(is_off).collect()
 }
 
 /// Cores, caches and nodes are named by their first CPU or number, which is all that a comparison needs.
