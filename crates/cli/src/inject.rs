@@ -14,11 +14,11 @@ use scxr_kernel::ext::dump::sysrq_dump;
 use scxr_kernel::ext::exit::sysrq_reset;
 use scxr_kernel::ids::{CpuId, Ns, TaskId};
 use scxr_kernel::{CgroupChange, Machine};
-use scxr_ops::half::Started;
 use scxr_workload::params::parse_duration;
 use scxr_workload::threads::Change;
 
 use crate::failure::{Failure, Result};
+use crate::session::Halves;
 use scxr_workload::suggest;
 
 /// Real-time priority of tasks that injections make.
@@ -267,8 +267,8 @@ struct Pending {
 }
 
 impl Injector {
-    /// Prepares all of them on a machine that has not run yet. `half`: the scheduler's user-space half.
-    pub(crate) fn new(m: &mut Machine, injections: &[Injection], half: Option<&Started>) -> Injector {
+    /// Prepares all of them on a machine that has not run yet. `halves`: the scheduler's user-space halves; the last one is killed.
+    pub(crate) fn new(m: &mut Machine, injections: &[Injection], halves: &Halves) -> Injector {
         let (mut pending, mut changers) = (Vec::new(), Vec::new());
         let mut nr_tasks = 0;
         for injection in injections {
@@ -278,7 +278,7 @@ impl Injector {
             }
             nr_tasks += u32::from(is_task);
             let target = Rc::new(Cell::new(None));
-            prepare(m, injection, half, &target);
+            prepare(m, injection, halves, &target);
             pending.push(Pending { injection: injection.clone(), target });
         }
         pending.sort_by_key(|p| p.injection.at);
@@ -324,7 +324,7 @@ fn find(m: &Machine, name: &str, text: &str) -> Result<TaskId> {
     Err(Failure::input(format_args!("--inject '{text}': no task has the name '{name}' at that time{hint}")))
 }
 
-fn prepare(m: &mut Machine, injection: &Injection, half: Option<&Started>, target: &Rc<Cell<Option<TaskId>>>) {
+fn prepare(m: &mut Machine, injection: &Injection, halves: &Halves, target: &Rc<Cell<Option<TaskId>>>) {
     let at = injection.at;
     let change: Box<dyn Fn(TaskId) -> Action> = match injection.event.clone() {
         Event::Affinity { cpus, .. } => Box::new(move |p| Action::SetAffinity(Whom::Task(p), cpus)),
@@ -351,10 +351,8 @@ fn prepare(m: &mut Machine, injection: &Injection, half: Option<&Started>, targe
         Event::SysrqS => return m.at(at, sysrq_reset),
         Event::SysrqD => return m.at(at, sysrq_dump),
         Event::KillHalf => {
-            if let Some(kill) = half.map(Started::killer) {
-                m.at(at, move |_| kill());
-            }
-            return;
+            let halves = Rc::clone(halves);
+            return m.at(at, move |_| halves.borrow().last().iter().for_each(|half| half.killer()()));
         }
     };
     let target = Rc::clone(target);

@@ -33,7 +33,7 @@ use crate::inject::{Event, Injector};
 use crate::interrupt;
 use crate::resolve::{Place, Request};
 use crate::scheduler::{Kind, Scheduler};
-pub(crate) use half::HalfResult;
+pub(crate) use half::{HalfResult, Halves};
 pub(crate) use interference::Interference;
 use loaded::{Loaded, Refusal};
 pub(crate) use loaded::{plan, value_json};
@@ -267,11 +267,13 @@ fn simulate(
         Stage::set(&mut m, specs)
     });
     last_boot_pid += stage.as_ref().map_or(0, |stage| stage.nr);
-    let half = half::spawn(&mut m, request, scheduler, &loaded, last_boot_pid + 1, keep)?;
-    last_boot_pid += u32::from(half.is_some());
+    let halves = Halves::default();
+    half::spawn(&mut m, request, scheduler, &loaded, keep, &halves)?;
+    let has_half = !halves.borrow().is_empty();
+    last_boot_pid += u32::from(has_half);
     sink.borrow_mut().window = stage.as_ref().map(|stage| Window::new(last_boot_pid + 1, &stage.begun));
     sink.borrow_mut().analyzer.iter_mut().for_each(|a| a.workload_from(last_boot_pid + 1));
-    let mut injector = Injector::new(&mut m, &request.inject, half.as_ref());
+    let mut injector = Injector::new(&mut m, &request.inject, &halves);
     let failed_calls = loaded.call_programs(&mut m);
     if let Some(stage) = &stage {
         m.run_until(stage.enable_at);
@@ -295,11 +297,11 @@ fn simulate(
     let start_ns = stage.as_ref().map_or(0, |stage| stage.start);
     let begin = Instant::now();
     let mut looks = Looks {
-        every: if half.is_some() { 0 } else { keep.stats_every },
+        every: if has_half { 0 } else { keep.stats_every },
         stats: Vec::new(),
-        // A half would have to be started again, too, and sub-schedulers attached.
-        may_restart: half.is_none() && subs.is_empty() && loaded.ops().is_some(),
-        restarter: Restarter::new(request, scheduler, seed, loaded),
+        // Sub-schedulers would have to be attached again, too.
+        may_restart: subs.is_empty() && loaded.ops().is_some(),
+        restarter: Restarter::new(request, scheduler, seed, keep, loaded, Rc::clone(&halves)),
     };
     let until = start_ns + request.duration;
     let end = advance(&mut m, &mut injector, until, &mut looks, &mut |t| progress(t.saturating_sub(start_ns)))?;
@@ -307,9 +309,11 @@ fn simulate(
     let loaded = restarter.loaded();
     let run_ns = begin.elapsed().as_nanos() as u64;
     let globals = keep.globals.then(|| loaded.globals());
-    if let Some(half) = &half {
+    let halves = halves.borrow();
+    if let Some(half) = halves.last() {
         half.finish(end);
-        stats = half.done.stats.borrow().iter().map(StatsJson::of).collect();
+        let all = halves.iter().flat_map(|half| half.done.stats.take());
+        stats = all.map(|stats| StatsJson::of(&stats)).collect();
     }
     if let Some(what) = loaded.gap().or_else(|| subs.iter().find_map(subs::Loaded::gap)) {
         crash::unwatch();
@@ -330,7 +334,10 @@ fn simulate(
     let interference = sink.borrow().window.as_ref().map_or(0, |w| w.interference.nr());
     let (mut report, trace) = sink.borrow_mut().finish(end, start_ns);
     crash::unwatch();
-    report.tasks.retain(|t| t.pid > last_boot_pid && !injector.is_changer(t.pid - last_boot_pid - 1));
+    let is_half = |pid| halves.iter().any(|half| half.pid() == Some(pid));
+    report
+        .tasks
+        .retain(|t| t.pid > last_boot_pid && !injector.is_changer(t.pid - last_boot_pid - 1) && !is_half(t.pid));
     if stage.is_some() {
         own_shares(&mut report);
     }
@@ -365,7 +372,7 @@ fn simulate(
             .chain(failed_calls.take())
             .chain(restarter.notes())
             .collect(),
-        half: half.as_ref().map(HalfResult::of),
+        half: HalfResult::of(&halves),
         stats: (keep.stats_every > 0).then_some(stats),
         interference,
         violations: Vec::new(),

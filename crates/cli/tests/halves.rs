@@ -115,3 +115,72 @@ fn all_that_a_half_can_do() {
         assert!(stats.last().is_some_and(|s| s["values"]["all well"] == 1), "{place:?}: {stats:?}");
     }
 }
+
+/// A scheduler without operations for CPUs that come and go is started again when they do, and its half with it: on the simulated kernel as on Linux.
+#[test]
+fn a_half_is_started_again_with_its_scheduler() {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("halves/again");
+    std::fs::create_dir_all(&dir).expect("a folder of ours");
+    let policy = r#"//! First come, first served.
+use scxr_policy::prelude::*;
+state! {
+    /// The process of the half.
+    static HALF_TGID as "half_tgid": Global<i32> = 0;
+    /// Tasks that had to wait.
+    static NR_QUEUED as "nr_queued": Global<u64> = 0;
+    /// Why the scheduler ended.
+    static UEI as "uei": ExitRecord;
+}
+scheduler! {
+    /// First come, first served.
+    pub struct Again { name: "again" }
+    impl Ops for Again {
+        fn enqueue(cx: &Enqueue, p: Task<'_>, enq_flags: EnqFlags) {
+            if p.tgid() != HALF_TGID.get() {
+                NR_QUEUED.fetch_add(1);
+            }
+            Dsq::GLOBAL.insert(cx, p, Ns::SLICE_DFL, enq_flags);
+        }
+        fn exit(_cx: &Event, ei: ExitInfo<'_>) {
+            UEI.record(ei);
+        }
+    }
+}
+"#;
+    let user = r#"//! Says how old it is.
+use scxr_runtime::{Args, Error, HalfDef, Ns, Runtime};
+pub static HALF: HalfDef = HalfDef { name: "again", main, options: &[] };
+fn main(rt: &Runtime<'_>, _args: &Args) -> Result<(), Error> {
+    let (tgid, queued, born) = (rt.global::<i32>("half_tgid")?, rt.global::<u64>("nr_queued")?, rt.now());
+    while !rt.is_over() {
+        rt.stats(|out| {
+            out.number("told", u64::from(tgid.get() > 0));
+            out.number("queued", queued.get());
+            out.number("age_ms", (rt.now().0 - born.0) / 1_000_000);
+        });
+        rt.sleep(Ns::from_ms(5));
+    }
+    Ok(())
+}
+"#;
+    std::fs::write(dir.join("policy.rs"), policy).expect("a file");
+    std::fs::write(dir.join("user.rs"), user).expect("a file");
+    for place in [&[][..], &["--native"], &["--on", "vm", "--kernel", "7.2"]] {
+        let args = ["run", dir.to_str().expect("UTF-8"), "--machine", "4", "--workload", "mixed", "--stats", "0.1"];
+        let more = ["--inject", "500ms hotplug cpu3 off", "--duration", "1200ms", "--json"];
+        let ran = scxr(&[&args[..], &more, place].concat());
+        assert_eq!(ran.code, 0, "{place:?}\n{}", ran.stderr);
+        assert!(ran.stderr.contains("started again"), "{place:?}\n{}", ran.stderr);
+        let report: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+        assert_eq!(report["exit"]["kind"], "none", "{place:?}: {}", report["exit"]);
+        assert!(report["half"]["error"].is_null(), "{place:?}: {}", report["half"]);
+        let stats = report["stats"].as_array().expect("figures");
+        let of = |which: Option<&Value>, name: &str| which.and_then(|s| s["values"][name].as_u64()).expect("a figure");
+        let oldest = stats.iter().map(|s| of(Some(s), "age_ms")).max();
+        let (first, last) = (stats.first(), stats.last());
+        assert!(of(first, "told") == 1 && of(last, "told") == 1 && of(last, "queued") > 0, "{place:?}: {stats:?}");
+        assert!(of(last, "age_ms") < 800 && oldest < Some(800), "{place:?}: {stats:?}");
+        let tasks = report["tasks"].as_array().expect("tasks");
+        assert!(tasks.iter().all(|t| t["comm"] != "again"), "{place:?}: {tasks:?}");
+    }
+}

@@ -188,6 +188,11 @@ pub enum Action {
 pub trait Behavior {
     /// The next step.
     fn next(&mut self, cx: &TaskCx) -> Action;
+
+    /// Its task was forked, with that pid, and has not run yet.
+    fn forked(&mut self, pid: u32) {
+        let _ = pid;
+    }
 }
 
 impl<F: FnMut(&TaskCx) -> Action> Behavior for F {

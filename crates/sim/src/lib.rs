@@ -351,9 +351,9 @@ impl Sim {
         let mut started = None;
         if let Some(half) = half {
             booted += 1;
-            half.introduce(booted).map_err(|e| Error::Setup(format!("half_tgid: error {}", e.0)))?;
             let queue = m.wait_queue();
-            let (task, half) = half.task(queue);
+            let task = half.task(queue).map_err(|e| Error::Setup(format!("half_tgid: error {}", e.0)));
+            let (task, half) = task?;
             m.spawn(task);
             started = Some(half);
         }

@@ -1,5 +1,8 @@
 //! The user-space half of a scheduler, in a run.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use scxr_host::HalfRecord;
 use scxr_kernel::Machine;
 use scxr_ops::half::{Half, Started};
@@ -24,22 +27,26 @@ impl HalfResult {
         HalfResult { error: half.error.clone() }
     }
 
-    /// What a simulated half did.
-    pub(super) fn of(half: &Started) -> HalfResult {
-        HalfResult { error: half.done.ended.borrow().clone().and_then(Result::err) }
+    /// What simulated halves did, one after the other; `None`: there was none.
+    pub(super) fn of(halves: &[Started]) -> Option<HalfResult> {
+        let errors = halves.iter().filter_map(|half| half.done.ended.borrow().clone().and_then(Result::err));
+        (!halves.is_empty()).then(|| HalfResult { error: errors.last() })
     }
 }
 
-/// Has the half forked, where the scheduler has one, as the process with that id.
+/// The halves of a run: one, and another for each time that the scheduler was started again.
+pub(crate) type Halves = Rc<RefCell<Vec<Started>>>;
+
+/// Has the half forked, where the scheduler has one. The one before it, if there is one, is to return.
 pub(super) fn spawn(
     m: &mut Machine,
     request: &Request,
     scheduler: &Scheduler,
     loaded: &Loaded,
-    pid: u32,
     keep: Keep,
-) -> Result<Option<Started>> {
-    let (Some(def), Some((maps, schema))) = (scheduler.half, loaded.maps(&scheduler.kind)) else { return Ok(None) };
+    halves: &Halves,
+) -> Result<()> {
+    let (Some(def), Some((maps, schema))) = (scheduler.half, loaded.maps(&scheduler.kind)) else { return Ok(()) };
     let half = Half {
         def,
         args: scheduler.options.clone(),
@@ -49,9 +56,11 @@ pub(super) fn spawn(
         nr_cpus: request.topology.nr_cpus() as u32,
         stats_every: keep.stats_every,
     };
-    half.introduce(pid).map_err(|e| Failure::input(format_args!("half_tgid cannot be set: error {}", e.0)))?;
     let queue = m.wait_queue();
-    let (task, half) = half.task(queue);
+    let task = half.task(queue);
+    let (task, half) = task.map_err(|e| Failure::input(format_args!("half_tgid cannot be set: error {}", e.0)))?;
     m.spawn(task);
-    Ok(Some(half))
+    halves.borrow().iter().for_each(Started::replace);
+    halves.borrow_mut().push(half);
+    Ok(())
 }

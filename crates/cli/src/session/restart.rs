@@ -7,6 +7,8 @@ use scxr_kernel::Machine;
 use scxr_kernel::ext::flags::exit_code::ACT_RESTART;
 use scxr_kernel::ids::Ns;
 
+use super::Keep;
+use super::half::{self, Halves};
 use super::loaded::{Loaded, Refusal, load};
 use crate::failure::Result;
 use crate::resolve::Request;
@@ -20,8 +22,11 @@ pub(super) struct Restarter<'a> {
     request: &'a Request,
     scheduler: &'a Scheduler,
     seed: u64,
+    keep: Keep,
     /// What is loaded now.
     loaded: RefCell<Rc<Loaded>>,
+    /// Its user-space half is the last one.
+    halves: Halves,
     /// A start is on its way.
     starting: bool,
     /// What the user should know.
@@ -30,9 +35,16 @@ pub(super) struct Restarter<'a> {
 
 impl<'a> Restarter<'a> {
     /// Of what is loaded now.
-    pub(super) fn new(request: &'a Request, scheduler: &'a Scheduler, seed: u64, loaded: Loaded) -> Restarter<'a> {
+    pub(super) fn new(
+        request: &'a Request,
+        scheduler: &'a Scheduler,
+        seed: u64,
+        keep: Keep,
+        loaded: Loaded,
+        halves: Halves,
+    ) -> Restarter<'a> {
         let loaded = RefCell::new(Rc::new(loaded));
-        Restarter { request, scheduler, seed, loaded, starting: false, notes: Vec::new() }
+        Restarter { request, scheduler, seed, keep, loaded, halves, starting: false, notes: Vec::new() }
     }
 
     /// What is loaded now.
@@ -65,6 +77,7 @@ impl<'a> Restarter<'a> {
                 return Ok(());
             }
         };
+        half::spawn(m, self.request, self.scheduler, &again, self.keep, &self.halves)?;
         if let Some(ops) = again.ops() {
             m.enable(ops);
         }

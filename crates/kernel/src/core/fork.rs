@@ -72,7 +72,9 @@ impl Kernel {
         }
         let cgroup = self.make_cgroup(&spec.cgroup);
         let parent = self.rqs[self.this_cpu()].curr;
-        let child = self.add_task(&spec.comm, Body::User(Some(spec.behavior)));
+        let mut behavior = spec.behavior;
+        behavior.forked(self.next_pid);
+        let child = self.add_task(&spec.comm, Body::User(Some(behavior)));
         let (cpu, tgid) = (self.task(parent).cpu, self.task(parent).tgid);
         let (recent, cookie) = (self.task(parent).cpu, self.task(parent).core_cookie);
         let (possible, now) = (self.possible(), self.now());

@@ -20,7 +20,7 @@ use corosensei::{Coroutine, CoroutineResult, Yielder};
 use scxr_kernel::behavior::{Action, Behavior, Policy, TaskCx, TaskSpec, Whom};
 use scxr_kernel::cost::CostTable;
 use scxr_kernel::ids::WaitQueueId;
-use scxr_runtime::{Args, Errno, Exit, HALF_TGID, HalfDef, Ns, Runtime, Schema, Stats, World};
+use scxr_runtime::{Args, Errno, Exit, GlobalDesc, HALF_TGID, HalfDef, Ns, Runtime, Schema, Stats, World};
 
 pub use direct::DirectScheduler;
 pub use maps::Maps;
@@ -54,8 +54,12 @@ pub struct Done {
     pub stats: RefCell<Vec<Stats>>,
     /// How it ended; `None`: it goes on.
     pub ended: RefCell<Option<Result<(), String>>>,
+    /// The process that it is; 0: it has not been forked yet.
+    pid: Cell<u32>,
     /// The run is over.
     over: Cell<bool>,
+    /// Its scheduler was started again, with a half of its own.
+    replaced: Cell<bool>,
 }
 
 /// A half that was started, for whoever runs it.
@@ -80,6 +84,16 @@ impl Started {
         }
     }
 
+    /// The process that it is; `None`: its turn to be forked has not come.
+    pub fn pid(&self) -> Option<u32> {
+        Some(self.done.pid.get()).filter(|&pid| pid != 0)
+    }
+
+    /// Its scheduler was started again, with a half of its own: this one is to return.
+    pub fn replace(&self) {
+        self.done.replaced.set(true);
+    }
+
     /// The run is over, at that time: a half that was to give figures just then gives them, and returns. Time stands still for it.
     pub fn finish(&self, now: u64) {
         let Some(cx) = self.main.borrow().cx.filter(|_| self.gives_stats) else { return };
@@ -94,16 +108,14 @@ impl Started {
 }
 
 impl Half {
-    /// Tells the BPF half which process it is, where that wants to know.
-    pub fn introduce(&self, tgid: u32) -> Result<(), Errno> {
-        match self.schema.global(HALF_TGID) {
-            Some(global) => self.maps.set_global(global, tgid.into()),
-            None => Ok(()),
+    /// The task that it is, which waits for messages on `queue`. As soon as it is forked the BPF half is told which process it is, where that wants to
+    /// know; the error is that of telling.
+    pub fn task(self, queue: WaitQueueId) -> Result<(TaskSpec, Started), Errno> {
+        let tgid = self.schema.global(HALF_TGID).cloned();
+        if let Some(global) = &tgid {
+            self.maps.set_global(global, 0)?;
         }
-    }
-
-    /// The task that it is, which waits for messages on `queue`.
-    pub fn task(self, queue: WaitQueueId) -> (TaskSpec, Started) {
+        let introduction = (tgid, Rc::clone(&self.maps));
         self.maps.wait_on(queue);
         let done = Rc::new(Done::default());
         let (name, gives_stats) = (self.def.name, self.stats_every > 0);
@@ -122,7 +134,7 @@ impl Half {
                 owed: Cell::new(0),
                 rings: RefCell::default(),
                 stats_every,
-                stats_due: Cell::new(shown(stats_every)),
+                stats_due: Cell::new(shown((cx.now / stats_every.max(1) + 1) * stats_every)),
                 looked: Cell::new(false),
                 done: &record,
             };
@@ -131,7 +143,8 @@ impl Half {
             *record.ended.borrow_mut() = Some(ended.map_err(|e| e.to_string()));
         });
         let main = Rc::new(RefCell::new(Main { code: Some(main), cx: None }));
-        (TaskSpec::new(name, HalfTask { main: Rc::clone(&main) }), Started { done, main, gives_stats })
+        let task = HalfTask { main: Rc::clone(&main), done: Rc::clone(&done), introduction };
+        Ok((TaskSpec::new(name, task), Started { done, main, gives_stats }))
     }
 }
 
@@ -161,11 +174,21 @@ impl Main {
 /// The half's task.
 struct HalfTask {
     main: Rc<RefCell<Main>>,
+    done: Rc<Done>,
+    /// Where the BPF half finds its pid.
+    introduction: (Option<GlobalDesc>, Rc<dyn Maps>),
 }
 
 impl Behavior for HalfTask {
     fn next(&mut self, cx: &TaskCx) -> Action {
         self.main.borrow_mut().next(cx)
+    }
+
+    fn forked(&mut self, pid: u32) {
+        self.done.pid.set(pid);
+        if let (Some(global), maps) = &self.introduction {
+            maps.set_global(global, pid.into()).expect("it was set before");
+        }
     }
 }
 
@@ -274,7 +297,7 @@ impl World for SimWorld<'_> {
 
     fn is_stopped(&self) -> bool {
         // There is one more round for its last figures.
-        self.done.over.get() && self.looked.replace(true)
+        self.done.replaced.get() || self.done.over.get() && self.looked.replace(true)
     }
 
     fn exited(&self) -> Option<Exit> {
