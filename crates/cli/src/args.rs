@@ -150,6 +150,10 @@ pub(crate) struct MachineArgs {
     /// Run policies in Rust (X.rs, and the schedulers that come with scxr) as native code instead of as BPF
     #[arg(long)]
     pub(crate) native: bool,
+    /// Simulated: a scheduler whose decisions are made in user space, on the framework, decides right in the kernel: without its BPF half, and
+    /// without the way to user space and back
+    #[arg(long, conflicts_with = "native")]
+    pub(crate) direct: bool,
     /// Folder of headers for X.bpf.c (repeatable)
     #[arg(long, short = 'I', value_name = "DIR")]
     pub(crate) include: Vec<PathBuf>,

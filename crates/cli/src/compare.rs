@@ -32,6 +32,7 @@ pub(crate) fn compare(args: &CompareArgs) -> Result<Outcome> {
         args: &[],
         nr_cpus: None,
         native: machine.native,
+        direct: machine.direct,
         include: &machine.include,
         loader: machine.loader.as_deref(),
     };

@@ -13,6 +13,7 @@ pub(crate) fn check(schedulers: &[Scheduler], machine: &MachineArgs, globals: bo
     let only_eevdf = schedulers.iter().all(|s| matches!(s.kind, Kind::Eevdf));
     let given = [
         ("--native", machine.native),
+        ("--direct", machine.direct),
         ("--globals", globals),
         ("--interleave", machine.interleave.is_some()),
         ("--bpf", machine.bpf.is_some()),
@@ -20,6 +21,18 @@ pub(crate) fn check(schedulers: &[Scheduler], machine: &MachineArgs, globals: bo
     if let Some((option, _)) = given.iter().find(|(_, given)| *given && only_eevdf) {
         let why = "eevdf is Linux's fair class: it has no BPF half";
         return Err(Failure::input(format_args!("{option}: {why}, so the option has no effect")));
+    }
+    let of_bpf_half = [
+        ("--globals", globals),
+        ("--set", !machine.set.is_empty()),
+        ("--resize", !machine.resize.is_empty()),
+        ("--bpf", machine.bpf.is_some()),
+        ("--interleave insn", machine.interleave == Some(InterleaveArg::Insn)),
+    ];
+    if let (true, Some((option, _))) = (machine.direct, of_bpf_half.iter().find(|(_, given)| *given)) {
+        return Err(Failure::input(format_args!(
+            "{option}: with --direct there is no BPF half; leave one of the two out"
+        )));
     }
     if machine.interleave == Some(InterleaveArg::Insn) && schedulers.iter().any(is_native) {
         return Err(Failure::input(

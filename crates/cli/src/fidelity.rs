@@ -62,6 +62,7 @@ pub(crate) fn compare(args: &CompareArgs, places: [Place; 2]) -> Result<Outcome>
         args: &[],
         nr_cpus: None,
         native: args.machine.native,
+        direct: args.machine.direct,
         include: &args.machine.include,
         loader: args.machine.loader.as_deref(),
     };

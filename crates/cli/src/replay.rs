@@ -30,6 +30,9 @@ pub(crate) fn command(q: &Request, sched: &str, sched_args: &[String], args: &Ma
     if args.native {
         words.push("--native".into());
     }
+    if args.direct {
+        words.push("--direct".into());
+    }
     if !sched_args.is_empty() {
         words.push("--".into());
         words.extend(sched_args.iter().cloned());

@@ -259,6 +259,7 @@ fn fits(place: Place, args: &MachineArgs) -> Result<()> {
         ("--nohz-full", args.nohz_full.is_some()),
         ("--interleave", args.interleave.is_some()),
         ("--bpf", args.bpf.is_some()),
+        ("--direct", args.direct),
     ];
     let of_vm = [
         ("--machine", args.machine.is_some()),

@@ -31,6 +31,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Outcome> {
             Place::Sim | Place::Vm => request.topology.nr_cpus(),
         }),
         native: machine.native,
+        direct: machine.direct,
         include: &machine.include,
         loader: machine.loader.as_deref(),
     };

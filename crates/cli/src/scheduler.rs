@@ -71,6 +71,8 @@ pub(crate) struct Scheduler {
     pub(crate) warnings: String,
     /// Its user-space half, where it takes part in scheduling.
     pub(crate) half: Option<HalfDef>,
+    /// Its half decides right in the kernel.
+    pub(crate) direct: bool,
     /// What a loader of its own would do to its object.
     pub(crate) loader: Option<Arc<LoaderFile>>,
     /// The library that the half is in, where it does not come with scxr.
@@ -99,6 +101,8 @@ pub(crate) struct Options<'a> {
     pub(crate) nr_cpus: Option<usize>,
     /// As native code.
     pub(crate) native: bool,
+    /// Its decisions alone, right in the kernel.
+    pub(crate) direct: bool,
     /// Folders of headers for C.
     pub(crate) include: &'a [PathBuf],
     /// The loader file, as it was asked for.
@@ -195,6 +199,11 @@ pub(crate) fn prepare(sched: &str, options: &Options<'_>) -> Result<Scheduler> {
         _ => None,
     };
     let half = own.as_ref().map(|o| *o.half).or_else(|| bundled.and_then(|b| b.half));
+    if options.direct && half.is_none() && !matches!(named, Named::Eevdf) {
+        return Err(Failure::input(format_args!(
+            "--direct: {sched} has no user-space half; it is for schedulers whose decisions are made in user space"
+        )));
+    }
     let known = bundled.map(|b| b.options).or(half.map(|h| h.options));
     let (args, set) = match (known, options.args) {
         (Some(known), args) => {
@@ -221,6 +230,7 @@ pub(crate) fn prepare(sched: &str, options: &Options<'_>) -> Result<Scheduler> {
         bytes: bundled.map(|b| Arc::from(b.object)),
         warnings: String::new(),
         half,
+        direct: options.direct && half.is_some(),
         loader: match &named {
             Named::Object(path) | Named::C(path) => loader::of_object(path, options.loader)?,
             _ => None,
@@ -267,6 +277,7 @@ fn of_program(sched: &str, path: &Path, options: &Options<'_>) -> Result<Schedul
         half: None,
         loader: None,
         half_library: None,
+        direct: false,
     })
 }
 

@@ -489,7 +489,11 @@ impl Looks<'_> {
     /// Looks, at a time at which a look is due.
     fn look(&mut self, m: &mut Machine, now: Ns) -> Result<()> {
         if self.every > 0 && now.is_multiple_of(self.every) {
-            let one = StatsJson::of_variables(now, &self.restarter.loaded().globals(), self.stats.last());
+            let loaded = self.restarter.loaded();
+            let one = match loaded.stats(now) {
+                Some(stats) => StatsJson::of(&stats),
+                None => StatsJson::of_variables(now, &loaded.globals(), self.stats.last()),
+            };
             self.stats.push(one);
         }
         if self.may_restart && now.is_multiple_of(LOOK_EVERY) {

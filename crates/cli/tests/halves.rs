@@ -184,3 +184,69 @@ fn main(rt: &Runtime<'_>, _args: &Args) -> Result<(), Error> {
         assert!(tasks.iter().all(|t| t["comm"] != "again"), "{place:?}: {tasks:?}");
     }
 }
+
+/// The two files of docs/writing-schedulers.md, word by word, in a folder of their own: a scheduler in less than 50 lines.
+#[test]
+fn the_documents_scheduler_runs_as_it_stands() {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("halves/of_the_document");
+    std::fs::create_dir_all(&dir).expect("a folder of ours");
+    let document = std::fs::read_to_string(support::root().join("docs/writing-schedulers.md")).expect("the document");
+    let section = document.split("## Decisions in user space").nth(1).expect("the section");
+    let blocks: Vec<&str> = section.split("```rust,ignore\n").skip(1).filter_map(|b| b.split("```").next()).collect();
+    let [policy, user] = blocks[..] else { panic!("{} blocks", blocks.len()) };
+    assert!(policy.lines().count() + user.lines().count() < 50);
+    std::fs::write(dir.join("policy.rs"), policy).expect("a file");
+    std::fs::write(dir.join("user.rs"), user).expect("a file");
+    for place in [&[][..], &["--direct"], &["--on", "vm", "--kernel", "7.2"]] {
+        let args = ["run", dir.to_str().expect("UTF-8"), "--machine", "2", "--workload", "mixed"];
+        let report = json(&[&args[..], &["--duration", "500ms", "--json", "-q"], place].concat(), 0);
+        assert_eq!(report["exit"]["kind"], "none", "{place:?}: {}", report["exit"]);
+        assert!(report["half"]["error"].is_null(), "{place:?}: {}", report["half"]);
+    }
+}
+
+/// The same decisions right in the simulated kernel: shares as by way of user space, sooner.
+#[test]
+fn decisions_are_made_right_in_the_kernel() {
+    let args =
+        ["run", "userland", "--machine", "1", "--workload", "spin:n=8,nice=0/5", "--duration", "4s", "--json", "-q"];
+    let share = |report: &Value| {
+        let of = |weight: u64| {
+            let tasks = report["tasks"].as_array().expect("tasks").iter().filter(|t| t["weight"] == weight);
+            tasks.filter_map(|t| t["cpu_ns"].as_u64()).sum::<u64>()
+        };
+        100 * of(100) / (of(100) + of(33))
+    };
+    for more in [&[][..], &["--direct"]] {
+        let report = json(&[&args[..], more, &["--", "--slice", "5ms"]].concat(), 0);
+        assert_eq!(report["exit"]["kind"], "none", "{more:?}: {}", report["exit"]);
+        assert!((72..79).contains(&share(&report)), "{more:?}: {}", report["tasks"]);
+    }
+    let wakeup = |more: &[&str]| {
+        let args = ["run", "toy", "--machine", "4", "--workload", "schbench", "--duration", "500ms", "--json", "-q"];
+        let report = json(&[&args[..], more].concat(), 0);
+        assert_eq!(report["exit"]["kind"], "none", "{more:?}: {}", report["exit"]);
+        report["latency_ns"]["wakeup"]["p50"].as_u64().expect("a time")
+    };
+    assert!(wakeup(&["--direct"]) < wakeup(&[]));
+    let figures = json(&["run", "toy", "--direct", "--stats", "0.1", "--duration", "300ms", "--json", "-q"], 0);
+    let figures = figures["stats"].as_array().expect("figures").clone();
+    assert!(figures.len() >= 2 && figures[0]["values"]["queued"].is_u64(), "{figures:?}");
+}
+
+#[test]
+fn what_cannot_decide_in_the_kernel_is_told() {
+    let own = support::root().join("crates/cli/tests/halves/policy.rs");
+    for (args, expect) in [
+        (&["simple", "--direct"][..], "--direct: simple has no user-space half"),
+        (&["toy", "--direct", "--on", "vm"], "--direct: only a simulated kernel"),
+        (&["toy", "--direct", "--native"], "cannot be used with"),
+        (&["toy", "--direct", "--globals"], "--globals: with --direct there is no BPF half"),
+        (&["toy", "--direct", "--set", "slice=1"], "--set: with --direct"),
+        (&["eevdf", "--direct"], "--direct: eevdf is Linux's fair class"),
+        (&[own.to_str().expect("UTF-8"), "--direct"], "--direct: halves: its user-space half"),
+    ] {
+        let ran = scxr(&[&["run"], args, &["--duration", "10ms"]].concat());
+        assert!(ran.code == 2 && ran.stderr.contains(expect), "{args:?}: {} {}", ran.code, ran.stderr);
+    }
+}

@@ -148,8 +148,63 @@ struct Counted {
     wakeups: u64,
 }
 
+/// What a simulated kernel asks of a [`Scheduler`] that decides right in it: without a BPF half, and without the way to user space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// [`Scheduler::enqueue`].
+    Enqueue(Task),
+    /// [`Scheduler::dispatch`] and [`Scheduler::select_cpu`].
+    Dispatch,
+    /// [`Scheduler::exit_task`].
+    Exit(i32),
+    /// [`Scheduler::nr_queued`].
+    Queued,
+    /// [`Scheduler::cost`].
+    Cost,
+    /// [`Scheduler::stats`].
+    Stats,
+}
+
+/// What it answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// That is done; at first: it is there to be asked.
+    Done,
+    /// A task, its slice, and the CPU that it is to run on.
+    Next(Option<(Task, Ns, Option<Cpu>)>),
+    /// A number.
+    Queued(usize),
+    /// A time.
+    Cost(Ns),
+    /// Figures.
+    Stats(Stats),
+}
+
+fn answer(scheduler: &mut dyn Scheduler, question: Question) -> Answer {
+    match question {
+        Question::Enqueue(task) => scheduler.enqueue(task),
+        Question::Exit(pid) => scheduler.exit_task(pid),
+        Question::Dispatch => {
+            let next = scheduler.dispatch();
+            return Answer::Next(next.map(|(task, slice)| (task, slice, scheduler.select_cpu(&task))));
+        }
+        Question::Queued => return Answer::Queued(scheduler.nr_queued()),
+        Question::Cost => return Answer::Cost(scheduler.cost()),
+        Question::Stats => {
+            let mut stats = Stats::default();
+            scheduler.stats(&mut stats);
+            return Answer::Stats(stats);
+        }
+    }
+    Answer::Done
+}
+
 /// Is the half: until the scheduler ends.
 pub fn drive(rt: &Runtime<'_>, how: Drive, scheduler: &mut dyn Scheduler) -> Result<(), Error> {
+    let mut asked = rt.world.asked(Answer::Done);
+    while let Some(question) = asked {
+        asked = rt.world.asked(answer(scheduler, question));
+    }
     let ready = rt.ringbuf::<TaskEvent>("ready")?;
     let decided = rt.user_ringbuf::<Decision>("decided")?;
     let placed = rt.global::<u64>("nr_placed")?;

@@ -2,6 +2,7 @@
 
 use scxr_policy::{Errno, Ns};
 
+use crate::framework::{Answer, Question};
 use crate::stats::Stats;
 
 /// How a scheduler ended, in the kernel's words.
@@ -64,4 +65,9 @@ pub trait World {
     fn stats_due(&self) -> Option<Ns>;
     /// Here they are.
     fn tell(&self, stats: Stats);
+    /// The next question to a scheduler that decides right in a simulated kernel, once the one before is answered; `None`: this is no such world.
+    fn asked(&self, answer: Answer) -> Option<Question> {
+        let _ = answer;
+        None
+    }
 }

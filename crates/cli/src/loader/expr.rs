@@ -200,8 +200,7 @@ pub(super) fn worth(
             EvalexprError::DivisionError { divisor: Value::Int(0), .. }
             | EvalexprError::ModulationError { divisor: Value::Int(0), .. },
         ) => {
-            let machine =
-                context.get_value("nr_cpus").map(|n| format!(" where nr_cpus is {n}")).unwrap_or_default();
+            let machine = context.get_value("nr_cpus").map(|n| format!(" where nr_cpus is {n}")).unwrap_or_default();
             Err(format!("`{text}` divides by 0{machine}"))
         }
         Err(e) => Err(format!("`{text}`: {e}")),

@@ -29,8 +29,8 @@ impl HalfResult {
 
     /// What simulated halves did, one after the other; `None`: there was none.
     pub(super) fn of(halves: &[Started]) -> Option<HalfResult> {
-        let errors = halves.iter().filter_map(|half| half.done.ended.borrow().clone().and_then(Result::err));
-        (!halves.is_empty()).then(|| HalfResult { error: errors.last() })
+        let error = |half: &Started| half.done.ended.borrow().clone().and_then(Result::err);
+        (!halves.is_empty()).then(|| HalfResult { error: halves.iter().rev().find_map(error) })
     }
 }
 

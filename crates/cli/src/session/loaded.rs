@@ -9,10 +9,10 @@ use scxr_host::Call;
 use scxr_kernel::ext::ops::SchedExtOps;
 use scxr_kernel::ids::CpuId;
 use scxr_kernel::{Kernel, Machine};
-use scxr_ops::half::{Maps, native_schema, schema};
+use scxr_ops::half::{DirectScheduler, Maps, native_schema, schema};
 use scxr_ops::{BpfScheduler, Model, NativeScheduler, SchedulerOptions, Value};
 use scxr_policy::native::{ItemKind, PolicyDef, StateItem};
-use scxr_runtime::Schema;
+use scxr_runtime::{Ns, Schema, Stats};
 use serde_json::{Value as Json, json};
 
 use crate::effects;
@@ -37,6 +37,8 @@ pub(super) enum Loaded {
     Bpf(Rc<BpfScheduler>, Vec<Call>),
     /// A native policy.
     Native(Rc<NativeScheduler>),
+    /// The decisions of a half.
+    Direct(Rc<DirectScheduler>),
 }
 
 /// What a policy says of a variable, or of its tunables where it has none of that name.
@@ -60,6 +62,17 @@ pub(super) fn load(request: &Request, scheduler: &Scheduler, seed: u64) -> Resul
     let own = scheduler.set.iter().map(|(name, value)| (name.to_string(), value.to_string()));
     let set: Vec<(String, String)> = own.chain(request.set.iter().cloned()).collect();
     let input = |e: &dyn std::fmt::Display| Refusal::Input(Failure::input(e));
+    if let (true, Some(def)) = (scheduler.direct, scheduler.half) {
+        let has = match &scheduler.kind {
+            Kind::Bpf(object) => schema(object),
+            Kind::Native(policy) => native_schema(policy),
+            _ => Schema::default(),
+        };
+        let nr_cpus = request.topology.nr_cpus() as u32;
+        let direct = DirectScheduler::of_half(&scheduler.name, def, scheduler.options.clone(), has, nr_cpus);
+        let direct = direct.map_err(|why| input(&format!("--direct: {}: {why}", scheduler.name)))?;
+        return Ok(Loaded::Direct(Rc::new(direct)));
+    }
     match &scheduler.kind {
         Kind::Eevdf if !set.is_empty() || !request.resize.is_empty() => {
             Err(input(&"--set and --resize: eevdf has no variables and no maps"))
@@ -139,6 +152,15 @@ impl Loaded {
             Loaded::Eevdf => None,
             Loaded::Bpf(s, _) => Some(s.clone()),
             Loaded::Native(s) => Some(s.clone()),
+            Loaded::Direct(s) => Some(s.clone()),
+        }
+    }
+
+    /// Its figures, where it gives them itself.
+    pub(super) fn stats(&self, at: u64) -> Option<Stats> {
+        match self {
+            Loaded::Direct(s) => Some(s.stats(Ns(at))),
+            Loaded::Eevdf | Loaded::Bpf(..) | Loaded::Native(_) => None,
         }
     }
 
@@ -175,7 +197,7 @@ impl Loaded {
     pub(super) fn gap(&self) -> Option<String> {
         match self {
             Loaded::Bpf(s, _) => s.gap().map(|what| format!("{}: {what}", s.machine().image().name)),
-            Loaded::Eevdf | Loaded::Native(_) => None,
+            Loaded::Eevdf | Loaded::Native(_) | Loaded::Direct(_) => None,
         }
     }
 
@@ -183,14 +205,14 @@ impl Loaded {
     pub(super) fn bpf_instructions(&self) -> Option<u64> {
         match self {
             Loaded::Bpf(s, _) => Some(s.nr_insns()),
-            Loaded::Eevdf | Loaded::Native(_) => None,
+            Loaded::Eevdf | Loaded::Native(_) | Loaded::Direct(_) => None,
         }
     }
 
     /// What it printed.
     pub(super) fn printed(&self) -> Vec<String> {
         match self {
-            Loaded::Eevdf => Vec::new(),
+            Loaded::Eevdf | Loaded::Direct(_) => Vec::new(),
             Loaded::Bpf(s, _) => s.printed(),
             Loaded::Native(s) => s.printed(),
         }
@@ -199,7 +221,7 @@ impl Loaded {
     /// Its variables.
     pub(super) fn globals(&self) -> IndexMap<String, Json> {
         let values = match self {
-            Loaded::Eevdf => Vec::new(),
+            Loaded::Eevdf | Loaded::Direct(_) => Vec::new(),
             Loaded::Bpf(s, _) => s.globals(),
             Loaded::Native(s) => s.globals(),
         };

@@ -10,7 +10,9 @@ use scxr_kernel::ext::kfunc;
 use scxr_kernel::ext::ops::{ExitTaskArgs, Op, OpSet, OpsAttrs, SchedExtOps};
 use scxr_kernel::ids::{CpuId, TaskId};
 use scxr_runtime::framework::{Scheduler, Task};
-use scxr_runtime::{Cpu, Ns};
+use scxr_runtime::{Args, Cpu, HalfDef, Ns, Schema, Stats};
+
+use super::asked::Asked;
 
 /// A [`Scheduler`] as the class's scheduler.
 pub struct DirectScheduler {
@@ -27,6 +29,25 @@ impl DirectScheduler {
     /// With that name in the kernel.
     pub fn new(name: &str, scheduler: Box<dyn Scheduler>) -> DirectScheduler {
         DirectScheduler { name: name.to_owned(), scheduler: RefCell::new(scheduler), given: RefCell::default() }
+    }
+
+    /// The scheduler of a half that hands it to the framework's `drive`; why there is none.
+    pub fn of_half(
+        name: &str,
+        def: HalfDef,
+        args: Args,
+        schema: Schema,
+        nr_cpus: u32,
+    ) -> Result<DirectScheduler, String> {
+        Ok(DirectScheduler::new(name, Box::new(Asked::new(def, args, schema, nr_cpus)?)))
+    }
+
+    /// Its figures.
+    pub fn stats(&self, at: Ns) -> Stats {
+        let (mut stats, scheduler) = (Stats { at, ..Stats::default() }, self.scheduler.borrow());
+        stats.number("queued", scheduler.nr_queued() as u64);
+        scheduler.stats(&mut stats);
+        stats
     }
 
     /// Asks the scheduler, at its cost.

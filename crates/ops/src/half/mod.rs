@@ -7,6 +7,7 @@
 //! What a half does costs: an access to memory that it shares with programs (variables, rings) `CostTable::shared_access`, a map operation
 //! a system call, and computing what it says itself ([`World::work`]). Such time adds up and is spent before anything that others can see.
 
+mod asked;
 mod direct;
 mod maps;
 mod schema;
