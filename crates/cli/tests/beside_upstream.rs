@@ -21,10 +21,10 @@ const NR_CPUS: usize = 8;
 
 /// Where ours takes more, a switch and in all: a scheduler, a workload, and by how much at most, percent. docs/performance.md says why.
 const EXCEPTIONS: [(&str, &str, u64); 6] = [
-    ("flatcg", "mixed", 12),
-    ("flatcg", "schbench", 9),
+    ("flatcg", "mixed", 8),
+    ("flatcg", "schbench", 6),
     ("flatcg", "hackbench:groups=1", 10),
-    ("flatcg", "spin:n=24,nice=0/5/-5", 40),
+    ("flatcg", "spin:n=24,nice=0/5/-5", 32),
     ("pair", "schbench", 35),
     ("pair", "hackbench:groups=1", 85),
 ];
