@@ -125,6 +125,10 @@ impl Kernel {
         let next = l.owner;
         if let LockId::Rq(cpu) = id {
             crate::ext::rq_clock_invalidate(self, cpu);
+            if self.config.core_sched {
+                let core = *self.topology.smt_mask(cpu);
+                core.iter().for_each(|c| crate::ext::rq_clock_invalidate(self, c));
+            }
         }
         if let Some(next) = next {
             self.exec.waits_for[next.idx()] = None;

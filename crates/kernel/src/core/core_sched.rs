@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use crate::class::{self, ClassId, dl, enq};
 use crate::executor::Kernel;
 use crate::ext;
-use crate::ids::{CpuId, PerCpu, TaskId};
+use crate::ids::{CpuId, Ns, PerCpu, TaskId};
 use crate::lock::LockId;
 use crate::rq::BalanceCallback;
 use crate::state::State;
@@ -72,8 +72,8 @@ impl CoreSched {
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     task: TaskId,
-    /// The CPU whose deadline server offers it [p->dl_server].
-    served_on: Option<CpuId>,
+    /// Deadline of the server that offers it [p->dl_server].
+    served_until: Option<Ns>,
 }
 
 impl State {
@@ -110,6 +110,7 @@ impl Kernel {
         }
         let cpu = self.lock_task_rq(p);
         self.update_rq_clock(cpu);
+        self.core(cpu).task_seq += 1; // it may be what another thread is to run
         forget(self, cpu, p);
         self.task_mut(p).core_cookie = cookie;
         if self.task(p).on_rq == OnRq::Queued && !self.task(p).se.delayed {
@@ -174,7 +175,7 @@ fn comes_before(k: &mut Kernel, a: TaskId, b: TaskId) -> bool {
         Ordering::Greater => false,
         Ordering::Equal => {
             let forced = k.core(k.task(a).cpu).forced_idle > 0;
-            let of = |task| Candidate { task, served_on: None };
+            let of = |task| Candidate { task, served_until: None };
             prio_less(k, of(b), of(a), forced)
         }
     }
@@ -184,7 +185,7 @@ fn comes_before(k: &mut Kernel, a: TaskId, b: TaskId) -> bool {
 fn rank(k: &Kernel, c: Candidate) -> i32 {
     let t = k.task(c.task);
     match t.class {
-        _ if c.served_on.is_some() => -1,
+        _ if c.served_until.is_some() => -1,
         ClassId::Stop => -2,
         ClassId::Dl => -1,
         ClassId::Rt => t.prio,
@@ -202,10 +203,7 @@ fn prio_less(k: &mut Kernel, a: Candidate, b: Candidate, forced: bool) -> bool {
     }
     match of_a {
         -1 => {
-            let deadline = |c: Candidate| match c.served_on {
-                Some(cpu) => dl::first_deadline(k, cpu),
-                None => k.task(c.task).dl.deadline(),
-            };
+            let deadline = |c: Candidate| c.served_until.unwrap_or_else(|| k.task(c.task).dl.deadline());
             deadline(a) >= deadline(b)
         }
         119 => fair_less(k, a.task, b.task, forced),
@@ -365,15 +363,45 @@ fn fit(k: &mut Kernel, cpu: CpuId, cookie: u64, forced_before: bool) -> u32 {
 
 /// What the CPU would run by itself [pick_task]. `None`: start again.
 fn pick_task(k: &mut Kernel, cpu: CpuId) -> Option<Candidate> {
+    let deadline = dl::first_deadline(k, cpu);
     let (task, by) = class::pick_task(k, cpu)?;
     let served = by == ClassId::Dl && k.task(task).class != ClassId::Dl;
-    Some(Candidate { task, served_on: served.then_some(cpu) })
+    Some(Candidate { task, served_until: served.then_some(deadline) })
 }
 
 /// The first task of a cookie that waits or runs on `cpu` [sched_core_find].
 fn find(k: &State, cpu: CpuId, cookie: u64) -> Option<TaskId> {
     let mut tasks = k.core_sched.threads[cpu].tasks.iter().copied();
-    tasks.find(|&p| cookie != 0 && k.task(p).core_cookie == cookie)
+    tasks.find(|&p| cookie != 0 && k.task(p).core_cookie == cookie && !is_throttled(k, p))
+}
+
+/// A deadline task that has used its runtime up stays on the list, and may not run [sched_task_is_throttled].
+fn is_throttled(k: &State, p: TaskId) -> bool {
+    let t = k.task(p);
+    t.class == ClassId::Dl && t.dl.is_throttled()
+}
+
+/// What must hold of a core whose lock nobody holds: threads that run tasks of different cookies are about to reschedule, and the lists
+/// are of tasks that are there.
+pub(crate) fn is_consistent(s: &State, cpu: CpuId) -> Result<(), String> {
+    if !s.config.core_sched || s.is_rq_locked(cpu) {
+        return Ok(());
+    }
+    let cookie = |c: CpuId| s.curr(c).core_cookie;
+    let busy = |c: &CpuId| !s.rqs[*c].is_idle() && !s.rqs[*c].need_resched && s.online.test(*c);
+    let mut others = s.topology.smt_mask(cpu).iter().filter(busy);
+    if busy(&cpu)
+        && let Some(other) = others.find(|&c| cookie(c) != cookie(cpu))
+    {
+        return Err(format!("{cpu} runs a task of cookie {}, and {other} one of {}", cookie(cpu), cookie(other)));
+    }
+    let tasks = &s.core_sched.threads[cpu].tasks;
+    let here = |p: &TaskId| s.find_task(*p).is_some_and(|t| t.cpu == cpu && t.core_cookie != 0);
+    let sorted = || tasks.windows(2).all(|w| s.task(w[0]).core_cookie <= s.task(w[1]).core_cookie && w[0] != w[1]);
+    match tasks.iter().all(here) && sorted() {
+        true => Ok(()),
+        false => Err(format!("the cookies' list of {cpu} is wrong: {tasks:?}")),
+    }
 }
 
 /// This CPU is kept idle: takes a task that fits from elsewhere, nearer CPUs first [sched_core_balance]. Rq lock held; dropped and
@@ -429,6 +457,7 @@ fn to_steal(k: &mut Kernel, to: CpuId, from: CpuId) -> Option<TaskId> {
             && k.rqs[from].curr != p
             && k.is_cpu_allowed(p, to)
             && t.core_occupation <= occupation
+            && !is_throttled(k, p)
     };
     thread.tasks.iter().copied().find(may_come)
 }

@@ -31,6 +31,8 @@ pub struct OpCx {
     pub locked_rq: Option<CpuId>,
     /// Task that it is about (E-33).
     pub subject: Option<TaskId>,
+    /// Another one that it is about, too: the second of two to be compared.
+    pub also: Option<TaskId>,
     pub(crate) marker: Marker,
     /// What is left of the operation's entry charge, where it is due as the operation goes on.
     entry_due: Ns,
@@ -83,6 +85,7 @@ fn enter<R>(
     cx.sched = Some(sched);
     cx.op = op;
     cx.subject = subject;
+    cx.also = None;
     cx.locked_rq = locked_rq;
     let result = f(k);
     if k.config.interleave >= Interleave::Insn {
@@ -93,6 +96,7 @@ fn enter<R>(
     cx.sched = outer.sched;
     cx.op = outer.op;
     cx.subject = outer.subject;
+    cx.also = outer.also;
     cx.locked_rq = outer.locked_rq;
     result
 }

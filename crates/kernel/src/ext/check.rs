@@ -17,6 +17,7 @@ pub fn invariants(s: &State) -> Result<(), String> {
     }
     for cpu in (0..s.nr_cpus() as u32).map(CpuId) {
         counts_add_up(s, cpu)?;
+        crate::core::core_sched::is_consistent(s, cpu)?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use super::call::{self, switch_rq_lock};
 use super::dsq::{dispatch_enqueue, emit_move, move_local_to_local};
 use super::dsq_table::find_dsq_for_dispatch;
-use super::enqueue::{rq_online, touch_core_sched};
+use super::enqueue::{rq_online, touch_core_sched_dispatch};
 use super::entity::OpsState;
 use super::events::Ev;
 use super::exit::error;
@@ -57,6 +57,9 @@ pub(crate) fn flush_dispatch_buf(k: &mut Kernel, sched: SchedId, cpu: CpuId) {
 /// Finishes one insertion, unless the task has gone its own way since (E-126) [finish_dispatch].
 fn finish_dispatch(k: &mut Kernel, sched: SchedId, cpu: CpuId, e: DspEntry) {
     let p = e.task;
+    if k.find_task(p).is_some() {
+        touch_core_sched_dispatch(k, p);
+    }
     loop {
         match k.find_task(p).map(|t| t.scx.ops_state) {
             Some(OpsState::Queued(q)) if q == e.qseq => break,
@@ -66,9 +69,6 @@ fn finish_dispatch(k: &mut Kernel, sched: SchedId, cpu: CpuId, e: DspEntry) {
     }
     if !k.task_on_sched(p, sched) {
         return k.ext.scheds[sched].count(Ev::InsertNotOwned, 1);
-    }
-    if k.ext.scheds[sched].has(Op::core_sched_before) {
-        touch_core_sched(k, p);
     }
     k.task_mut(p).scx.ops_state = OpsState::Dispatching;
     let task_cpu = k.task(p).cpu;

@@ -73,6 +73,14 @@ pub(crate) fn touch_core_sched(k: &mut Kernel, p: TaskId) {
     k.task_mut(p).scx.core_sched_at = now;
 }
 
+/// The same where a task is dispatched, if the root scheduler has an order of its own: it then sees in which order tasks were
+/// [touch_core_sched_dispatch].
+pub(crate) fn touch_core_sched_dispatch(k: &mut Kernel, p: TaskId) {
+    if k.ext.root().is_some_and(|root| root.has(Op::core_sched_before)) {
+        touch_core_sched(k, p);
+    }
+}
+
 /// Discards a recorded direct dispatch (E-83) [clear_direct_dispatch].
 pub(crate) fn clear_direct_dispatch(k: &mut Kernel, p: TaskId) {
     let e = &mut k.task_mut(p).scx;
@@ -224,6 +232,7 @@ fn ask_enqueue(k: &mut Kernel, sched: SchedId, cpu: CpuId, p: TaskId, enq_flags:
 
 /// Executes a recorded direct dispatch (E-80) [direct_dispatch]. Rq lock held.
 fn direct_dispatch(k: &mut Kernel, sched: SchedId, cpu: CpuId, p: TaskId, enq_flags: u64) {
+    touch_core_sched_dispatch(k, p);
     let task_cpu = k.task(p).cpu;
     let e = &mut k.task_mut(p).scx;
     e.ddsp_enq_flags |= enq_flags;
@@ -314,16 +323,16 @@ fn process_ddsp_deferred_locals(k: &mut Kernel, cpu: CpuId) {
 /// The core takes `p` back from the scheduler (E-62) [ops_dequeue]. Rq lock held.
 pub(crate) fn ops_dequeue(k: &mut Kernel, cpu: CpuId, p: TaskId, deq_flags: u64) {
     k.clr_task_runnable(cpu, p, false);
+    let mut told = false;
     loop {
         match k.task(p).scx.ops_state {
             OpsState::None => break,
             OpsState::Queueing(_) => unreachable!("{p:?} is dequeued while it is enqueued"),
-            OpsState::Queued(_) => {
-                if !k.config.custody {
-                    tell_dequeue(k, cpu, p, deq_flags);
-                }
-                k.task_mut(p).scx.ops_state = OpsState::None;
+            // Before 7.1 (E-250); a dispatch may begin on another CPU meanwhile, and is waited for.
+            OpsState::Queued(_) if !k.config.custody && !std::mem::replace(&mut told, true) => {
+                tell_dequeue(k, cpu, p, deq_flags);
             }
+            OpsState::Queued(_) => k.task_mut(p).scx.ops_state = OpsState::None,
             OpsState::Dispatching => call::cpu_relax(k),
         }
     }

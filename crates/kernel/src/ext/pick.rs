@@ -86,8 +86,12 @@ pub(crate) fn core_prio_less(k: &mut Kernel, a: TaskId, b: TaskId) -> bool {
     let Some(sched) = asked else {
         return k.task(a).scx.core_sched_at > k.task(b).scx.core_sched_at;
     };
-    call::op(k, sched, Op::core_sched_before, Some(cpu), Some(a), |ops, k| ops.core_sched_before(k, b, a))
-        .unwrap_or(false)
+    let before = call::op(k, sched, Op::core_sched_before, Some(cpu), Some(a), |ops, k| {
+        let me = k.this_cpu();
+        k.ext.cx[me].also = Some(b);
+        ops.core_sched_before(k, b, a)
+    });
+    before.unwrap_or(false)
 }
 
 /// `p` becomes the running task (E-133) [set_next_task_scx]. Rq lock held.

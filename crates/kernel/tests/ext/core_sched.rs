@@ -1,6 +1,6 @@
 //! Core scheduling: the threads of a core run one cookie at a time (E-41, E-65, E-131, E-149, E-150).
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -11,12 +11,11 @@ use scxr_kernel::behavior::{Action, Policy, TaskCx, TaskSpec, Whom};
 use scxr_kernel::config::{Config, Interleave};
 use scxr_kernel::cpumask::CpuMask;
 use scxr_kernel::ext::kfunc::*;
-use scxr_kernel::ids::CpuId;
+use scxr_kernel::ids::{CpuId, TaskId};
 use scxr_kernel::topology::Topology;
 use scxr_trace::EventKind;
 
 use crate::harness::*;
-use crate::policies::*;
 use crate::script::Script;
 
 const QUEUE: u64 = 0;
@@ -195,14 +194,22 @@ fn anything_at_any_moment() {
     for seed in 0..6 {
         let interleave = [Interleave::Callback, Interleave::Kfunc][seed as usize % 2];
         let (mut m, _) = core_machine("2x2x2", seed, interleave);
+        let everyone: Rc<RefCell<Vec<TaskId>>> = Rc::default();
         for i in 0..12 {
             let mut r = Pcg32::new(seed, i);
-            m.spawn(TaskSpec::new(format!("any{i}"), move |_: &TaskCx| {
+            let everyone = everyone.clone();
+            m.spawn(TaskSpec::new(format!("any{i}"), move |cx: &TaskCx| {
                 let some = u64::from(r.next_u32() % 900_000);
                 match r.next_u32() % 12 {
                     0..5 => Action::Run(some),
                     5..9 => Action::Sleep(some),
-                    9 => Action::SetCookie(Whom::Myself, some % 4),
+                    9 => {
+                        let mut known = everyone.borrow_mut();
+                        if !known.contains(&cx.task) {
+                            known.push(cx.task);
+                        }
+                        Action::SetCookie(Whom::Task(known[some as usize % known.len()]), some % 4)
+                    }
                     10 => Action::SetAffinity(Whom::Myself, CpuMask::first_n(1 + some as usize % 8)),
                     _ => Action::Yield,
                 }
@@ -218,14 +225,33 @@ fn anything_at_any_moment() {
         plug.affinity = Some(CpuMask::of(CpuId(0)));
         m.spawn(plug);
         for round in 1..=6u64 {
-            m.enable(match round % 2 {
-                0 => Rc::new(Script { flags: 1 << 1, ..one_queue() }),
-                _ => Rc::new(PerCpuQueues),
-            });
+            m.enable(Rc::new(Script {
+                flags: if round % 2 == 0 { 1 << 1 } else { 0 },
+                cpu_online: Some(Box::new(|_, _| {})),
+                cpu_offline: Some(Box::new(|_, _| {})),
+                ..one_queue()
+            }));
             run(&mut m, round * 40 * MS);
+            assert_eq!(m.state().ext.root_name(), Some("script"), "seed {seed}: {:?}", m.state().ext.exit_info);
             m.disable();
         }
         run(&mut m, 300 * MS);
-        assert_eq!(alive(&m, "any"), 12, "seed {seed}");
+        let time = |m: &Machine| (0..12).map(|i| cpu_time(m, &format!("any{i}"))).collect::<Vec<_>>();
+        let before = time(&m);
+        run(&mut m, 600 * MS);
+        assert!(before.iter().zip(time(&m)).all(|(b, a)| a > *b), "seed {seed}: {before:?} {:?}", time(&m));
     }
+}
+
+/// A deadline task with the cookie of who runs beside it has its runtime, and no more.
+#[test]
+fn a_cookie_lends_no_runtime() {
+    let (mut m, _) = core_machine("1x2", 1, Interleave::Callback);
+    m.spawn(pinned("beside", 0, 1));
+    let mut spec = TaskSpec::new("deadline", with_cookie(1, hog()));
+    spec.policy = Policy::Deadline { runtime: 2 * MS, deadline: 10 * MS, period: 10 * MS };
+    m.spawn(spec);
+    run(&mut m, 1000 * MS);
+    let (deadline, beside) = (cpu_time(&m, "deadline") / MS, cpu_time(&m, "beside") / MS);
+    assert!((180..=215).contains(&deadline) && beside > 850, "{deadline} {beside}");
 }

@@ -157,9 +157,18 @@ fn names(raw: &[Raw<'_>]) -> BTreeMap<u32, String> {
     let forks = raw.iter().filter(|r| r.format.name == "sched_process_fork");
     let mut wanted: BTreeSet<u32> = forks.map(|r| number(r, "child_pid")).collect();
     let mut names = BTreeMap::new();
-    for r in raw.iter().rev().filter(|r| r.format.name == "sched_switch") {
+    for r in raw.iter().rev() {
         if wanted.is_empty() {
             break;
+        }
+        match r.format.name.as_str() {
+            "sched_switch" => {}
+            // What it was called before says nothing of the program.
+            "sched_process_exec" => {
+                wanted.remove(&number(r, "pid"));
+                continue;
+            }
+            _ => continue,
         }
         let pid = number(r, "prev_pid");
         if wanted.remove(&pid) {

@@ -30,7 +30,8 @@ pub fn scx_bpf_task_set_dsq_vtime(k: &mut Kernel, p: TaskId, vtime: u64) -> bool
 
 /// Its cgroup; it must be what the operation is about (E-221).
 pub fn scx_bpf_task_cgroup(k: &mut Kernel, p: TaskId) -> CgroupId {
-    if k.ext.cx[k.this_cpu()].subject != Some(p) {
+    let cx = k.ext.cx[k.this_cpu()];
+    if ![cx.subject, cx.also].contains(&Some(p)) {
         error(k, "called on a task not being operated on");
         return CgroupId::ROOT;
     }
