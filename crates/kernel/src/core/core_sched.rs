@@ -322,6 +322,9 @@ fn pick_for_core(k: &mut Kernel, cpu: CpuId, together: &mut bool, forced_before:
 
 /// What each thread would run by itself, this one first; the result is the one of highest priority.
 fn highest(k: &mut Kernel, cpu: CpuId, forced_before: bool) -> Option<TaskId> {
+    // Nothing is picked for a thread that is offline, and it must not find an old pick when it comes back.
+    let all: Vec<CpuId> = k.topology.smt_mask(cpu).iter().collect();
+    all.into_iter().for_each(|c| k.core_sched.threads[c].pick = None);
     let threads = k.threads_of(cpu);
     let first = threads.iter().position(|&c| c == cpu).unwrap_or(0);
     let mut max: Option<Candidate> = None;

@@ -170,6 +170,8 @@ impl Kernel {
 
     /// [finish_task_switch]: the stack of `prev` is free, the lock is released, a dead task is buried.
     fn finish_task_switch(&mut self, cpu: CpuId, prev: TaskId) {
+        // From here on it may run, and die, elsewhere: other CPUs' work may come in between.
+        let dead = self.task(prev).state == TaskState::Dead;
         self.task_mut(prev).on_cpu = false;
         let waiters = std::mem::take(&mut self.task_mut(prev).on_cpu_waiters);
         let now = self.now();
@@ -182,7 +184,7 @@ impl Kernel {
         ext::rq_clock_invalidate(self, cpu);
         self.unlock(LockId::Rq(cpu));
         self.core_speed_changed(cpu);
-        if self.task(prev).state == TaskState::Dead {
+        if dead {
             self.bury(prev);
         }
     }
