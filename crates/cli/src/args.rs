@@ -133,7 +133,7 @@ pub(crate) struct MachineArgs {
     /// scxr, or `none` [default: X.loader.toml beside the object, else the one that comes with scxr for that name]
     #[arg(long, value_name = "FILE.toml|NAME|none")]
     pub(crate) loader: Option<PathBuf>,
-    /// Make something happen during the run (repeatable): '1s affinity TASK 0-3', '1s nice TASK 5', '1s policy TASK fifo:5',
+    /// Make something happen during the run (repeatable): '1s affinity TASK 0-3', '1s nice TASK 5', '1s cookie TASK 1', '1s policy TASK fifo:5',
     /// '50ms rt cpu2 20ms', '300ms sysrq-s', '300ms sysrq-d', '300ms kill-half', '1s hotplug cpu3 off', '1s move TASK /a', '1s cgroup /a weight 200'
     #[arg(long, value_name = "'AT EVENT'")]
     pub(crate) inject: Vec<String>,
