@@ -302,4 +302,7 @@ pub(crate) struct VerifyArgs {
 pub(crate) struct GuestArgs {
     /// What to do
     pub(crate) task: PathBuf,
+    /// CPUs have short turns once the task says so, which it does when the workload starts
+    #[arg(long)]
+    pub(crate) turns: bool,
 }

@@ -37,6 +37,8 @@ pub type Stop = Arc<AtomicBool>;
 /// What a run is at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
+    /// The scheduler is attached, the workload is about to start.
+    Begins,
     /// So much of its time has passed, ns.
     Time(u64),
     /// The last second; only where there is no workload.
@@ -190,6 +192,7 @@ pub fn run(
     let user =
         half::Running::of(job, half, scheduler.loaded(), &killed).map_err(|reason| HostError::Half { reason })?;
     scheduler.program().into_iter().for_each(Program::begin);
+    progress(Progress::Begins);
     record.start_ns = crew.go().map_err(failed)?;
     injector.go(record.start_ns);
     let (notes, restarts, samples) = Default::default();

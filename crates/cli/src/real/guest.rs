@@ -3,7 +3,8 @@
 use std::io::{self, Write as _};
 
 use scxr_bpf::load::Object;
-use scxr_host::{Half, Job};
+use scxr_host::{Half, Job, Progress};
+use scxr_lab::guest::begin_turns;
 use scxr_ops::half::schema;
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +31,14 @@ pub(crate) fn guest(args: &GuestArgs) -> Result<Outcome> {
     match task {
         Task::Run { job } => {
             let half = half(&job)?;
-            let run = scxr_host::run(&job, &host::workers()?, half.as_ref(), &interrupt::stop()?, &mut |_| {});
+            let mut begun = Ok(());
+            let mut on = |p| {
+                if args.turns && p == Progress::Begins {
+                    begun = begin_turns();
+                }
+            };
+            let run = scxr_host::run(&job, &host::workers()?, half.as_ref(), &interrupt::stop()?, &mut on);
+            begun.map_err(|e| Failure::environment(format_args!("the CPUs' turns could not be begun: {e}")))?;
             run.map_err(|e| host::failure(&e))?.write(&mut out).map_err(|e| Failure::output(&e))?;
         }
         Task::Verify { jobs } => {

@@ -42,6 +42,7 @@ pub(super) fn run(
     let begin = Instant::now();
     let mut seconds = Seconds::new(scheduler, request);
     let mut on = |p: Progress| match p {
+        Progress::Begins => {}
         Progress::Time(ns) => progress(ns),
         Progress::Second(sample) => seconds.show(&sample),
         Progress::Stats(stats) => seconds.stats(&stats),

@@ -8,7 +8,7 @@ use scxr_kernel::topology::Topology;
 use scxr_lab::guest::{GuestEvent, GuestSpec};
 use scxr_lab::initramfs::Initramfs;
 use scxr_lab::kernels::{Kernel, btf_of_image, vmlinux_of_image};
-use scxr_lab::qemu::{Clock, Finding, Guest, GuestExit, GuestOutput, Kvm, Outcome, Qemu, Shape, VmError};
+use scxr_lab::qemu::{Clock, Finding, Guest, GuestExit, GuestOutput, Kvm, Outcome, Qemu, Shape, Turns, VmError};
 
 use super::guest::Task;
 use super::kept::{self, Kept, Key};
@@ -193,7 +193,12 @@ impl Lab {
         }
         let image = self.kernel.image.as_deref().unwrap_or(Path::new(""));
         let nr_cpus = request.topology.nr_cpus() as u64;
+        let btf = self.kernel.btf.as_ref().and_then(|path| std::fs::read(path).ok());
+        let turns = btf.map_or(Turns::FromStart, |btf| Turns::of_btf(&btf));
         let mut spec = GuestSpec::new(["/init", "guest", TASK]);
+        if turns == Turns::OnDemand && !request.free_running {
+            spec.argv.push("--turns".into());
+        }
         spec.limit_ns = work.duration_ns.saturating_add(GUEST_EXTRA.as_nanos() as u64);
         spec.beat_ns = 100_000_000;
         let own = files.bytes();
@@ -212,6 +217,7 @@ impl Lab {
         guest.memory_mib = 1024 + 32 * nr_cpus as u32 + u32::try_from(taken_mib).unwrap_or(u32::MAX / 2);
         guest.wall_limit = WALL_BASE + WALL_EACH * (work.duration_ns.div_ceil(1_000_000_000) * nr_cpus) as u32;
         guest.stop = interrupt::stop()?;
+        guest.turns = turns;
         if request.free_running {
             let (clock, how) = self.clock(image)?;
             guest.clock = clock;

@@ -1,6 +1,7 @@
 //! The guest's side: an init without a shell. It mounts what a scheduler and its measurement need, runs one program whose
 //! output goes to the host over virtio-console ports, sends the kernel's log after it, and powers off.
 
+mod speaker;
 mod spec;
 
 use std::ffi::CStr;
@@ -20,6 +21,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, setrlim
 use rustix::system::{RebootCommand, reboot};
 use rustix::time::{ClockId, clock_gettime};
 
+pub use speaker::switch_on as begin_turns;
 pub(crate) use spec::port;
 pub use spec::{GuestEvent, GuestSpec, SPEC_PATH};
 

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use super::Release;
 use object::LittleEndian;
 use object::elf::FileHeader64;
-use object::read::elf::{FileHeader as _, SectionHeader as _};
+use object::read::elf::{FileHeader as _, ProgramHeader as _, SectionHeader as _};
 
 /// Offsets into the image, bytes.
 const SETUP_SECTS: usize = 0x1f1;
@@ -78,6 +78,25 @@ pub fn btf_of_image(vmlinux: &[u8]) -> Result<Option<&[u8]>, ImageError> {
     let sections = header.sections(LittleEndian, vmlinux).map_err(elf)?;
     let Some((_, section)) = sections.section_by_name(LittleEndian, b".BTF") else { return Ok(None) };
     section.data(LittleEndian, vmlinux).map(Some).map_err(elf)
+}
+
+/// Whether a `vmlinux` can be entered without its image's own code around it: it has the note that says where (PVH,
+/// `XEN_ELFNOTE_PHYS32_ENTRY`).
+pub fn has_pvh_entry(vmlinux: &[u8]) -> bool {
+    const PHYS32_ENTRY: u32 = 18;
+    let has = || {
+        let header = FileHeader64::<LittleEndian>::parse(vmlinux)?;
+        for segment in header.program_headers(LittleEndian, vmlinux)? {
+            let Some(mut notes) = segment.notes(LittleEndian, vmlinux)? else { continue };
+            while let Some(note) = notes.next()? {
+                if note.name() == b"Xen" && note.n_type(LittleEndian) == PHYS32_ENTRY {
+                    return Ok(true);
+                }
+            }
+        }
+        object::Result::Ok(false)
+    };
+    has().unwrap_or(false)
 }
 
 fn header(image: &[u8]) -> Result<&[u8], ImageError> {
@@ -157,6 +176,16 @@ mod tests {
             assert_eq!(vmlinux_of_image(&image).unwrap(), plain, "{name}");
             assert_eq!(release_of_image(&image).unwrap().as_str(), "7.2.13+deb14-cloud-amd64");
         }
+    }
+
+    #[test]
+    fn a_kernel_without_the_note_is_not_entered_directly() {
+        for bytes in [&b""[..], b"\x7fELF", include_bytes!("image.rs")] {
+            assert!(!has_pvh_entry(bytes));
+        }
+        // This test's own file is an ELF file with notes, none of them Xen's.
+        let own = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        assert!(!has_pvh_entry(&own));
     }
 
     #[test]

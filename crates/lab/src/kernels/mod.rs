@@ -13,7 +13,7 @@ mod version;
 
 pub use apt::{AptError, Candidate};
 pub use deb::DebError;
-pub use image::{ImageError, btf_of_image, release_of_image, vmlinux_of_image};
+pub use image::{ImageError, btf_of_image, has_pvh_entry, release_of_image, vmlinux_of_image};
 pub use judge::{Judgement, Problem, judge};
 pub use sources::{Archive, Distribution};
 pub use store::{Kernel, KernelError, Listed, Origin, Store, default_cache};

@@ -15,6 +15,7 @@ use super::tail::Tail;
 use super::{Qemu, in_path, madt};
 use crate::guest::{GuestEvent, GuestSpec, port};
 use crate::initramfs::{Initramfs, InitramfsError};
+use crate::kernels::{has_pvh_entry, vmlinux_of_image};
 
 /// How often the guest's files are looked at.
 const POLL: Duration = Duration::from_millis(5);
@@ -33,6 +34,26 @@ pub enum Clock {
     Kvm,
 }
 
+/// From when on a guest's CPUs have turns of [`turn_us`], with instruction-counted time. Before that, one goes on until a timer
+/// is due, 4 ms at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turns {
+    /// From its start, which is for every kernel and makes what one CPU does alone, such as a boot, twice as long.
+    FromStart,
+    /// From a word of its program on, [`crate::guest::begin_turns`].
+    OnDemand,
+}
+
+impl Turns {
+    /// What suits a kernel with this raw BTF: whether a program may write to a port (`CONFIG_X86_IOPL_IOPERM`), which it needs for
+    /// its word.
+    pub fn of_btf(btf: &[u8]) -> Turns {
+        const HAS: &[u8] = b"\0ksys_ioperm\0";
+        let has = btf.windows(HAS.len()).any(|w| w == HAS);
+        if has { Turns::OnDemand } else { Turns::FromStart }
+    }
+}
+
 /// A guest to run.
 #[derive(Clone, Debug)]
 pub struct Guest {
@@ -48,6 +69,8 @@ pub struct Guest {
     pub memory_mib: u32,
     /// Time.
     pub clock: Clock,
+    /// From when on its CPUs have turns.
+    pub turns: Turns,
     /// More for the kernel's command line.
     pub append: Vec<String>,
     /// Wall time after which the guest is ended and its state is reported.
@@ -69,6 +92,7 @@ impl Guest {
             shape,
             memory_mib: 1024,
             clock: Clock::Icount { shift: 1 },
+            turns: Turns::FromStart,
             append: Vec::new(),
             wall_limit: Duration::from_secs(300),
             silence: Duration::from_secs(30),
@@ -197,14 +221,15 @@ pub(super) struct Machine<'a> {
 /// How a machine's CPUs are run.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Accelerator {
-    Icount(u8),
+    Icount(u8, Turns),
     Tcg,
     Kvm,
 }
 
 /// All CPUs together get a turn of this length, us. With instruction-counted time QEMU executes one CPU after the other, each
 /// for its part of the time to the next timer, and a CPU's clock goes on while others execute. With ticks alone that would
-/// be milliseconds; so there is a timer for nothing but this: that of a network's buffer to which nothing is connected.
+/// be milliseconds; so there is a timer for nothing but this: that of a network's buffer to which nothing is connected, or that
+/// of a speaker that is not there, which the guest switches on itself.
 ///
 /// QEMU divides what is left to the timer by the number of CPUs, idle ones among them, again and again: with many CPUs it would do
 /// little else. So beyond [`TURN_CPUS`] of them a round is longer, by the square.
@@ -224,12 +249,21 @@ impl Accelerator {
         let maker = if caches { ",vendor=GenuineIntel,level=0x1e" } else { "" };
         let text = match self {
             // Nothing random, no clock but the instruction counter, one thread for all CPUs.
-            Accelerator::Icount(shift) => format!(
-                "-accel tcg,thread=single -icount shift={shift},sleep=off -rtc base=2026-01-01T00:00:00,clock=vm \
-                 -cpu max,-rdrand,-rdseed{maker} -seed 1 -netdev hubport,hubid=0,id=beat \
-                 -object filter-buffer,id=turns,netdev=beat,interval={}",
-                turn_us(cpus)
-            ),
+            Accelerator::Icount(shift, turns) => {
+                let us = turn_us(cpus);
+                let turns = match turns {
+                    Turns::FromStart => format!(
+                        "-netdev hubport,hubid=0,id=beat -object filter-buffer,id=turns,netdev=beat,interval={us}"
+                    ),
+                    Turns::OnDemand => {
+                        format!("-audiodev none,id=turns,timer-period={us} -machine pcspk-audiodev=turns")
+                    }
+                };
+                format!(
+                    "-accel tcg,thread=single -icount shift={shift},sleep=off -rtc base=2026-01-01T00:00:00,clock=vm \
+                     -cpu max,-rdrand,-rdseed{maker} -seed 1 {turns}"
+                )
+            }
             Accelerator::Tcg => format!("-accel tcg,thread=multi -cpu max{maker}"),
             Accelerator::Kvm => "-accel kvm -cpu host".to_owned(),
         };
@@ -284,6 +318,10 @@ pub(super) fn run_machine(qemu: &Qemu, machine: &Machine<'_>, on: OnBytes<'_>) -
     let mut args = machine.shape.args(machine.memory_mib, machine.caches)?;
     args.extend(machine.accelerator.args(machine.caches, machine.shape.cpus()));
     args.extend(devices(dir.path()));
+    if qemu.major() >= 7 {
+        // The kernel would wait for a keyboard, two seconds of wall time.
+        args.extend(["-machine", "i8042=off"].map(str::to_owned));
+    }
     if let Some(bytes) = machine.initramfs {
         let path = file("initramfs");
         fs::write(&path, bytes).map_err(io_at(&path))?;
@@ -292,7 +330,11 @@ pub(super) fn run_machine(qemu: &Qemu, machine: &Machine<'_>, on: OnBytes<'_>) -
     args.extend(["-append".into(), machine.append.to_owned()]);
     let log = fs::File::create(file("qemu.log")).map_err(io_at(dir.path()))?;
     let mut command = outlived_by_us(&qemu.program);
-    command.arg("-kernel").arg(machine.kernel).args(&args);
+    let unpacked = match machine.accelerator {
+        Accelerator::Kvm => None,
+        Accelerator::Icount(..) | Accelerator::Tcg => unpack(machine.kernel, &file(VMLINUX))?,
+    };
+    command.arg("-kernel").arg(unpacked.as_deref().unwrap_or(machine.kernel)).args(&args);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     let mut running = Running(command.spawn().map_err(io_at(&qemu.program))?);
     let mut ran = Ran {
@@ -322,8 +364,9 @@ pub(super) fn run_machine(qemu: &Qemu, machine: &Machine<'_>, on: OnBytes<'_>) -
             pulse.heard(up);
         }
         if !ran.console.bytes.is_empty() {
-            // Its kernel is up, so QEMU has read the file; if we are killed, it is not left behind.
+            // Its kernel is up, so QEMU has read the files; if we are killed, they are not left behind.
             let _ = fs::remove_file(file("initramfs"));
+            let _ = fs::remove_file(file(VMLINUX));
         }
         ran.wall = start.elapsed();
         ran.silent = pulse.silence();
@@ -334,6 +377,20 @@ pub(super) fn run_machine(qemu: &Qemu, machine: &Machine<'_>, on: OnBytes<'_>) -
     }
     ran.stderr.poll().map_err(io_at(dir.path()))?;
     Ok(ran)
+}
+
+/// A kernel's name once it is unpacked.
+const VMLINUX: &str = "vmlinux";
+
+/// The kernel of an image as a file of its own, where it can be entered directly (PVH): an emulated CPU takes six seconds to
+/// unpack it, this one a fraction of one. `None`: it cannot; or QEMU shall say what is wrong with the image.
+fn unpack(image: &Path, to: &Path) -> Result<Option<PathBuf>, VmError> {
+    let Some(vmlinux) = fs::read(image).ok().and_then(|bytes| vmlinux_of_image(&bytes).ok()) else { return Ok(None) };
+    if !has_pvh_entry(&vmlinux) {
+        return Ok(None);
+    }
+    fs::write(to, vmlinux).map_err(io_at(to))?;
+    Ok(Some(to.to_owned()))
 }
 
 /// Folders of machines are called so, and have this file, which is locked as long as their process is there.
@@ -406,7 +463,7 @@ impl Qemu {
             memory_mib: guest.memory_mib,
             caches,
             accelerator: match guest.clock {
-                Clock::Icount { shift } => Accelerator::Icount(shift),
+                Clock::Icount { shift } => Accelerator::Icount(shift, guest.turns),
                 Clock::Free => Accelerator::Tcg,
                 Clock::Kvm => Accelerator::Kvm,
             },
@@ -573,6 +630,15 @@ mod tests {
     #[test]
     fn rounds_of_many_cpus_are_longer() {
         assert_eq!([1, 8, 16, 64].map(turn_us), [50, 50, 200, 3_200]);
+    }
+
+    #[test]
+    fn turns_begin_on_demand_where_a_program_may_write_to_a_port() {
+        assert_eq!(Turns::of_btf(b"\0sys_iopl\0ksys_ioperm\0"), Turns::OnDemand);
+        assert_eq!(Turns::of_btf(b"\0__x64_sys_ioperm\0"), Turns::FromStart);
+        let args = |turns| Accelerator::Icount(1, turns).args(false, 4).join(" ");
+        assert!(args(Turns::OnDemand).contains("timer-period=50") && !args(Turns::OnDemand).contains("interval"));
+        assert!(args(Turns::FromStart).contains("interval=50") && !args(Turns::FromStart).contains("pcspk"));
     }
 
     #[test]

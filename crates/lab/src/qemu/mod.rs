@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 
 use crate::kernels::Distribution;
 
-pub use boot::{Clock, Guest, GuestExit, GuestOutput, Outcome, VmError, turn_us};
+pub use boot::{Clock, Guest, GuestExit, GuestOutput, Outcome, Turns, VmError, turn_us};
 pub use diagnose::{Finding, Report, findings};
 pub use kvm::Kvm;
 pub use shape::{Shape, ShapeError};
@@ -50,6 +50,11 @@ pub struct Qemu {
 }
 
 impl Qemu {
+    /// The first number of its version; 0: it names none.
+    fn major(&self) -> u32 {
+        self.version.split('.').next().and_then(|n| n.parse().ok()).unwrap_or(0)
+    }
+
     /// Whether it can show a guest who shares caches (QEMU 10). Asked only where it matters, as it takes a moment.
     fn knows_caches(&self) -> bool {
         let out = Command::new(&self.program).args(["-machine", "pc,help"]).stdin(Stdio::null()).output();
@@ -104,6 +109,12 @@ mod tests {
         assert!(error.contains("/nowhere/qemu does not run"), "{error}");
         let error = Qemu::at(Path::new("/bin/true")).unwrap_err().to_string();
         assert!(error.contains("--version"), "{error}");
+    }
+
+    #[test]
+    fn versions_are_numbers() {
+        let major = |version: &str| Qemu { program: PathBuf::new(), version: version.into() }.major();
+        assert_eq!(["6.2.0", "10.0.2", "7", "next"].map(major), [6, 10, 7, 0]);
     }
 
     #[test]
