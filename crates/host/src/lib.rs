@@ -7,8 +7,6 @@
 //!
 //! The library prints nothing. libbpf's messages are kept ([`log`]) and are part of a refusal.
 
-#![forbid(unsafe_code)]
-
 pub mod class;
 mod exec;
 mod exit;
@@ -18,6 +16,7 @@ mod job;
 mod loader;
 mod log;
 mod machine;
+mod mapped;
 mod program;
 mod record;
 mod session;

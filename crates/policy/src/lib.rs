@@ -110,8 +110,8 @@ pub use shared::{MapCell, MapValue, Plain, TimerMap};
 pub use state::Value;
 pub use task::{Comm, OwnedTask, Task};
 pub use units::{
-    Cpu, EnqFlags, Errno, KickFlags, Ns, OpsFlags, PickFlags, Picked, TaskFlags, TimerFlags, Vtime, WakeFlags, Weight,
-    quotient, random_u32,
+    Cpu, EnqFlags, Errno, KickFlags, Ns, OpsFlags, PickFlags, Picked, RingFlags, TaskFlags, TimerFlags, Vtime,
+    WakeFlags, Weight, quotient, random_u32,
 };
 pub use variables::{PerfCount, Setting};
 pub use walk::{Cgroups, Members, Tasks};
@@ -131,9 +131,10 @@ pub mod prelude {
         LruHashMap, MaskCell, MaskSlot, MayDispatch, MayDump, MayInsert, MayMove, MayPick, MayReenqueue, NoPreempt, Ns,
         ObjectCell, ObjectSlot, Ops, OpsFlags, Owned, OwnedCgroup, OwnedCpuMask, OwnedTask, PerCpu, PerCpuArray,
         PerCpuHashMap, PerCpuValue, PerfCount, PerfEventArray, PickFlags, Picked, Queue, QueuedTask, Rcu, Ref, Release,
-        ResSpinLock, Reserved, RingBuf, SelectCpu, Sleepable, SpinLock, Stack, TakesLast, TakesVtime, Task, TaskCell,
-        TaskFlags, TaskSlot, TaskStorage, Timer, TimerCell, TimerFlags, TimerMap, Tree, Tunable, Unlocked, UserRingBuf,
-        Vtime, WakeFlags, Weight, ancestors, bounded, descendants, members, object, plain, processes, quotient,
-        random_u32, scheduler, scx_dump, scx_error, scx_exit, scx_print, shared, state, tasks, threads, waiting,
+        ResSpinLock, Reserved, RingBuf, RingFlags, SelectCpu, Sleepable, SpinLock, Stack, TakesLast, TakesVtime, Task,
+        TaskCell, TaskFlags, TaskSlot, TaskStorage, Timer, TimerCell, TimerFlags, TimerMap, Tree, Tunable, Unlocked,
+        UserRingBuf, Vtime, WakeFlags, Weight, ancestors, bounded, descendants, members, object, plain, processes,
+        quotient, random_u32, scheduler, scx_dump, scx_error, scx_exit, scx_print, shared, state, tasks, threads,
+        waiting,
     };
 }

@@ -323,6 +323,13 @@ flags! {
         /// On the CPU that starts it, and nowhere else (from 6.7).
         CPU_PIN = 2;
     }
+    /// Whether who waits for messages is woken by one (`BPF_RB_*`); without either, if it has read all before.
+    RingFlags {
+        /// It is not.
+        NO_WAKEUP = 1;
+        /// It is.
+        FORCE_WAKEUP = 2;
+    }
     /// How a CPU is kicked (`SCX_KICK_*`).
     KickFlags {
         /// Only if it is idle.

@@ -1,5 +1,8 @@
 //! The BPF half of schedulers whose decisions are made in user space: it tells of tasks that are ready, and carries out what is decided.
 //!
+//! The user-space half does not sleep where it has nothing to do, but yields, and is held back until it is needed: a CPU that looks for tasks lets it go first
+//! if it was told something new, or if it has tasks and the CPU has none. That takes no wakeup, and no decision is late for one.
+//!
 //! It serves by itself what cannot wait for user space, or must not depend on it: the user-space half itself, kernel threads, tasks that may not
 //! run on every CPU, and tasks that find the ring full.
 
@@ -36,6 +39,12 @@ plain! {
 /// The first CPU that is free.
 pub const ANY_CPU: i32 = -1;
 
+/// No decision: the task is the one that decides, and yields from now on where it has nothing to do; 0: it does so no more.
+pub const YIELDS: i32 = -2;
+
+/// How often the task that decides runs at least.
+pub const BEAT: Ns = Ns::from_ms(100);
+
 /// What a [`TaskEvent`] tells of.
 pub mod kind {
     /// A task is ready.
@@ -60,7 +69,7 @@ pub mod counter {
     pub const LOST: u32 = 4;
     /// Tasks that went on, as nobody else waited.
     pub const KEPT: u32 = 5;
-    /// Times that user space was woken because a CPU had nothing to run.
+    /// Times that user space was let run because a CPU had nothing to run.
     pub const WANTED: u32 = 6;
     /// Times that a CPU looked for tasks.
     pub const TURNS: u32 = 7;
@@ -86,7 +95,7 @@ macro_rules! userspace {
     ($(#[$doc:meta])* $vis:vis struct $S:ident { name: $name:literal, timeout_ms: $timeout_ms:expr $(,)? }) => {
         #[allow(unused_imports)]
         use $crate::prelude::*;
-        use $crate::userspace::{ANY_CPU, Decision, TaskEvent, counter, kind};
+        use $crate::userspace::{ANY_CPU, BEAT, Decision, TaskEvent, YIELDS, counter, kind};
 
         /// The user-space half's task: it goes before all others.
         const HALF: $crate::Dsq<$crate::Fifo> = $crate::Dsq::fifo(0);
@@ -98,6 +107,18 @@ macro_rules! userspace {
         $crate::state! {
             /// The process of the user-space half, set before the scheduler is attached.
             static HALF_TGID as "half_tgid": Global<i32> = 0;
+            /// The task that decides, once it has said that it yields.
+            static HALF_PID as "half_pid": Global<i32> = 0;
+            /// 1: it has yielded, and waits until it is needed.
+            static HALF_HELD as "half_held": Global<u64> = 0;
+            /// 1: it is to run, needed or not.
+            static HALF_DUE as "half_due": Global<u64> = 0;
+            /// The timer that says so.
+            static HALF_TIMER as "half_timer": Timer;
+            /// Tasks that were put into [`HALF`] and not seen to leave it: a few more than are there, where some left otherwise.
+            static NR_HALF as "nr_half": Global<u64> = 0;
+            /// The same of [`KERNEL`].
+            static NR_KERNEL as "nr_kernel": Global<u64> = 0;
             /// The slice of tasks for which none is decided.
             pub static SLICE as "slice": Tunable<Ns> = Ns::SLICE_DFL;
             /// Tasks that user space was told of.
@@ -140,6 +161,49 @@ macro_rules! userspace {
             p.tgid() == HALF_TGID.get()
         }
 
+        #[inline(always)]
+        fn decides(p: Task<'_>) -> bool {
+            p.pid() == HALF_PID.get()
+        }
+
+        /// Tells user space, which is woken only if it does not look by itself.
+        #[inline(always)]
+        fn tell(event: TaskEvent) -> bool {
+            READY.send_with(event, if HALF_PID.get() == 0 { RingFlags::NONE } else { RingFlags::NO_WAKEUP })
+        }
+
+        /// Lets the task that decides run here, if it is held back.
+        #[inline(always)]
+        fn let_half_run(cx: &Dispatch) -> bool {
+            // Several CPUs may look at once.
+            if HALF_HELD.get() == 0 || HALF_HELD.swap(0) == 0 {
+                return false;
+            }
+            let Some(half) = OwnedTask::from_pid(HALF_PID.get()) else { return false };
+            HALF_DUE.set(0);
+            Dsq::LOCAL.insert(cx, half.task(), SLICE.get(), EnqFlags::NONE);
+            true
+        }
+
+        /// Takes the next task of a queue that is mostly empty.
+        #[inline(always)]
+        fn take(cx: &Dispatch, from: Dsq<$crate::Fifo>, nr: &Global<u64>) -> bool {
+            let found = nr.get() != 0 && from.move_to_local(cx);
+            if found {
+                nr.fetch_sub(1);
+            }
+            found
+        }
+
+        /// It shows that it is alive, and gives figures.
+        fn beat(_cx: &Unlocked) {
+            HALF_DUE.set(1);
+            if HALF_HELD.get() != 0 && let Some(cpu) = HeldMask::possible().mask().pick_idle(PickFlags::NONE) {
+                cpu.kick(KickFlags::IDLE);
+            }
+            HALF_TIMER.start(BEAT, beat);
+        }
+
         /// Is it served in the kernel?
         #[inline(always)]
         fn stays(p: Task<'_>) -> bool {
@@ -169,6 +233,10 @@ macro_rules! userspace {
         /// Carries out a decision; whether there is room for another.
         #[inline(always)]
         fn place(cx: &Dispatch, decision: Decision) -> bool {
+            if decision.cpu == YIELDS {
+                HALF_PID.set(decision.pid);
+                return true;
+            }
             NR_PLACED.fetch_add(1);
             let Some(owned) = OwnedTask::from_pid(decision.pid) else {
                 count(counter::LOST);
@@ -192,13 +260,10 @@ macro_rules! userspace {
             $vis struct $S { name: $name, flags: OpsFlags::ENQ_LAST, timeout_ms: $timeout_ms }
 
             impl Ops for $S {
-                /// What is served in the kernel takes an idle CPU at once.
+                /// What is served in the kernel takes an idle CPU at once; for others, that one lets user space decide.
                 fn select_cpu(cx: &SelectCpu, p: Task<'_>, prev_cpu: Cpu, wake_flags: WakeFlags) -> Cpu {
-                    if !is_half(p) && !stays(p) {
-                        return prev_cpu;
-                    }
                     let picked = p.select_cpu_dfl(cx, prev_cpu, wake_flags);
-                    if picked.is_idle {
+                    if picked.is_idle && (is_half(p) || stays(p)) {
                         Dsq::LOCAL.insert(cx, p, SLICE.get(), EnqFlags::NONE);
                     }
                     picked.cpu
@@ -206,8 +271,20 @@ macro_rules! userspace {
 
                 fn enqueue(cx: &Enqueue, p: Task<'_>, enq_flags: EnqFlags) {
                     if is_half(p) {
+                        let woken = enq_flags.contains(EnqFlags::WAKEUP);
+                        if decides(p) && !woken {
+                            HALF_HELD.swap(1);
+                            if READY.nr_unread() == 0 || HALF_HELD.swap(0) == 0 {
+                                return;
+                            }
+                            // somebody told it something before it was held back
+                            p.cpu().kick(KickFlags::NONE);
+                        }
+                        NR_HALF.fetch_add(1);
                         HALF.insert(cx, p, SLICE.get(), enq_flags);
-                        wake_idle(p);
+                        if woken {
+                            wake_idle(p);
+                        }
                         return;
                     }
                     if p.is_kthread() {
@@ -217,40 +294,70 @@ macro_rules! userspace {
                     }
                     if stays(p) {
                         count(counter::KERNEL);
-                    } else if READY.send(event(kind::READY, p)) {
+                    } else if tell(event(kind::READY, p)) {
                         NR_SENT.fetch_add(1);
                         count(counter::USER);
+                        if !enq_flags.contains(EnqFlags::WAKEUP) {
+                            // no CPU was looked for
+                            wake_idle(p);
+                        }
                         return;
                     } else {
                         count(counter::FULL);
                     }
+                    NR_KERNEL.fetch_add(1);
                     KERNEL.insert(cx, p, SLICE.get(), enq_flags);
                     wake_idle(p);
                 }
 
                 fn dispatch(cx: &Dispatch, cpu: Cpu, prev: Option<Task<'_>>) {
-                    if HALF.move_to_local(cx) {
+                    if take(cx, HALF, &NR_HALF) {
                         return;
                     }
                     if DECIDED.drain_in(cx, place).is_err() {
                         // another CPU is at it: look again
                         cpu.kick(KickFlags::NONE);
                     }
+                    let told = READY.nr_unread() > 0 || HALF_DUE.get() != 0;
+                    if told && let_half_run(cx) {
+                        return;
+                    }
                     // both kinds of tasks in turn
                     let turn = turn();
-                    let found = turn && KERNEL.move_to_local(cx) || SHARED.move_to_local(cx) || !turn && KERNEL.move_to_local(cx);
+                    let found = turn && take(cx, KERNEL, &NR_KERNEL) || SHARED.move_to_local(cx) || !turn && take(cx, KERNEL, &NR_KERNEL);
                     let left = SHARED.nr_queued().unwrap_or(0);
                     NR_SHARED.set(left.into());
                     let waits = NR_SENT.get() > NR_PLACED.get();
-                    if left == 0 && waits {
-                        let want = TaskEvent { kind: kind::WANT, pid: 0, cpu: cpu.0, weight: 0, ran: Ns::ZERO, at: Ns::now() };
-                        if READY.nr_unread() == 0 && READY.send(want) {
-                            count(counter::WANTED);
+                    let wants = left == 0 && waits;
+                    if let Some(p) = prev && !found && p.is_queued() {
+                        // the task that decides goes on while it is needed, another one while nobody waits
+                        let on = if decides(p) { told || wants } else { !waits || is_half(p) };
+                        if on {
+                            count(counter::KEPT);
+                            if decides(p) {
+                                HALF_DUE.set(0);
+                            }
+                            p.set_slice(SLICE.get());
+                            return;
                         }
                     }
-                    if !found && let Some(p) = prev && p.is_queued() && (!waits || is_half(p)) {
-                        count(counter::KEPT);
-                        p.set_slice(SLICE.get());
+                    if !wants {
+                        return;
+                    }
+                    if found {
+                        // another CPU may have nothing to run
+                        if let Some(cpu) = HeldMask::possible().mask().pick_idle(PickFlags::NONE) {
+                            cpu.kick(KickFlags::IDLE);
+                        }
+                        return;
+                    }
+                    if let_half_run(cx) {
+                        count(counter::WANTED);
+                        return;
+                    }
+                    let want = TaskEvent { kind: kind::WANT, pid: 0, cpu: cpu.0, weight: 0, ran: Ns::ZERO, at: Ns::now() };
+                    if READY.nr_unread() == 0 && tell(want) {
+                        count(counter::WANTED);
                     }
                 }
 
@@ -267,7 +374,10 @@ macro_rules! userspace {
                 }
 
                 fn exit_task(_cx: &Event, p: Task<'_>, _args: ExitTask<'_>) {
-                    READY.send(event(kind::GONE, p));
+                    if decides(p) {
+                        HALF_PID.set(0);
+                    }
+                    tell(event(kind::GONE, p));
                 }
 
                 /// User space need not know: a decision for a CPU that is gone goes to another.
@@ -279,7 +389,9 @@ macro_rules! userspace {
                     NR_CPUS.set(HeldMask::possible().mask().weight());
                     HALF.create(cx)?;
                     SHARED.create(cx)?;
-                    KERNEL.create(cx)
+                    KERNEL.create(cx)?;
+                    HALF_TIMER.start(BEAT, beat);
+                    Ok(())
                 }
 
                 fn exit(_cx: &Event, ei: ExitInfo<'_>) {

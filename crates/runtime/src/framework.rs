@@ -3,14 +3,15 @@
 //!
 //! The BPF half is a policy of two lines, `userspace! { … }` of the policy crate. It tells of each task that becomes ready by a message, takes
 //! decisions as messages, and serves by itself what must not wait for user space: the half itself, kernel threads, tasks that may not run
-//! everywhere, and what finds the ring full. Where a CPU asks for a task and none is decided upon, it wakes the half.
+//! everywhere, and what finds the ring full. Where there are messages, or a CPU asks for a task and none is decided upon, it lets the half run, which yields
+//! where it has done everything.
 //!
 //! [`drive`] is the half: it reads messages, asks the scheduler, and sends decisions, as many as there are CPUs that are free, so that the scheduler's
 //! order is the order in which tasks run.
 
 use std::collections::VecDeque;
 
-pub use scxr_policy::userspace::{ANY_CPU, Decision, TaskEvent, counter, kind};
+pub use scxr_policy::userspace::{ANY_CPU, Decision, TaskEvent, YIELDS, counter, kind};
 
 use crate::args::{Args, Opt};
 use crate::error::Error;
@@ -98,19 +99,11 @@ impl Scheduler for Fifo {
 }
 
 /// How the half goes about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Drive {
     /// Tasks that are decided upon before a CPU is free for them. 0 keeps the scheduler's order exactly, and lets a task run twice in a row; each more
     /// saves a CPU from waiting for the half.
     pub ahead: u64,
-    /// How long the half waits for messages at most.
-    pub beat: Ns,
-}
-
-impl Default for Drive {
-    fn default() -> Self {
-        Drive { ahead: 0, beat: Ns::from_ms(100) }
-    }
 }
 
 /// Options of a scheduler on this framework: `--slice`, and `--ahead` with the default that is given. [`Drive::of`] goes with them.
@@ -134,7 +127,7 @@ pub const fn options(ahead: u64) -> [Opt; 2] {
 impl Drive {
     /// As the [`options`] say.
     pub fn of(args: &Args) -> Drive {
-        Drive { ahead: args.number("ahead"), ..Drive::default() }
+        Drive { ahead: args.number("ahead") }
     }
 }
 
@@ -207,13 +200,20 @@ pub fn drive(rt: &Runtime<'_>, how: Drive, scheduler: &mut dyn Scheduler) -> Res
     }
     let ready = rt.ringbuf::<TaskEvent>("ready")?;
     let decided = rt.user_ringbuf::<Decision>("decided")?;
+    let half_pid = rt.global::<i32>("half_pid")?;
     let placed = rt.global::<u64>("nr_placed")?;
     let depth = rt.global::<u64>("nr_shared")?;
-    let bpf = rt.map::<u32, u64>("stats")?;
     let running = rt.global::<u64>("nr_running")?;
+    let bpf = rt.map::<u32, u64>("stats")?;
     let wanted = u64::from(rt.nr_cpus()) + how.ahead;
     let mut counted = Counted::default();
     let mut held: Option<Decision> = None;
+    let yields = |pid| decided.send(Decision { pid, cpu: YIELDS, slice: Ns::ZERO });
+    yields(rt.pid());
+    while half_pid.get() != rt.pid() && !rt.is_over() {
+        // A CPU that looks for tasks takes the message.
+        rt.poll(Ns::from_ms(1));
+    }
     while !rt.is_over() {
         while let Some(event) = ready.receive() {
             match event.kind {
@@ -255,8 +255,9 @@ pub fn drive(rt: &Runtime<'_>, how: Drive, scheduler: &mut dyn Scheduler) -> Res
             scheduler.stats(out);
         });
         counted.wakeups += 1;
-        rt.poll(how.beat);
+        rt.sched_yield();
     }
+    yields(0);
     Ok(())
 }
 

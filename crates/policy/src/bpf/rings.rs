@@ -7,7 +7,7 @@ use core::ptr::null_mut;
 
 use super::maps::{kind, maps};
 use super::sys::helper;
-use crate::{Errno, MapCell, MapValue, Plain};
+use crate::{Errno, MapCell, MapValue, Plain, RingFlags};
 
 maps! {
     /// Messages to user space, `N` bytes of them: a power of two and of pages. A map of the kind RINGBUF.
@@ -26,8 +26,14 @@ impl<const N: usize> RingBuf<N> {
     /// Sends a message (`bpf_ringbuf_output`); `false`: there is no room, the message is lost.
     #[inline(always)]
     pub fn send<T: Plain>(&self, message: T) -> bool {
+        self.send_with(message, RingFlags::NONE)
+    }
+
+    /// The same with flags.
+    #[inline(always)]
+    pub fn send_with<T: Plain>(&self, message: T, flags: RingFlags) -> bool {
         // SAFETY: the map is this static, the message is on the stack.
-        unsafe { helper::ringbuf_output(self.map(), (&raw const message).cast(), size_of::<T>() as u64, 0) == 0 }
+        unsafe { helper::ringbuf_output(self.map(), (&raw const message).cast(), size_of::<T>() as u64, flags.0) == 0 }
     }
 
     /// Room for a message that is written in place (`bpf_ringbuf_reserve`), all zero; `None`: there is none. User space sees it, and what was sent

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::ambient::{call, with};
 use super::maps::maps;
 use super::state::{Item, ItemDef, ItemKind};
-use crate::{Errno, MapCell, MapValue, Plain};
+use crate::{Errno, MapCell, MapValue, Plain, RingFlags};
 
 maps! {
     /// Messages to user space, `N` bytes of them.
@@ -19,10 +19,17 @@ maps! {
 impl<const N: usize> RingBuf<N> {
     /// Sends a message; `false`: there is no room, the message is lost.
     pub fn send<T: Plain>(&self, message: T) -> bool {
+        self.send_with(message, RingFlags::NONE)
+    }
+
+    /// The same with flags.
+    pub fn send_with<T: Plain>(&self, message: T, flags: RingFlags) -> bool {
         let mut bytes = vec![0; size_of::<T>()];
         message.put(&mut bytes);
         let sent = with(|instance| instance.send(self.slot, bytes));
-        if sent == Some(true) {
+        let wakes =
+            flags.contains(RingFlags::FORCE_WAKEUP) || sent == Some(true) && !flags.contains(RingFlags::NO_WAKEUP);
+        if sent.is_some() && wakes {
             call(|host| host.ringbuf_ready(self.slot));
         }
         sent.is_some()
