@@ -567,10 +567,14 @@ scheduler! {
 
         fn runnable(_cx: &Event, p: Task<'_>, _enq_flags: EnqFlags) {
             let Some(task) = TASKS.get(p) else { return };
-            let cgid = p.cgroup().map_or(ROOT, |held| held.cgroup().id());
-            let cgid = if CGROUPS.get(cgid).is_some() { cgid } else { ROOT };
+            let mut cgid = p.cgroup().map_or(ROOT, |held| held.cgroup().id());
+            let mut found = CGROUPS.get(cgid);
+            if found.is_none() {
+                cgid = ROOT;
+                found = CGROUPS.get(cgid);
+            }
             task.cgid.set(cgid);
-            if let Some(cg) = CGROUPS.get(cgid)
+            if let Some(cg) = found
                 && cg.nr_runnable.fetch_add(1) == 0
             {
                 change_active(cgid, true);

@@ -186,6 +186,21 @@ fn main(rt: &Runtime<'_>, _args: &Args) -> Result<(), Error> {
 }
 
 /// The two files of docs/writing-schedulers.md, word by word, in a folder of their own: a scheduler in less than 50 lines.
+/// It is held back until it is needed, and the CPU that needs it may be one that it may not run on.
+#[test]
+fn a_half_may_be_bound_to_a_cpu() {
+    for name in ["toy", "userland"] {
+        let bind = format!("100ms affinity {name} 0");
+        for workload in ["mixed", "schbench"] {
+            let args =
+                ["run", name, "--machine", "4", "--workload", workload, "--duration", "600ms", "--inject", &bind];
+            let report = json(&[&args[..], &["--json"]].concat(), 0);
+            assert_eq!(report["exit"]["kind"], "none", "{name} {workload}: {}", report["exit"]);
+            assert!(least(&report) > 0, "{name} {workload}");
+        }
+    }
+}
+
 #[test]
 fn the_documents_scheduler_runs_as_it_stands() {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("halves/of_the_document");

@@ -2,8 +2,8 @@
 //!
 //! The hazards of scheduling from user space are met here. The process's memory is locked before the scheduler is attached, so that the half
 //! does not wait for a page whose arrival depends on a task that it has to schedule. The thread is an ordinary task: on a kernel where the
-//! scheduler serves all tasks it is one of those that it serves, and its BPF half lets it go first. It waits for a limited time only, so
-//! that the class's watchdog sees it, and ends the scheduler if it gets no CPU; whoever watches the run has a real-time priority and needs
+//! scheduler serves all tasks it is one of those that it serves, and its BPF half lets it go first. It runs every 100 ms at
+//! least, so that the class's watchdog sees it, and ends the scheduler if it gets no CPU; whoever watches the run has a real-time priority and needs
 //! none of this.
 
 use std::cell::{Cell, RefCell};
@@ -103,7 +103,7 @@ impl StatsRecord {
 
 /// How long a half that is told to end may take.
 const GRACE: Duration = Duration::from_secs(2);
-/// How long a half may take for its last figures: it waits for 100 ms at most.
+/// How long a half may take for its last figures: it runs every 100 ms at least.
 const LAST_ROUND: Duration = Duration::from_millis(200);
 /// Longest message, bytes.
 const MESSAGE_MAX: usize = 512;

@@ -1,7 +1,7 @@
 //! The BPF half of schedulers whose decisions are made in user space: it tells of tasks that are ready, and carries out what is decided.
 //!
 //! The user-space half does not sleep where it has nothing to do, but yields, and is held back until it is needed: a CPU that looks for tasks lets it go first
-//! if it was told something new, or if it has tasks and the CPU has none. That takes no wakeup, and no decision is late for one.
+//! if it was told something new, or if it has tasks and the CPU has none. That takes no wakeup.
 //!
 //! It serves by itself what cannot wait for user space, or must not depend on it: the user-space half itself, kernel threads, tasks that may not
 //! run on every CPU, and tasks that find the ring full.
@@ -109,7 +109,7 @@ macro_rules! userspace {
             static HALF_TGID as "half_tgid": Global<i32> = 0;
             /// The task that decides, once it has said that it yields.
             static HALF_PID as "half_pid": Global<i32> = 0;
-            /// 1: it has yielded, and waits until it is needed.
+            /// 1: it has yielded, or its slice was over, and it waits until it is needed.
             static HALF_HELD as "half_held": Global<u64> = 0;
             /// 1: it is to run, needed or not.
             static HALF_DUE as "half_due": Global<u64> = 0;
@@ -172,19 +172,6 @@ macro_rules! userspace {
             READY.send_with(event, if HALF_PID.get() == 0 { RingFlags::NONE } else { RingFlags::NO_WAKEUP })
         }
 
-        /// Lets the task that decides run here, if it is held back.
-        #[inline(always)]
-        fn let_half_run(cx: &Dispatch) -> bool {
-            // Several CPUs may look at once.
-            if HALF_HELD.get() == 0 || HALF_HELD.swap(0) == 0 {
-                return false;
-            }
-            let Some(half) = OwnedTask::from_pid(HALF_PID.get()) else { return false };
-            HALF_DUE.set(0);
-            Dsq::LOCAL.insert(cx, half.task(), SLICE.get(), EnqFlags::NONE);
-            true
-        }
-
         /// Takes the next task of a queue that is mostly empty.
         #[inline(always)]
         fn take(cx: &Dispatch, from: Dsq<$crate::Fifo>, nr: &Global<u64>) -> bool {
@@ -195,10 +182,40 @@ macro_rules! userspace {
             found
         }
 
+        /// The task that decides is held back no more; whether it was.
+        #[inline(always)]
+        fn release(cx: &Dispatch) -> bool {
+            // Several CPUs may look at once.
+            if HALF_HELD.get() == 0 || HALF_HELD.swap(0) == 0 {
+                return false;
+            }
+            let Some(half) = OwnedTask::from_pid(HALF_PID.get()) else { return false };
+            NR_HALF.fetch_add(1);
+            HALF.insert(cx, half.task(), SLICE.get(), EnqFlags::NONE);
+            true
+        }
+
+        /// Lets it run here, if it is held back. Where it may not, another CPU takes it.
+        #[inline(always)]
+        fn let_half_run(cx: &Dispatch) -> bool {
+            if !release(cx) {
+                return false;
+            }
+            HALF_DUE.set(0);
+            if take(cx, HALF, &NR_HALF) {
+                return true;
+            }
+            if let Some(half) = OwnedTask::from_pid(HALF_PID.get()) {
+                wake_idle(half.task());
+            }
+            false
+        }
+
         /// It shows that it is alive, and gives figures.
         fn beat(_cx: &Unlocked) {
             HALF_DUE.set(1);
-            if HALF_HELD.get() != 0 && let Some(cpu) = HeldMask::possible().mask().pick_idle(PickFlags::NONE) {
+            if HALF_HELD.get() | NR_HALF.get() != 0
+                && let Some(cpu) = HeldMask::possible().mask().pick_idle(PickFlags::NONE) {
                 cpu.kick(KickFlags::IDLE);
             }
             HALF_TIMER.start(BEAT, beat);
@@ -234,6 +251,9 @@ macro_rules! userspace {
         #[inline(always)]
         fn place(cx: &Dispatch, decision: Decision) -> bool {
             if decision.cpu == YIELDS {
+                if decision.pid == 0 {
+                    release(cx);
+                }
                 HALF_PID.set(decision.pid);
                 return true;
             }
@@ -275,10 +295,14 @@ macro_rules! userspace {
                         if decides(p) && !woken {
                             HALF_HELD.swap(1);
                             if READY.nr_unread() == 0 || HALF_HELD.swap(0) == 0 {
+                                if NR_SENT.get() > NR_PLACED.get() {
+                                    // what it has just decided may be on its way yet, and this CPU busy with something else
+                                    wake_idle(p);
+                                }
                                 return;
                             }
-                            // somebody told it something before it was held back
-                            p.cpu().kick(KickFlags::NONE);
+                            // somebody told it something before it was held back, and this CPU may have found another task
+                            p.cpu().kick(KickFlags::PREEMPT);
                         }
                         NR_HALF.fetch_add(1);
                         HALF.insert(cx, p, SLICE.get(), enq_flags);
@@ -333,9 +357,10 @@ macro_rules! userspace {
                         // the task that decides goes on while it is needed, another one while nobody waits
                         let on = if decides(p) { told || wants } else { !waits || is_half(p) };
                         if on {
-                            count(counter::KEPT);
                             if decides(p) {
                                 HALF_DUE.set(0);
+                            } else {
+                                count(counter::KEPT);
                             }
                             p.set_slice(SLICE.get());
                             return;
@@ -359,6 +384,8 @@ macro_rules! userspace {
                     if READY.nr_unread() == 0 && tell(want) {
                         count(counter::WANTED);
                     }
+                    // it may have been held back without having seen that
+                    let_half_run(cx);
                 }
 
                 fn running(_cx: &Event, p: Task<'_>) {

@@ -48,7 +48,7 @@ pub trait Scheduler {
     /// The task that is to run next, and its slice; `None` if none is ready. A slice of 0 is the default one.
     fn dispatch(&mut self) -> Option<(Task, Ns)>;
 
-    /// The task is gone. (It may be in the queue still: what is decided about it then has no effect.)
+    /// The task is gone. It may be in the queue still and is to come out of there all the same: what is decided about it then has no effect.
     fn exit_task(&mut self, pid: i32) {
         let _ = pid;
     }
@@ -211,8 +211,8 @@ pub fn drive(rt: &Runtime<'_>, how: Drive, scheduler: &mut dyn Scheduler) -> Res
     let yields = |pid| decided.send(Decision { pid, cpu: YIELDS, slice: Ns::ZERO });
     yields(rt.pid());
     while half_pid.get() != rt.pid() && !rt.is_over() {
-        // A CPU that looks for tasks takes the message.
-        rt.poll(Ns::from_ms(1));
+        // A CPU that looks for tasks takes the message, such as this one once the half sleeps.
+        rt.sleep(Ns::from_ms(1));
     }
     while !rt.is_over() {
         while let Some(event) = ready.receive() {
@@ -231,7 +231,7 @@ pub fn drive(rt: &Runtime<'_>, how: Drive, scheduler: &mut dyn Scheduler) -> Res
             let next = held.take().or_else(|| {
                 let (task, slice) = scheduler.dispatch()?;
                 rt.work(scheduler.cost());
-                let cpu = scheduler.select_cpu(&task).map_or(ANY_CPU, |cpu| cpu.0);
+                let cpu = scheduler.select_cpu(&task).map_or(ANY_CPU, |cpu| cpu.0.max(ANY_CPU));
                 Some(Decision { pid: task.pid, cpu, slice })
             });
             let Some(decision) = next else { break };

@@ -193,8 +193,7 @@ impl Lab {
         }
         let image = self.kernel.image.as_deref().unwrap_or(Path::new(""));
         let nr_cpus = request.topology.nr_cpus() as u64;
-        let btf = self.kernel.btf.as_ref().and_then(|path| std::fs::read(path).ok());
-        let turns = btf.map_or(Turns::FromStart, |btf| Turns::of_btf(&btf));
+        let turns = self.btf()?.map_or(Turns::FromStart, |btf| Turns::of_btf(&btf));
         let mut spec = GuestSpec::new(["/init", "guest", TASK]);
         if turns == Turns::OnDemand && !request.free_running {
             spec.argv.push("--turns".into());
