@@ -185,7 +185,6 @@ fn main(rt: &Runtime<'_>, _args: &Args) -> Result<(), Error> {
     }
 }
 
-/// The two files of docs/writing-schedulers.md, word by word, in a folder of their own: a scheduler in less than 50 lines.
 /// It is held back until it is needed, and the CPU that needs it may be one that it may not run on.
 #[test]
 fn a_half_may_be_bound_to_a_cpu() {
@@ -201,6 +200,7 @@ fn a_half_may_be_bound_to_a_cpu() {
     }
 }
 
+/// The two files of docs/writing-schedulers.md, word by word, in a folder of their own: a scheduler in less than 50 lines.
 #[test]
 fn the_documents_scheduler_runs_as_it_stands() {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("halves/of_the_document");

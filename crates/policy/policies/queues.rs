@@ -88,7 +88,7 @@ scheduler! {
                 }
                 None => {}
             }
-            if !STARTS.send(Start { pid: p.pid(), cpu: Cpu::current().0, at: Ns::now() }) {
+            if !STARTS.send_with(Start { pid: p.pid(), cpu: Cpu::current().0, at: Ns::now() }, RingFlags::FORCE_WAKEUP) {
                 NR_LOST.fetch_add(1);
             }
         }

@@ -214,9 +214,8 @@ macro_rules! userspace {
         /// It shows that it is alive, and gives figures.
         fn beat(_cx: &Unlocked) {
             HALF_DUE.set(1);
-            if HALF_HELD.get() | NR_HALF.get() != 0
-                && let Some(cpu) = HeldMask::possible().mask().pick_idle(PickFlags::NONE) {
-                cpu.kick(KickFlags::IDLE);
+            if HALF_HELD.get() | NR_HALF.get() != 0 {
+                wake_any_idle();
             }
             HALF_TIMER.start(BEAT, beat);
         }
@@ -236,6 +235,14 @@ macro_rules! userspace {
                 weight: p.weight().0,
                 ran: p.sum_exec_runtime(),
                 at: Ns::now(),
+            }
+        }
+
+        /// Has an idle CPU look for tasks.
+        #[inline(always)]
+        fn wake_any_idle() {
+            if let Some(cpu) = HeldMask::possible().mask().pick_idle(PickFlags::NONE) {
+                cpu.kick(KickFlags::IDLE);
             }
         }
 
@@ -371,9 +378,7 @@ macro_rules! userspace {
                     }
                     if found {
                         // another CPU may have nothing to run
-                        if let Some(cpu) = HeldMask::possible().mask().pick_idle(PickFlags::NONE) {
-                            cpu.kick(KickFlags::IDLE);
-                        }
+                        wake_any_idle();
                         return;
                     }
                     if let_half_run(cx) {
